@@ -1,0 +1,1 @@
+"""Wiring: settings, URLs, Celery and ASGI; imports everything, imported by nothing."""

@@ -1,0 +1,1 @@
+"""The machine learning: plain values in, plain values out; never Django, Celery or Redis."""

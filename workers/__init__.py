@@ -1,0 +1,1 @@
+"""Celery tasks, the generation loop, the beat table and the sweeper: thin, they join apps and engine."""
