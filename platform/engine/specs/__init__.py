@@ -1,0 +1,1 @@
+"""All that the web may know of the engine; free of torch."""
