@@ -30,7 +30,13 @@ def worker(*options: str, **extra: str) -> Iterator[subprocess.Popen[bytes]]:
     url = f"postgresql://{db['USER']}:{db['PASSWORD']}@/{db['NAME']}?host={host}" + (f"&port={port}" if port else "")
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM), *options],
-        env={**os.environ, "DATABASE_URL": url, "LINGXI_JOB_LEASE_SECONDS": "3", "LINGXI_JOB_BEAT_SECONDS": "1", **extra},
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "LINGXI_JOB_LEASE_SECONDS": "3",
+            "LINGXI_JOB_BEAT_SECONDS": "1",
+            **extra,
+        },
         start_new_session=True,
     )
     try:
