@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.jobs import services as jobs
-from core.jobs.models import Job, JobLog
-from core.jobs.states import State
 from django.conf import settings
 from django.db import connection
 from redis import Redis
+
+from core.jobs import services as jobs
+from core.jobs.models import Job, JobLog
+from core.jobs.states import State
 
 PROGRAM = Path(__file__).with_name("celery_for_test.py")
 

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from config.env import SETTINGS, Setting
 from django.conf import settings
 from django.core.management.base import BaseCommand
+
+from config.env import SETTINGS, Setting
 
 HEAD = """# Configuration
 
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
 def import_module_of_production() -> None:
     """Production's own settings are read too, whatever settings this process runs under."""
-    import config.settings.production  # noqa: F401, PLC0415 - read for its registrations only
+    import config.settings.production  # noqa: F401 - read for its registrations only
 
 
 def row(setting: Setting) -> str:
