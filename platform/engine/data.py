@@ -84,3 +84,31 @@ def held_out(count: int, share: float, seed: int, groups: Sequence[Any] | None =
         order = order[np.argsort((within - 0.5)[order] / sizes[order], kind="stable")]
     taken = round(count * share)
     return sorted(int(at) for at in order[taken:]), sorted(int(at) for at in order[:taken])
+
+
+@dataclass
+class ChatRows:
+    """The rows of one split of a chat dataset, in file order."""
+
+    ids: list[int] = field(default_factory=list)
+    messages: list[list[dict[str, str]]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pick(self, positions: Sequence[int]) -> "ChatRows":
+        """The rows at `positions`, in that order."""
+        return ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
+
+
+def read_chats(path: Path) -> dict[str, ChatRows]:
+    """Chat rows by split."""
+    splits: dict[str, ChatRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["chat"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", ChatRows())
+            part.ids.append(row["example_id"])
+            part.messages.append(
+                [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
+            )
+    return splits

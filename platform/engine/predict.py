@@ -48,11 +48,11 @@ class Classifier:
         return Predictions(self.names, [labels for part in parts for labels in part.labels], probabilities)
 
     def stream(
-        self, texts: Iterable[str], *, report: Report | None = None, total: int = 0, window: int = WINDOW
+        self, texts: Iterable[str], *, report: Report | None = None, total: int = 0, start: int = 0, window: int = WINDOW
     ) -> Iterator[tuple[int, Predictions]]:
-        """(position of the first text, its window's predictions), window by window, in order."""
+        """(position of the first text, its window's predictions), window by window, in order; the first is called `start`."""
         report = report or Silent()
-        remaining, start = iter(texts), 0
+        remaining = iter(texts)
         while chunk := list(islice(remaining, window)):
             probabilities = self._window(chunk, report, start, total)
             decided = choose(probabilities, multi_label=self.multi_label, threshold=self.threshold)
