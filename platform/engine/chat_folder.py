@@ -45,5 +45,7 @@ def open_chat_model(folder: Path) -> tuple[Any, Template, dict[str, Any]]:
         raise RunFailed(
             "template_mismatch", "The tokenizer or template was changed after training.", "Export the version again."
         )
-    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa"
+    )
     return model.eval(), template, description

@@ -41,13 +41,17 @@ def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise RunFailed("bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again.")
+                raise RunFailed(
+                    "bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again."
+                )
             for batch in file.iter_batches(batch_size=size, columns=list(columns)):
                 yield batch.to_pylist()
     except FileNotFoundError as error:
         raise RunFailed("bad_data", "The dataset file is missing.", "Freeze the version again.") from error
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed("bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again.") from error
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
 
 
 def count_rows(path: Path) -> int:
@@ -55,7 +59,9 @@ def count_rows(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed("bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again.") from error
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
 
 
 def read_texts(path: Path) -> dict[str, TextRows]:

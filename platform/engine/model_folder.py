@@ -38,7 +38,9 @@ def save_classifier(
 def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder."""
     if not (folder / "config.json").is_file():
-        raise RunFailed("model_missing", "The model folder is missing or has no config.json.", "Choose another version.")
+        raise RunFailed(
+            "model_missing", "The model folder is missing or has no config.json.", "Choose another version."
+        )
     description = own_description(str(folder)) or _foreign_description(folder)
     labels = description["labels"]
     network = load_network(str(folder), len(labels), keep_head=True)
@@ -93,7 +95,9 @@ def _exported(model: TextClassifier, labels: Sequence[str], multi_label: bool) -
         weights[f"{layer}.{name}.bias"] = torch.zeros(matrix.shape[0])
     for name in ("attention.output.LayerNorm", "output.LayerNorm"):
         weights[f"{layer}.{name}.weight"], weights[f"{layer}.{name}.bias"] = torch.ones(width), torch.zeros(width)
-    pooler, last = ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
+    pooler, last = (
+        ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
+    )
     weights[f"{pooler}.weight"], weights[f"{pooler}.bias"] = identity / POOL_SCALE, torch.zeros(width)
     weights[f"{last}.weight"], weights[f"{last}.bias"] = model.head.weight * POOL_SCALE, model.head.bias  # type: ignore[assignment,operator]
     config.architectures = ["BertForSequenceClassification" if prefix == "bert" else _roberta_class(config.model_type)]

@@ -21,7 +21,9 @@ from engine.specs.classify import ClassifySpec
 
 WITHOUT_LIMIT = 1 << 20
 PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
-CELLS_PER_TOKEN = 34  # activations kept for backward per token and layer, in hidden widths (own count of the packed layer)
+CELLS_PER_TOKEN = (
+    34  # activations kept for backward per token and layer, in hidden widths (own count of the packed layer)
+)
 
 
 def preflight(spec: Spec, data: Path, report: Report) -> dict[str, Any]:

@@ -26,13 +26,20 @@ def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem
     problems = []
     if not len(parts["dev"]):
         problems.append(
-            Problem("no_dev", "dev_split", f"The split “{spec.dev_split}” is empty.", "Split the dataset or raise holdout_share.")
+            Problem(
+                "no_dev",
+                "dev_split",
+                f"The split “{spec.dev_split}” is empty.",
+                "Split the dataset or raise holdout_share.",
+            )
         )
     return problems + _broken_order(parts) + _empty_messages(parts) + _leakage(parts)
 
 
 def rendered_problems(
-    spec: ChatSpec, parts: Mapping[str, ChatRows], spans: Mapping[str, Sequence[Sequence[tuple[int, int]]]],
+    spec: ChatSpec,
+    parts: Mapping[str, ChatRows],
+    spans: Mapping[str, Sequence[Sequence[tuple[int, int]]]],
     lengths: Mapping[str, Sequence[int]],
 ) -> list[Problem]:
     """What rendering showed: chats without a token to learn once cut to the context, and how many were cut."""
@@ -51,7 +58,10 @@ def rendered_problems(
         "Raise context_tokens, shorten what comes before the answer, or give the chat an assistant's message.",
     )
     cut = [
-        part.ids[at] for name, part in parts.items() for at in range(len(part)) if lengths[name][at] > spec.context_tokens
+        part.ids[at]
+        for name, part in parts.items()
+        for at in range(len(part))
+        if lengths[name][at] > spec.context_tokens
     ]
     total = sum(len(part) for part in parts.values())
     problems += naming(
@@ -81,7 +91,12 @@ def order_is_broken(messages: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _broken_order(parts: Mapping[str, ChatRows]) -> list[Problem]:
-    rows = [part.ids[at] for part in parts.values() for at, messages in enumerate(part.messages) if order_is_broken(messages)]
+    rows = [
+        part.ids[at]
+        for part in parts.values()
+        for at, messages in enumerate(part.messages)
+        if order_is_broken(messages)
+    ]
     return naming(
         rows,
         "broken_role_order",
@@ -98,7 +113,9 @@ def _empty_messages(parts: Mapping[str, ChatRows]) -> list[Problem]:
         for at, messages in enumerate(part.messages)
         if any(not message["content"].strip() for message in messages)
     ]
-    return naming(rows, "empty_text", "messages", f"{len(rows)} chats hold an empty message.", "Fill it in or delete it.")
+    return naming(
+        rows, "empty_text", "messages", f"{len(rows)} chats hold an empty message.", "Fill it in or delete it."
+    )
 
 
 def _leakage(parts: Mapping[str, ChatRows]) -> list[Problem]:

@@ -18,7 +18,10 @@ def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], l
     if not len(train):
         return [
             Problem(
-                "no_rows", "train_split", f"The split “{spec.train_split}” has no labelled rows.", "Label rows or choose another split."
+                "no_rows",
+                "train_split",
+                f"The split “{spec.train_split}” has no labelled rows.",
+                "Label rows or choose another split.",
             )
         ]
     problems = _empty_texts(parts) + _label_counts(spec, parts) + _sizes(train, labels)
@@ -36,7 +39,11 @@ def _label_counts(spec: ClassifySpec, parts: Mapping[str, TextRows]) -> list[Pro
         return []
     rows = [part.ids[at] for part in parts.values() for at, names in enumerate(part.labels) if len(names) > 1]
     return naming(
-        rows, "several_labels", "labels", f"{len(rows)} rows carry more than one label.", "Set multi_label, or keep one label."
+        rows,
+        "several_labels",
+        "labels",
+        f"{len(rows)} rows carry more than one label.",
+        "Set multi_label, or keep one label.",
     )
 
 
@@ -45,7 +52,10 @@ def _sizes(train: TextRows, labels: Sequence[str]) -> list[Problem]:
     if len(train) < LEAST_TRAIN_ROWS:
         problems.append(
             Problem(
-                "too_few_rows", "train_split", f"Only {len(train)} rows to learn from.", f"Give at least {LEAST_TRAIN_ROWS}."
+                "too_few_rows",
+                "train_split",
+                f"Only {len(train)} rows to learn from.",
+                f"Give at least {LEAST_TRAIN_ROWS}.",
             )
         )
     if len(labels) < 2:
@@ -85,12 +95,17 @@ def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
     if not len(dev):
         return [
             Problem(
-                "no_dev", "dev_split", f"The split “{spec.dev_split}” has no labelled rows.", "Split the dataset or raise holdout_share."
+                "no_dev",
+                "dev_split",
+                f"The split “{spec.dev_split}” has no labelled rows.",
+                "Split the dataset or raise holdout_share.",
             )
         ]
     if len({names for names in dev.labels}) < 2:
         return [
-            Problem("one_class_dev", "dev_split", "All dev rows carry the same label.", "Split again, stratified by label.")
+            Problem(
+                "one_class_dev", "dev_split", "All dev rows carry the same label.", "Split again, stratified by label."
+            )
         ]
     return []
 

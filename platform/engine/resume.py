@@ -39,8 +39,12 @@ def check_contract(saved: dict[str, Any], wanted: dict[str, Any], report: Report
     for name in CONTRACT:
         if saved.get(name) != wanted.get(name):
             raise RunFailed(
-                "checkpoint_mismatch", f"The checkpoint was written by a run with another {name}.", "Start a new run instead."
+                "checkpoint_mismatch",
+                f"The checkpoint was written by a run with another {name}.",
+                "Start a new run instead.",
             )
     for name in ("threads", "micro_batch"):
         if saved.get(name) != wanted.get(name):
-            report.log("warning", f"{name} differs from the checkpoint ({saved.get(name)} -> {wanted[name]}); not bit-equal")
+            report.log(
+                "warning", f"{name} differs from the checkpoint ({saved.get(name)} -> {wanted[name]}); not bit-equal"
+            )

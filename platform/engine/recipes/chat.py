@@ -163,7 +163,9 @@ def train(
     if cursor.step < total_steps:
         state = checkpoint.random_tensors()
         model.train()
-        longest = sorted((sequence for step in steps_of(0) for sequence in step), key=lambda s: -sum(lengths[at] for at in s))
+        longest = sorted(
+            (sequence for step in steps_of(0) for sequence in step), key=lambda s: -sum(lengths[at] for at in s)
+        )
         backward(longest[:at_once])
         model.zero_grad(set_to_none=True)
         checkpoint.restore_random(state)
@@ -234,7 +236,9 @@ def train(
         report.metric(cursor.step, **measured, epoch=float(epoch))
         told_at, tokens_at = time.monotonic(), cursor.tokens_seen
         if spec.early_stopping_patience and cursor.epochs_without_better >= spec.early_stopping_patience:
-            report.log("info", f"No lower dev loss for {spec.early_stopping_patience} epochs; stopped after epoch {epoch}")
+            report.log(
+                "info", f"No lower dev loss for {spec.early_stopping_patience} epochs; stopped after epoch {epoch}"
+            )
             cursor.epoch = epoch = spec.epochs
         if epoch < spec.epochs and spec.checkpoint_every_steps:
             save(is_best=is_best)
@@ -285,7 +289,9 @@ def train(
     }
 
 
-def token_losses(model: Any, batch: dict[str, Tensor], device: torch.device, *, dropout: float) -> tuple[Tensor, Tensor]:
+def token_losses(
+    model: Any, batch: dict[str, Tensor], device: torch.device, *, dropout: float
+) -> tuple[Tensor, Tensor]:
     """(loss of each learnt token [M], its chat's number [M] on the CPU); logits are made for learnt tokens only."""
     wanted = batch["targets"] != NO_TARGET  # [B, T]
     embedded = model.get_input_embeddings()(batch["ids"].to(device))  # [B, T, D]
@@ -322,7 +328,11 @@ def chat_losses(
 def pack_all(chats: Sequence[Chat], capacity: int) -> list[list[int]]:
     """All chats packed in file order of 512."""
     lengths = [len(chat.ids) for chat in chats]
-    return [found for at in range(0, len(chats), 512) for found in pack(lengths, range(at, min(at + 512, len(chats))), capacity)]
+    return [
+        found
+        for at in range(0, len(chats), 512)
+        for found in pack(lengths, range(at, min(at + 512, len(chats))), capacity)
+    ]
 
 
 def measure(
@@ -334,7 +344,9 @@ def measure(
     low, high = metrics.bootstrap_ratio(sums, learnt, seed=spec.seed)
     headline = {
         "loss": {"value": value, "low": low, "high": high},
-        "perplexity": {side: math.exp(min(number, 700.0)) for side, number in (("value", value), ("low", low), ("high", high))},
+        "perplexity": {
+            side: math.exp(min(number, 700.0)) for side, number in (("value", value), ("low", low), ("high", high))
+        },
     }
     per_chat = [
         {"example_id": number, "loss": float(total / count), "tokens": int(count)}

@@ -118,7 +118,9 @@ def tensors(sequences: Sequence[Sequence[Chat]]) -> dict[str, Tensor]:
             ids[row, start:end] = torch.tensor(chat.ids)
             positions[row, start:end] = torch.arange(size)
             following = torch.tensor(chat.ids[1:], dtype=torch.long)
-            targets[row, start : end - 1] = torch.where(torch.tensor(chat.learnt[1:], dtype=torch.bool), following, NO_TARGET)
+            targets[row, start : end - 1] = torch.where(
+                torch.tensor(chat.learnt[1:], dtype=torch.bool), following, NO_TARGET
+            )
             owners[row, start:end] = number
             start, number = end, number + 1
         positions[row, start:] = torch.arange(longest - start)

@@ -66,9 +66,12 @@ def train(
     model.to(device)
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     targets = {
-        name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float() for name, part in parts.items()
+        name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
+        for name, part in parts.items()
     }  # [N, K] each
-    report.log("info", f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(labels)} labels, {max_length} tokens")
+    report.log(
+        "info", f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(labels)} labels, {max_length} tokens"
+    )
 
     # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
     groups = parameter_groups(model, spec)
@@ -167,9 +170,7 @@ def train(
         windows = windows_of(epoch)
         model.train()
         for window in windows[cursor.position :]:
-            share = learning_rate_share(
-                cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule
-            )
+            share = learning_rate_share(cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule)
             assert optimiser is not None
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
@@ -252,7 +253,9 @@ def train(
             seed=spec.seed,
         )
         evaluate.write_rows(out / f"examples-{name}.parquet", rows)
-        (out / f"evaluation-{name}.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        (out / f"evaluation-{name}.json").write_text(
+            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
         evaluations[name] = {
             "headline": found["headline"],
             "rows": found["rows"],
@@ -294,7 +297,9 @@ def train(
     }
 
 
-def start_head(model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report) -> None:
+def start_head(
+    model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report
+) -> None:
     """Fit the head on the frozen encoder; a native head is too deep for that and keeps its random start."""
     if model.pooling != "mean":
         if spec.method == "frozen":
@@ -326,7 +331,12 @@ def row_losses(model: TextClassifier, sequences: list[list[int]], targets: Tenso
 
 
 def measure(
-    model: TextClassifier, average: dict[str, Tensor], sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report
+    model: TextClassifier,
+    average: dict[str, Tensor],
+    sequences: list[list[int]],
+    targets: Tensor,
+    spec: ClassifySpec,
+    report: Report,
 ) -> dict[str, float]:
     """Loss, accuracy and macro F1 of the averaged (or the current) weights."""
     current = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()} if average else {}
