@@ -16,9 +16,15 @@ CJK_CHARACTER = re.compile(f"[{CJK}]")
 
 @lru_cache(maxsize=1)
 def _simple() -> re.Pattern[str]:
-    marks = "".join(re.escape(chr(c)) for c in range(0x300, min(sys.maxunicode, 0xFFFF)) if unicodedata.category(chr(c))[0] == "M")
+    marks = "".join(
+        re.escape(chr(c))
+        for c in range(0x300, min(sys.maxunicode, 0xFFFF))
+        if unicodedata.category(chr(c))[0] == "M"
+    )
     letter = f"(?:(?![{CJK}])\\w)[{marks}\u200c\u200d]*"
-    return re.compile(f"[{CJK}][{marks}]*|(?:{letter})+(?:['’](?:{letter})+)*|[^\\s](?:[{marks}]|\u200d\\S|[\U0001f3fb-\U0001f3ff])*")
+    return re.compile(
+        f"[{CJK}][{marks}]*|(?:{letter})+(?:['’](?:{letter})+)*|[^\\s](?:[{marks}]|\u200d\\S|[\U0001f3fb-\U0001f3ff])*"
+    )
 
 
 _CHARACTERS = re.compile(r"\S")

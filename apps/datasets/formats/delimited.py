@@ -73,7 +73,9 @@ def column_names(cells: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         listed = ", ".join(f"“{name}”" for name in twice)
-        raise FileProblem("duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them.")
+        raise FileProblem(
+            "duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them."
+        )
     return names
 
 
@@ -90,9 +92,13 @@ def read_header(path: Path, options: ReadOptions) -> tuple[list[str], Position]:
         except StopIteration as error:
             raise FileProblem("empty_file", "The file is empty.") from error
         except csv.Error as error:
-            raise FileProblem("bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}") from error
+            raise FileProblem(
+                "bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}"
+            ) from error
         if feed.error:
-            raise FileProblem(feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}.")
+            raise FileProblem(
+                feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}."
+            )
         if not options.header:
             return [f"column_{at}" for at in range(1, len(cells) + 1)], Position()
         return column_names(cells), feed.position(0)
@@ -131,7 +137,10 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
             elif len(cells) != width:
                 message = f"The row has {len(cells)} values, the header has {width} columns."
                 yield RowError(rows, "ragged_row", message, snippet(feed.record[0].raw), position)
-            elif feed.bytes > limit and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0:
+            elif (
+                feed.bytes > limit
+                and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
+            ):
                 yield cell_error(rows, position, limit, names[large], cells[large])
             else:
                 recovering = False
@@ -143,11 +152,20 @@ def _broken(feed: _Feed, number: int, reason: str) -> RowError:
     first = feed.record[0]
     feed.give_back()
     if reason.startswith("unexpected end"):
-        code, message = "unclosed_quote", f"A quotation mark opened in line {first.number} is never closed. {_QUOTE_HELP}"
+        code, message = (
+            "unclosed_quote",
+            f"A quotation mark opened in line {first.number} is never closed. {_QUOTE_HELP}",
+        )
     elif reason.startswith("new-line"):
-        code, message = "stray_cr", "A carriage return stands outside quotation marks. Put the value in quotation marks."
+        code, message = (
+            "stray_cr",
+            "A carriage return stands outside quotation marks. Put the value in quotation marks.",
+        )
     else:
-        code, message = "broken_quotes", f"The quotation marks in line {first.number} do not match. {_QUOTE_HELP}"
+        code, message = (
+            "broken_quotes",
+            f"The quotation marks in line {first.number} do not match. {_QUOTE_HELP}",
+        )
     return RowError(number, code, message, snippet(first.raw), feed.position(number))
 
 

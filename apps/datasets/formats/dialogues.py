@@ -38,17 +38,19 @@ def parsed(value: Any, field: str) -> Any:
 
 def to_messages(value: Any, field: str = "messages") -> list[Message]:
     """Canonical messages from a list of {role, content} or {from, value}, its JSON, or a Human/Assistant transcript."""
-    if isinstance(value, str) and _TURN.match(value):
+    if isinstance(value, str) and _is_transcript(value):
         return _transcript(value)
     value = parsed(value, field)
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise Unmappable("wrong_type", field, f"“{field}” must be a list of messages with a role and a content.")
+        raise Unmappable(
+            "wrong_type", field, f"“{field}” must be a list of messages with a role and a content."
+        )
     return [_message(entry, f"{field}.{at}") for at, entry in enumerate(value)]
 
 
 def to_prompt(value: Any, field: str = "prompt") -> list[Message]:
     """A prompt: messages in any shape, or a bare text, which is what the user said."""
-    if isinstance(value, str) and not _TURN.match(value):
+    if isinstance(value, str) and not _is_transcript(value):
         try:
             inner = parsed(value, field)
         except Unmappable:
@@ -63,7 +65,9 @@ def _message(entry: Mapping[str, Any], field: str) -> Message:
     if not isinstance(name, str):
         raise Unmappable("wrong_type", field, f"The message “{field}” names no role.")
     if entry.get("tool_calls") or entry.get("function_call"):
-        raise Unmappable("tool_calls", field, f"The message “{field}” calls a tool; such calls cannot be kept.")
+        raise Unmappable(
+            "tool_calls", field, f"The message “{field}” calls a tool; such calls cannot be kept."
+        )
     content = entry.get("content", entry.get("value"))
     if isinstance(content, list):
         content = _parts(content, field)
@@ -79,6 +83,10 @@ def _parts(parts: list[Any], field: str) -> str:
     return "".join(str(text) for text in texts)
 
 
+def _is_transcript(text: str) -> bool:
+    return text.startswith(("Human: ", "\n\nHuman: ")) and "\n\nAssistant: " in text
+
+
 def _transcript(text: str) -> list[Message]:
     parts = _TURN.split(text)
     turns = zip(parts[1::2], parts[2::2], strict=True)
@@ -91,7 +99,9 @@ def alpaca_messages(values: Mapping[str, Any]) -> list[Message]:
     if values.get("system"):
         messages.append({"role": "system", "content": values["system"]})
     history = parsed(values.get("history") or [], "history")
-    if not isinstance(history, list) or not all(isinstance(turn, list | tuple) and len(turn) == 2 for turn in history):
+    if not isinstance(history, list) or not all(
+        isinstance(turn, list | tuple) and len(turn) == 2 for turn in history
+    ):
         raise Unmappable("wrong_type", "history", "“history” must be a list of [question, answer] pairs.")
     for asked, answered in history:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
@@ -108,7 +118,8 @@ def alpaca_instruction(values: Mapping[str, Any]) -> str:
 
 def to_preference(prompt: list[Message] | None, chosen: Any, rejected: Any) -> dict[str, Any]:
     """A preference record; without a prompt it is what both conversations begin with."""
-    good, bad = _answers(chosen, "chosen"), _answers(rejected, "rejected")
+    literal = prompt is not None
+    good, bad = _answers(chosen, "chosen", literal=literal), _answers(rejected, "rejected", literal=literal)
     if prompt is None:
         shared = 0
         while shared < min(len(good), len(bad)) - 1 and good[shared] == bad[shared]:
@@ -124,10 +135,10 @@ def to_preference(prompt: list[Message] | None, chosen: Any, rejected: Any) -> d
     return {"prompt": prompt, "chosen": good[0]["content"], "rejected": bad[0]["content"]}
 
 
-def _answers(value: Any, field: str) -> list[Message]:
+def _answers(value: Any, field: str, *, literal: bool) -> list[Message]:
     if isinstance(value, Mapping):
         value = [value]
-    if isinstance(value, str) and not _TURN.match(value):
+    if isinstance(value, str) and (literal or not _is_transcript(value)):
         return [{"role": "assistant", "content": value}]
     return to_messages(value, field)
 
@@ -151,7 +162,10 @@ def as_sharegpt(kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
     if system is not None:
         entry["system"] = system
     if kind == "preference":
-        entry |= {"chosen": _said("assistant", record["chosen"]), "rejected": _said("assistant", record["rejected"])}
+        entry |= {
+            "chosen": _said("assistant", record["chosen"]),
+            "rejected": _said("assistant", record["rejected"]),
+        }
     return entry
 
 
@@ -173,7 +187,11 @@ def as_alpaca(kind: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
     asked = said[-2] if kind == "chat" else said[-1]
     before = said[:-2] if kind == "chat" else said[:-1]
     entry: dict[str, Any] = {"instruction": asked, "input": ""}
-    entry |= {"output": said[-1]} if kind == "chat" else {"chosen": record["chosen"], "rejected": record["rejected"]}
+    entry |= (
+        {"output": said[-1]}
+        if kind == "chat"
+        else {"chosen": record["chosen"], "rejected": record["rejected"]}
+    )
     if system is not None:
         entry["system"] = system
     return entry | {"history": [list(pair) for pair in zip(before[0::2], before[1::2], strict=True)]}

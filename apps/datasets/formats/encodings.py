@@ -36,7 +36,8 @@ class Utf8Stream(io.RawIOBase):
             except UnicodeDecodeError as error:
                 at = max(0, self._read - len(error.object) + len(chunk)) + error.start
                 raise FileProblem(
-                    "invalid_encoding", f"The file is not valid {self._encoding} near byte {at:,}. Choose its encoding."
+                    "invalid_encoding",
+                    f"The file is not valid {self._encoding} near byte {at:,}. Choose its encoding.",
                 ) from error
             self._read += len(chunk)
             self._ready = text.encode("utf-8", "surrogatepass")
@@ -99,5 +100,8 @@ def _utf8_share(sample: bytes) -> float:
 def _chinese_share(sample: bytes) -> float:
     """Of the characters beyond ASCII under GB18030, the share that is Chinese or its punctuation."""
     beyond = [c for c in sample.decode("gb18030", "replace") if c > "\x7f"]
-    chinese = sum("\u4e00" <= c <= "\u9fff" or "\u3000" <= c <= "\u303f" or "\uff00" <= c <= "\uffef" or c in "“”‘’…—·" for c in beyond)
+    chinese = sum(
+        "\u4e00" <= c <= "\u9fff" or "\u3000" <= c <= "\u303f" or "\uff00" <= c <= "\uffef" or c in "“”‘’…—·"
+        for c in beyond
+    )
     return chinese / len(beyond) if beyond else 0.0

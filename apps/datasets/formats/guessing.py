@@ -82,7 +82,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
-def _by_name(field: str, columns: Sequence[str], rows: Sequence[Values[str, Any]], taken: dict[str, str]) -> str:
+def _by_name(
+    field: str, columns: Sequence[str], rows: Sequence[Values[str, Any]], taken: dict[str, str]
+) -> str:
     for wanted in _NAMES[field]:
         if "." in wanted:
             parent, child = wanted.split(".")
@@ -126,12 +128,18 @@ def _is_spans(value: Any) -> bool:
 
 def _is_tags(value: Any) -> bool:
     value = _listed(value)
-    return isinstance(value, list) and all(isinstance(t, int) or (isinstance(t, str) and is_tag(t)) for t in value)
+    return isinstance(value, list) and all(
+        isinstance(t, int) or (isinstance(t, str) and is_tag(t)) for t in value
+    )
 
 
 def _is_label(value: Any) -> bool:
     value = _listed(value)
-    return all(isinstance(v, str | int | float) for v in value) if isinstance(value, list) else not isinstance(value, dict)
+    return (
+        all(isinstance(v, str | int | float) for v in value)
+        if isinstance(value, list)
+        else not isinstance(value, dict)
+    )
 
 
 _SHAPES = {
@@ -151,7 +159,9 @@ _SHAPES = {
 }
 
 
-def _settle(kind: str, found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]) -> None:
+def _settle(
+    kind: str, found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]
+) -> None:
     """Drop what does not belong together and fill what names did not tell."""
     if kind == "spans" and not ("tokens" in found and "tags" in found):
         for name in ("tokens", "tags"):
@@ -191,9 +201,13 @@ def _translation(found: dict[str, str], rows: Sequence[Values[str, Any]]) -> Non
 
 
 def _longest(found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]) -> None:
-    free = [c for c in columns if c not in found.values() and any(isinstance(row.get(c), str) for row in rows)]
+    free = [
+        c for c in columns if c not in found.values() and any(isinstance(row.get(c), str) for row in rows)
+    ]
     if free:
-        found["text"] = max(free, key=lambda c: sum(len(row.get(c) or "") for row in rows if isinstance(row.get(c), str)))
+        found["text"] = max(
+            free, key=lambda c: sum(len(row.get(c) or "") for row in rows if isinstance(row.get(c), str))
+        )
 
 
 def _few_values(found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]) -> None:
@@ -201,7 +215,12 @@ def _few_values(found: dict[str, str], columns: Sequence[str], rows: Sequence[Va
     for column in columns:
         values = [str(row.get(column)) for row in rows if row.get(column) not in (None, "")]
         short = values and max(map(len, values)) <= 40
-        if column not in found.values() and short and len(values) >= 8 and len(set(values)) <= min(_MAX_CLASSES, len(values) // 2):
+        if (
+            column not in found.values()
+            and short
+            and len(values) >= 8
+            and len(set(values)) <= min(_MAX_CLASSES, len(values) // 2)
+        ):
             found["label"] = column
             return
 
@@ -209,7 +228,9 @@ def _few_values(found: dict[str, str], columns: Sequence[str], rows: Sequence[Va
 def _separator(kind: str, found: dict[str, str], rows: Sequence[Values[str, Any]]) -> str:
     if kind != "classification" or "label" not in found:
         return ""
-    cells = [v for row in rows if isinstance(v := row.get(found["label"]), str) and v and not v.startswith("[")]
+    cells = [
+        v for row in rows if isinstance(v := row.get(found["label"]), str) and v and not v.startswith("[")
+    ]
     counts = {separator: sum(separator in cell for cell in cells) for separator in _SEPARATORS}
     best = max(counts, key=lambda s: counts[s])
     return best if counts[best] * 10 >= max(1, len(cells)) and counts[best] else ""

@@ -11,7 +11,7 @@ import ijson
 from apps.datasets.formats.lines import cell_error, decode_line, oversized, read_lines
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
-from apps.datasets.formats.sources import as_binary, open_lines, open_utf8, skip_to
+from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
 
 
 def _no_constant(name: str) -> Any:
@@ -38,7 +38,9 @@ def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[Ra
             try:
                 value = _decoder.decode(text)
             except (ValueError, RecursionError) as error:
-                yield RowError(rows, "invalid_json", f"Line {line.number} is not JSON: {error}.", snippet(text), position)
+                yield RowError(
+                    rows, "invalid_json", f"Line {line.number} is not JSON: {error}.", snippet(text), position
+                )
                 continue
             size = line.end - line.start
             yield _row(value, rows, position, limits.max_cell_bytes if size > limits.max_cell_bytes else 0)
@@ -46,7 +48,7 @@ def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[Ra
 
 def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | RowError:
     if not isinstance(value, dict):
-        message = f"An object like {{\"text\": …}} was expected, here is a {type(value).__name__}."
+        message = f'An object like {{"text": …}} was expected, here is a {type(value).__name__}.'
         return RowError(number, "not_an_object", message, snippet(value), position)
     large = next((name for name, cell in value.items() if limit and oversized(cell, limit)), None)
     if large is not None:
@@ -54,19 +56,17 @@ def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | Ro
     return RawRow(number, value, position)
 
 
-class _ItemGuard(io.RawIOBase):
+class _ItemGuard:
     """Counts the bytes a JSON parser takes between two items: one item may not grow without end."""
 
     def __init__(self, stream: io.BufferedReader, limit: int) -> None:
-        super().__init__()
         self._stream, self._limit, self.since = stream, limit, 0
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         if self.since > self._limit:
-            raise FileProblem("item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes.")
+            raise FileProblem(
+                "item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes."
+            )
         given = self._stream.read(size)
         self.since += len(given)
         return given
@@ -78,7 +78,7 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
     prefix = f"{options.list_path}.item" if options.list_path else "item"
     with open_utf8(path, options) as stream:
         guard = _ItemGuard(stream, limits.max_record_bytes)
-        items = ijson.items(as_binary(guard), prefix, use_float=True)  # type: ignore[arg-type]
+        items = ijson.items(guard, prefix, use_float=True)
         while True:
             try:
                 value = next(items)
@@ -97,7 +97,13 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
 def _json_problem(error: Exception, rows: int) -> FileProblem:
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
-        return FileProblem("invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding.")
-    if isinstance(error, ijson.IncompleteJSONError) and ("premature" in reason or "incomplete" in reason.lower()):
-        return FileProblem("truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again.")
+        return FileProblem(
+            "invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding."
+        )
+    if isinstance(error, ijson.IncompleteJSONError) and (
+        "premature" in reason or "incomplete" in reason.lower()
+    ):
+        return FileProblem(
+            "truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again."
+        )
     return FileProblem("invalid_json", f"The JSON file is broken after entry {rows}: {reason}")

@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from apps.datasets.formats import values as read
-from apps.datasets.formats.dialogues import Unmappable, alpaca_instruction, alpaca_messages, to_messages, to_preference, to_prompt
+from apps.datasets.formats.dialogues import (
+    Unmappable,
+    alpaca_instruction,
+    alpaca_messages,
+    to_messages,
+    to_preference,
+    to_prompt,
+)
 from apps.datasets.formats.problems import Position, RawRow, RowError, snippet
 from apps.datasets.formats.records import record_problems
 
@@ -40,7 +47,9 @@ class Mapping:
     columns: dict[str, str] = field(default_factory=dict)  # field -> column
     meta: tuple[str, ...] | None = None  # columns kept as meta; None: all that no field uses
     label_separator: str = ""  # "" = a cell is one label (a JSON list is always several)
-    label_names: dict[str, str] = field(default_factory=dict)  # "0" -> "negative"; -1 is unlabelled where names exist
+    label_names: dict[str, str] = field(
+        default_factory=dict
+    )  # "0" -> "negative"; -1 is unlabelled where names exist
     split: str = ""  # for rows without a split of their own: train | dev | test | ""
     offset_unit: str = "codepoint"  # of span and answer offsets: codepoint | utf16 | byte
     token_join: str = "auto"  # tokens to text: auto | space | none
@@ -81,11 +90,16 @@ def compile_mapping(kind: str, mapping: Mapping) -> Callable[[RawRow], Mapped | 
     """`apply_mapping` with everything that is the same for all rows worked out once."""
     make = _MAKERS[kind]
     columns = mapping.columns
-    used = {column.split(".")[0] if "." in column else column for column in columns.values()} | set(columns.values())
+    used = {column.split(".")[0] if "." in column else column for column in columns.values()} | set(
+        columns.values()
+    )
 
     def convert(raw: RawRow) -> Mapped | list[RowError]:
         values = raw.values
-        cells = {name: values[column] if column in values else read.path(values, column) for name, column in columns.items()}
+        cells = {
+            name: values[column] if column in values else read.path(values, column)
+            for name, column in columns.items()
+        }
         try:
             record = make(cells, mapping)
             meta = read.meta(cells.get("meta"), values, used, mapping.meta, columns.get("meta", ""))
@@ -149,7 +163,10 @@ def _preference(cells: dict[str, Any], mapping: Mapping) -> dict[str, Any]:
         prompt = _with_system(to_prompt(cells["prompt"]), cells)
     elif "instruction" in cells:
         prompt = alpaca_messages(cells)
-    return to_preference(prompt, read.answer(cells.get("chosen")), read.answer(cells.get("rejected")))
+    chosen, rejected = cells.get("chosen"), cells.get("rejected")
+    if prompt is None:  # the conversation must be in the answers themselves
+        return to_preference(None, read.answer(chosen), read.answer(rejected))
+    return to_preference(prompt, chosen, rejected)
 
 
 def _with_system(messages: list[dict[str, str]], cells: dict[str, Any]) -> list[dict[str, str]]:

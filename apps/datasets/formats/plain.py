@@ -46,7 +46,9 @@ def _whole(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow
     if len(raw) > limit:
         yield cell_error(1, end, limit, "text", raw)
     elif b"\0" in raw:
-        yield RowError(1, "nul_byte", f"The file holds a NUL byte (byte {raw.index(0):,}).", snippet(raw), end)
+        yield RowError(
+            1, "nul_byte", f"The file holds a NUL byte (byte {raw.index(0):,}).", snippet(raw), end
+        )
     elif raw.strip():
         yield RawRow(1, {"text": raw.decode("utf-8", "replace")}, end)
     else:
@@ -103,7 +105,11 @@ def _add(sentence: _Sentence, line: Line, options: ReadOptions) -> None:
         return
     sentence.bytes += len(text)
     if sentence.bytes > options.limits.max_cell_bytes:
-        sentence.error = ("cell_too_large", f"The sentence before line {line.number} is too long.", snippet(text))
+        sentence.error = (
+            "cell_too_large",
+            f"The sentence before line {line.number} is too long.",
+            snippet(text),
+        )
         return
     try:
         if len(columns) < 2:

@@ -28,7 +28,9 @@ def record_problems(kind: str, record: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
-def _role_order(field: str, messages: Sequence[Mapping[str, str]], closing: Sequence[str] = ()) -> list[Problem]:
+def _role_order(
+    field: str, messages: Sequence[Mapping[str, str]], closing: Sequence[str] = ()
+) -> list[Problem]:
     before = ""
     for at, message in enumerate(messages):
         role = message["role"]
@@ -38,7 +40,14 @@ def _role_order(field: str, messages: Sequence[Mapping[str, str]], closing: Sequ
             return [Problem("role_order", f"{field}.{at}.role", said, "Let user and assistant take turns.")]
         before = role
     if closing and before not in closing:
-        return [Problem("role_order", field, "The prompt must end with what the user said.", "Cut the last answer off.")]
+        return [
+            Problem(
+                "role_order",
+                field,
+                "The prompt must end with what the user said.",
+                "Cut the last answer off.",
+            )
+        ]
     return []
 
 
@@ -46,13 +55,26 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
     """NUL, half of a surrogate pair, and numbers that JSON does not know."""
     if isinstance(value, str):
         if "\0" in value:
-            return [Problem("nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file.")]
+            return [
+                Problem(
+                    "nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file."
+                )
+            ]
         if not value.isascii() and _surrogate(value):
-            return [Problem("lone_surrogate", field, f"“{field}” holds half a character (a lone surrogate).", "Fix the text.")]
+            return [
+                Problem(
+                    "lone_surrogate",
+                    field,
+                    f"“{field}” holds half a character (a lone surrogate).",
+                    "Fix the text.",
+                )
+            ]
         return []
     if isinstance(value, Mapping):
         named = [(f"{field}.{name}" if field else str(name), name, entry) for name, entry in value.items()]
-        return [p for path, name, entry in named for p in (*_unstorable(name, path), *_unstorable(entry, path))]
+        return [
+            p for path, name, entry in named for p in (*_unstorable(name, path), *_unstorable(entry, path))
+        ]
     if isinstance(value, list):
         return [p for at, entry in enumerate(value) for p in _unstorable(entry, f"{field}.{at}")]
     if isinstance(value, float) and not math.isfinite(value):

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from apps.datasets.formats.encodings import Utf8Stream
 from apps.datasets.formats.options import Limits, ReadOptions
@@ -58,7 +58,9 @@ class GzipStream(io.RawIOBase):
                 self._read += len(self._input)
             if not self._input:
                 if not self._decoder.eof and self._begun:
-                    raise FileProblem("truncated_gzip", "The gzip file ends too early: it was cut off. Upload it again.")
+                    raise FileProblem(
+                        "truncated_gzip", "The gzip file ends too early: it was cut off. Upload it again."
+                    )
                 return 0
             if self._decoder.eof:
                 if not self._input.strip(b"\0"):  # padding after the last member
@@ -70,7 +72,8 @@ class GzipStream(io.RawIOBase):
                 given = self._decoder.decompress(self._input, wanted)
             except zlib.error as error:
                 raise FileProblem(
-                    "damaged_gzip", "The gzip file is damaged (a checksum or block is wrong). Upload it again."
+                    "damaged_gzip",
+                    "The gzip file is damaged (a checksum or block is wrong). Upload it again.",
                 ) from error
             self._input = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
             if given:
@@ -104,10 +107,13 @@ def single_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
     if len(members) != 1:
         raise FileProblem(
-            "zip_members", f"The zip holds {len(members)} files. Upload a zip with exactly one, or each file by itself."
+            "zip_members",
+            f"The zip holds {len(members)} files. Upload a zip with exactly one, or each file by itself.",
         )
     if members[0].flag_bits & 0x1:
-        raise FileProblem("zip_encrypted", "The zip is protected by a password. Unpack it and upload the content.")
+        raise FileProblem(
+            "zip_encrypted", "The zip is protected by a password. Unpack it and upload the content."
+        )
     return members[0]
 
 
@@ -175,8 +181,3 @@ def skip_to(stream: io.BufferedReader, offset: int) -> None:
 def codec_name(encoding: str) -> str:
     """The Python codec that decodes a single line of a stream from `open_lines`."""
     return "utf-8" if encoding.startswith("utf") else encoding
-
-
-def as_binary(stream: io.BufferedReader) -> IO[bytes]:
-    """The same stream under the type that parsers ask for."""
-    return cast(IO[bytes], stream)

@@ -18,7 +18,7 @@ SPLIT_NAMES = {
 }  # fmt: skip
 _START = ("start", "start_offset", "begin", "start_char", "from")
 _END = ("end", "end_offset", "stop", "end_char", "to")
-_LABEL = ("label", "labels", "entity_group", "entity", "type", "tag")
+_LABEL = ("label", "labels", "entity_group", "entity", "type", "tag", "slot")
 _SURFACE = ("text", "surface", "word", "mention")
 
 
@@ -37,13 +37,17 @@ def external_id(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Unmappable("bad_id", "external_id", "The id must be a text or a number.")
     if isinstance(value, str) and ("\0" in value or len(value) > 500):
-        raise Unmappable("bad_id", "external_id", "The id holds a NUL character or is longer than 500 characters.")
+        raise Unmappable(
+            "bad_id", "external_id", "The id holds a NUL character or is longer than 500 characters."
+        )
     return str(value)
 
 
 def split(value: Any) -> str:
     """train, dev, test or "" from the names people give them."""
-    name = SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else ("" if value is None else None)
+    name = (
+        SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else ("" if value is None else None)
+    )
     if name is None:
         raise Unmappable("bad_split", "split", f"“{str(value)[:40]}” is not a split. Use train, dev or test.")
     return name
@@ -62,7 +66,7 @@ def labels(value: Any, separator: str = "", names: Mapping[str, str] | None = No
     entries = value if isinstance(value, list) else [value]
     if names and entries == [-1]:
         return []
-    return [_label(entry, names or {}) for entry in entries]
+    return list(dict.fromkeys(_label(entry, names or {}) for entry in entries))
 
 
 def _label_list(value: str) -> Any:
@@ -70,7 +74,9 @@ def _label_list(value: str) -> Any:
         found = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return found if isinstance(found, list) and all(isinstance(entry, str | int) for entry in found) else value
+    return (
+        found if isinstance(found, list) and all(isinstance(entry, str | int) for entry in found) else value
+    )
 
 
 def _label(value: Any, names: Mapping[str, str]) -> str:
@@ -79,7 +85,9 @@ def _label(value: Any, names: Mapping[str, str]) -> str:
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int | float):
-        raise Unmappable("wrong_type", "labels", f"A label must be a text or a number, here is a {type(value).__name__}.")
+        raise Unmappable(
+            "wrong_type", "labels", f"A label must be a text or a number, here is a {type(value).__name__}."
+        )
     if names and not isinstance(value, str) and str(value) not in names:
         raise Unmappable("unknown_label", "labels", f"The label {value} has no name in the table of labels.")
     return names.get(str(value), str(value))
@@ -106,14 +114,18 @@ def _span(entry: Any, text: str, unit: str, name: str) -> dict[str, Any]:
     elif isinstance(entry, list | tuple) and len(entry) == 3:
         start, end, label = entry
     else:
-        raise Unmappable("wrong_type", name, f"“{name}” must be [start, end, label] or an object with these names.")
+        raise Unmappable(
+            "wrong_type", name, f"“{name}” must be [start, end, label] or an object with these names."
+        )
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if not isinstance(label, str):
         raise Unmappable("wrong_type", name, f"“{name}” has no label that is a text.")
     start, end = _offset(text, start, unit, name), _offset(text, end, unit, name)
     if isinstance(surface, str) and text[start:end] != surface:
-        message = f"At {start}..{end} the text reads “{text[start:end][:40]}”, the span says “{surface[:40]}”."
+        message = (
+            f"At {start}..{end} the text reads “{text[start:end][:40]}”, the span says “{surface[:40]}”."
+        )
         raise Unmappable("span_mismatch", name, message)
     return {"start": start, "end": end, "label": label}
 
@@ -136,7 +148,11 @@ def _offset(text: str, value: Any, unit: str, name: str) -> int:
 def tagged(cells: Mapping[str, Any], join: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Text and spans of token and tag lists; a `text` that holds the tokens in order is kept as it is."""
     tokens, tags = parsed(cells.get("tokens"), "tokens"), parsed(cells.get("tags"), "tags")
-    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) and token for token in tokens):
+    if (
+        not isinstance(tokens, list)
+        or not tokens
+        or not all(isinstance(token, str) and token for token in tokens)
+    ):
         raise Unmappable("wrong_type", "tokens", "“tokens” must be a list of texts, none of them empty.")
     if not isinstance(tags, list) or len(tags) != len(tokens):
         raise Unmappable("tag_count", "tags", "There must be as many tags as tokens.")
@@ -188,7 +204,11 @@ def _answer(entry: Mapping[str, Any], context: str, unit: str, name: str) -> dic
     if start is None or start == "":
         start = context.find(text) if text else -1
         if start < 0 or context.find(text, start + 1) >= 0:
-            raise Unmappable("answer_start", name, "The answer has no start, and the context does not hold it exactly once.")
+            raise Unmappable(
+                "answer_start",
+                name,
+                "The answer has no start, and the context does not hold it exactly once.",
+            )
         return {"text": text, "start": start}
     if isinstance(start, str) and start.strip().isdecimal():
         start = int(start)
