@@ -67,7 +67,7 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
         super().__init__(*args, **kwargs)
         for name in ("audit_retention_days", "job_retention_days", "file_retention_days"):
             field = self.fields[name]
-            assert isinstance(field, forms.IntegerField)  # noqa: S101 - as the model says
+            assert isinstance(field, forms.IntegerField)
             field.widget.attrs.update(min=1, max=36500)
 
     def clean(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class InviteForm(forms.Form):
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["role"]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - declared above
+        assert isinstance(field, forms.ChoiceField)
         field.choices = [(name, label) for name, label in ROLE_NAMES.items() if name != OWNER or actor.role == OWNER]
 
 
@@ -115,7 +115,7 @@ class KeyForm(forms.Form):
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["scopes"]
-        assert isinstance(field, forms.MultipleChoiceField)  # noqa: S101 - declared above
+        assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [
             (name, meaning) for name, (meaning, _roles) in PERMISSIONS.items() if actor.may(name)
         ]

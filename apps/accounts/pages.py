@@ -1,19 +1,23 @@
-"""What the frame shows of accounts on every page: the person's workspaces to switch between."""
+"""What the frame shows of accounts on every page: the person's workspaces, and where the theme is kept."""
 
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from apps.accounts.models import User, Workspace
+from apps.accounts.models import Membership, User
 from apps.accounts.selectors import memberships_of
 
 
-def switcher(request: HttpRequest) -> dict[str, Any]:
-    """`my_workspaces`: the person's workspaces, last used first; asked for only when a template shows them."""
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """`memberships` to switch between (asked for only when a template shows them) and `theme_url`."""
+    user = getattr(request, "user", None)
 
-    def load() -> list[Workspace]:
-        user = getattr(request, "user", None)
-        return [member.workspace for member in memberships_of(user)] if isinstance(user, User) else []
+    def load() -> list[Membership]:
+        return list(memberships_of(user)) if isinstance(user, User) else []
 
-    return {"my_workspaces": SimpleLazyObject(load)}
+    return {
+        "memberships": SimpleLazyObject(load),
+        "theme_url": reverse("set_theme") if isinstance(user, User) else "",
+    }

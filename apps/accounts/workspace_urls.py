@@ -7,7 +7,7 @@ from apps.accounts.views import audit, keys, members, settings
 app_name = "accounts"
 
 urlpatterns = [
-    path("", settings.general, name="general"),
+    path("", settings.general, name="settings"),
     path("roles", settings.roles, name="roles"),
     path("delete", settings.delete, name="delete"),
     path("members", members.members, name="members"),

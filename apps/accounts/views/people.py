@@ -16,11 +16,12 @@ from apps.accounts.forms import NewWorkspaceForm, ProfileForm
 from apps.accounts.models import User
 
 COOKIE_SECONDS = 365 * 24 * 3600
+THEME_COOKIE = "lingxi_theme"  # the frame's script keeps it too
 
 
 def person(request: HttpRequest) -> User:
     """Who is logged in; only for views behind login_required."""
-    assert isinstance(request.user, User)  # noqa: S101 - AUTH_USER_MODEL
+    assert isinstance(request.user, User)
     return request.user
 
 
@@ -52,13 +53,29 @@ def profile(request: HttpRequest) -> HttpResponse:
         services.update_profile(user=user, **form.cleaned_data)
         with translation.override(user.language or translation.get_language()):
             messages.success(request, _("Saved."))
-        return _with_language(redirect("profile"), user.language)
-    context = {
-        "form": form,
-        "sessions": selectors.sessions_of(user),
-        "memberships": selectors.memberships_of(user),
-    }
-    return render(request, "accounts/profile.html", context)
+        response = _with_language(redirect("profile"), user.language)
+        response.set_cookie(THEME_COOKIE, user.theme or "auto", max_age=COOKIE_SECONDS, samesite="Lax")
+        return response
+    return render(request, "accounts/profile.html", {"form": form})
+
+
+@login_required
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Remember the appearance that the button in the frame was set to."""
+    theme = request.POST.get("theme", "")
+    if theme not in {"auto", "light", "dark"}:
+        raise Http404
+    services.update_profile(user=person(request), theme="" if theme == "auto" else theme)
+    return HttpResponse(status=204)
+
+
+@login_required
+@require_GET
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Browsers in which the person is logged in."""
+    rows = selectors.sessions_of(person(request))
+    return render(request, "accounts/sessions.html", {"sessions": rows})
 
 
 @login_required
@@ -68,7 +85,7 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
     if not services.end_sessions(user=person(request), pk=pk):
         raise Http404
     messages.success(request, _("That browser is logged out."))
-    return redirect("profile")
+    return redirect("usersessions_list")
 
 
 @login_required
@@ -77,13 +94,13 @@ def end_other_sessions(request: HttpRequest) -> HttpResponse:
     """Log every other browser out."""
     services.end_sessions(user=person(request), keep=request.session.session_key or "")
     messages.success(request, _("All other browsers are logged out."))
-    return redirect("profile")
+    return redirect("usersessions_list")
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def workspaces(request: HttpRequest) -> HttpResponse:
-    """Own workspaces; operators open new ones here."""
+    """Own workspaces (the frame brings them); operators open new ones here."""
     user = person(request)
     form = NewWorkspaceForm(request.POST or None)
     if request.method == "POST":
@@ -93,7 +110,6 @@ def workspaces(request: HttpRequest) -> HttpResponse:
             return redirect("dashboard:home", workspace=made.slug)
     context = {
         "form": form,
-        "memberships": selectors.memberships_of(user),
         "deleting": selectors.workspaces_being_deleted(user),
     }
     return render(request, "accounts/workspaces.html", context)

@@ -25,7 +25,7 @@ def general(request: PageRequest) -> HttpResponse:
         if form.is_valid():
             services.update_workspace(actor=request.actor, **form.cleaned_data)
             messages.success(request, _("Saved."))
-            return redirect(workspace_url(request.actor, "accounts:general"))
+            return redirect(workspace_url(request.actor, "accounts:settings"))
     if not request.actor.may("workspace.manage"):
         for field in form.fields.values():
             field.disabled = True
