@@ -6,6 +6,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
+from apps.datasets.services import expire_files
 from core.jobs import services as jobs
 from core.jobs.run import shutting_down
 from workers import loop
@@ -37,3 +38,4 @@ def sweep() -> None:
 @shared_task(name="workers.clean_up")
 def clean_up() -> None:
     """Remove what is older than the retention periods."""
+    logger.info("expired files: %s", expire_files())
