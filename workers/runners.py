@@ -5,10 +5,16 @@ from typing import Any
 
 from core.jobs.run import Run
 from workers import accounts
+from workers import datasets
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
 
 RUNNERS: dict[str, Runner] = {
     "accounts.delete_workspace": accounts.run_delete_workspace,
+    "datasets.import": datasets.run_import,
+    "datasets.freeze": datasets.run_freeze,
+    "datasets.export": datasets.run_export,
+    "datasets.split": datasets.run_split,
+    "datasets.profile": datasets.run_profile,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""
