@@ -1,0 +1,1 @@
+"""Texts: datasets, examples, imports, exports, splits, checks and frozen versions."""

@@ -1,0 +1,11 @@
+"""Which function does which kind of job; each takes the claimed run and returns its result."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from core.jobs.run import Run
+
+Runner = Callable[[Run], Mapping[str, Any] | None]
+
+RUNNERS: dict[str, Runner] = {}
+"""Filled by name in this file only, so that the whole table can be read at once."""
