@@ -1,0 +1,1 @@
+"""Who works here: users, workspaces, roles, API keys and the audit trail."""

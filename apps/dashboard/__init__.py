@@ -1,0 +1,1 @@
+"""Pages that join domains: home, jobs, lineage and the demo; no tables."""

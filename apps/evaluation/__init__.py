@@ -1,0 +1,1 @@
+"""Any model version on any dataset version, with intervals and paired comparison."""

@@ -1,0 +1,5 @@
+"""REST endpoints of the evaluation app."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

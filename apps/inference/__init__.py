@@ -1,0 +1,1 @@
+"""Model versions at work: batch prediction now, deployments and online serving next."""

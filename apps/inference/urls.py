@@ -1,0 +1,7 @@
+"""Pages of the inference app."""
+
+from django.urls import URLPattern
+
+app_name = "inference"
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,1 @@
+"""Models: base models, frozen model versions, aliases with history, model cards."""

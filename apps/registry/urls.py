@@ -1,0 +1,7 @@
+"""Pages of the registry app."""
+
+from django.urls import URLPattern
+
+app_name = "registry"
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,7 @@
+"""Pages of the training app."""
+
+from django.urls import URLPattern
+
+app_name = "training"
+
+urlpatterns: list[URLPattern] = []

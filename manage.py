@@ -1,0 +1,23 @@
+#!/usr/bin/env python
+"""Django's command line; puts platform/ on the import path first."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+for folder in (str(ROOT), str(ROOT / "platform")):  # platform/ itself is never a package
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def main() -> None:
+    """Run one management command."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.embedded")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Is it alive, is it ready, and what to say when a page is not there."""
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from redis import Redis, RedisError
+
+from core.api.problems import plain_problem
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Database and Redis answer too; 503 names the one that does not."""
+    checks = {"database": _database_answers(), "redis": _redis_answers()}
+    ready = all(checks.values())
+    return JsonResponse({"status": "ready" if ready else "not ready", **checks}, status=200 if ready else 503)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _redis_answers() -> bool:
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+            return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404 as a page, or as a problem document below /api/ and /v1/."""
+    if request.path.startswith(("/api/", "/v1/")):
+        return plain_problem(request, 404, "not_found", _("There is nothing at this address."))
+    return render(request, "core/404.html", status=404)
+
+
+def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403 in the same two shapes."""
+    if request.path.startswith(("/api/", "/v1/")):
+        return plain_problem(request, 403, "not_allowed", _("Your role or API key does not allow this."))
+    return render(request, "core/403.html", status=403)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500 in the same two shapes; the log holds the traceback under the request's id."""
+    if request.path.startswith(("/api/", "/v1/")):
+        return plain_problem(request, 500, "unexpected", _("Something went wrong on our side."))
+    return render(request, "core/500.html", status=500)

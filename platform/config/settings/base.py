@@ -1,0 +1,325 @@
+"""Settings common to every deployment; every value that may differ comes from the environment."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext_lazy as _
+from psycopg.conninfo import conninfo_to_dict
+
+from config.env import env, env_bool, env_int, env_list
+
+ROOT = Path(__file__).resolve().parents[3]
+HOME = Path(
+    env("LINGXI_HOME", str(ROOT / "var"), "Folder for everything Lingxi keeps: files, models, runs, logs.")
+).resolve()
+
+SECRET_KEY = env("LINGXI_SECRET_KEY", "", "Signs sessions and links; at least 50 random characters.")
+DEBUG = False
+ALLOWED_HOSTS = env_list(
+    "LINGXI_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", "Host names this installation answers to."
+)
+CSRF_TRUSTED_ORIGINS = env_list(
+    "LINGXI_TRUSTED_ORIGINS", "", "Origins with scheme (https://nlp.example.com) that may post forms."
+)
+SITE_URL = env("LINGXI_SITE_URL", "http://127.0.0.1:8000", "Public address, used in mails and links.")
+
+INSTALLED_APPS = [
+    "apps.accounts",  # before allauth, whose templates it replaces
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "config",
+    "core",
+    "apps.notifications",
+    "apps.datasets",
+    "apps.registry",
+    "apps.training",
+    "apps.inference",
+    "apps.evaluation",
+    "apps.dashboard",
+]
+
+MIDDLEWARE = [
+    "core.requests.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "apps.accounts.middleware.LanguageMiddleware",
+    "apps.accounts.middleware.SessionSeenMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "core.requests.TimeZoneMiddleware",
+    "core.requests.RefusedMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+WSGI_APPLICATION = None
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.template.context_processors.tz",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "core.pages.frame",
+                "apps.accounts.pages.frame",
+            ],
+            "builtins": [
+                "django.templatetags.i18n",
+                "django.templatetags.static",
+                "core.templatetags.lingxi",
+            ],
+        },
+    }
+]
+
+# --- Database and Redis -------------------------------------------------------------------------------------
+DATABASE_URL = env(
+    "DATABASE_URL", "postgresql://lingxi@127.0.0.1:5432/lingxi", "PostgreSQL 15+ with pg_trgm and pgvector."
+)
+DATABASE_POOL = env_int("LINGXI_DATABASE_POOL", 0, "Connections a web process keeps; 0 opens one per request.")
+
+
+def database(url: str, pool: int) -> dict[str, Any]:
+    """Django's DATABASES entry for a libpq URL (sockets as ?host=/folder)."""
+    parts = dict(conninfo_to_dict(url))
+    entry: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "lingxi"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"options": "-c statement_timeout=120000", **parts},
+    }
+    if pool:
+        entry["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool, "timeout": 10}
+    return entry
+
+
+DATABASES = {"default": database(DATABASE_URL, DATABASE_POOL)}
+REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis or Valkey: broker, cache and streams.")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# --- Celery -------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env("LINGXI_BROKER_URL", "", "Celery's broker; empty takes REDIS_URL.") or REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "io"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_ACKS_LATE = False  # the row is the truth, a message only wakes
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
+    "clean-up": {"task": "workers.clean_up", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "beat.schedule")
+
+# --- Tenancy, jobs, storage ---------------------------------------------------------------------------------
+WORKSPACE_MODEL = "accounts.Workspace"
+ACTOR_FOR_PAGE = "apps.accounts.access.actor_for_page"
+JOB_LEASE_SECONDS = env_int("LINGXI_JOB_LEASE_SECONDS", 60, "A worker silent for this long loses its job.")
+JOB_BEAT_SECONDS = env_int("LINGXI_JOB_BEAT_SECONDS", 10, "How often a worker says that it is alive.")
+JOBS_RUNNING_PER_WORKSPACE = {
+    "io": env_int("LINGXI_IO_JOBS_PER_WORKSPACE", 4, "Imports and exports one workspace may run at once."),
+    "train": env_int("LINGXI_TRAIN_JOBS_PER_WORKSPACE", 1, "Training jobs one workspace may run at once."),
+    "infer": env_int("LINGXI_INFER_JOBS_PER_WORKSPACE", 2, "Prediction jobs one workspace may run at once."),
+}
+TRAIN_THREADS = env_int("LINGXI_TRAIN_THREADS", 1, "Compute threads of a training run; raise it on idle cores.")
+INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
+UPLOAD_LIMIT_BYTES = env_int("LINGXI_UPLOAD_LIMIT_BYTES", 1_000_000_000, "Largest file that may be uploaded.")
+OUTBOUND_ALLOW = env_list(
+    "LINGXI_OUTBOUND_ALLOW",
+    "",
+    "Private hosts or CIDR ranges that imports by URL may reach; empty forbids all.",
+)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+
+# --- Accounts -----------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "apps.accounts.adapter.SocialAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to strangers, the same answer for everybody
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Lingxi] "
+ACCOUNT_LOGOUT_REDIRECT_URL = "/login"
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "reset_password": "20/m/ip,5/m/key",
+}
+ACCOUNT_SESSION_REMEMBER = True
+USERSESSIONS_TRACK_ACTIVITY = False  # apps.accounts.middleware does, without a write per request
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+OIDC_NAME = env("LINGXI_OIDC_NAME", "", "Name on the single sign-on button; empty leaves it off.")
+OIDC_SERVER = env("LINGXI_OIDC_SERVER", "", "OpenID Connect issuer address.")
+OIDC_CLIENT_ID = env("LINGXI_OIDC_CLIENT_ID", "", "OpenID Connect client id.")
+OIDC_SECRET = env("LINGXI_OIDC_SECRET", "", "OpenID Connect client secret.")
+OIDC_ENABLED = bool(OIDC_NAME and OIDC_SERVER and OIDC_CLIENT_ID)
+OIDC_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(OIDC_SERVER))
+OIDC_APP = {
+    "provider_id": "oidc",
+    "name": OIDC_NAME,
+    "client_id": OIDC_CLIENT_ID,
+    "secret": OIDC_SECRET,
+    "settings": {"server_url": OIDC_SERVER, "oauth_pkce_enabled": True},
+}
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"APPS": [OIDC_APP]}} if OIDC_ENABLED else {}
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # joins the user whose address the provider has verified
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True  # and knows them by their subject from then on
+SOCIALACCOUNT_STORE_TOKENS = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = False  # small ES modules read it to sign htmx requests
+
+# --- Mail ---------------------------------------------------------------------------------------------------
+EMAIL_HOST = env("LINGXI_SMTP_HOST", "", "SMTP server; empty writes mails to the log instead.")
+EMAIL_PORT = env_int("LINGXI_SMTP_PORT", 587, "SMTP port.")
+EMAIL_HOST_USER = env("LINGXI_SMTP_USER", "", "SMTP user.")
+EMAIL_HOST_PASSWORD = env("LINGXI_SMTP_PASSWORD", "", "SMTP password.")
+EMAIL_USE_TLS = env_bool("LINGXI_SMTP_TLS", True, "STARTTLS for SMTP.")
+EMAIL_TIMEOUT = 20
+NOTICE_SECONDS = env_int("LINGXI_NOTICE_SECONDS", 30, "A job that ran this long tells its starter when it is done.")
+DEFAULT_FROM_EMAIL = env("LINGXI_MAIL_FROM", "lingxi@localhost", "Sender of mails.")
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "django.core.mail.backends.console.EmailBackend"
+)
+
+# --- Language and time --------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = env("LINGXI_TIME_ZONE", "UTC", "Time zone for people who have not chosen one.")
+LANGUAGE_COOKIE_NAME = "lingxi_language"
+
+# --- Static files -------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+VENDOR_STATIC = Path(
+    env("LINGXI_VENDOR_STATIC", str(ROOT / "vendor-static"), "Front-end packages copied by the set-up.")
+)
+STATICFILES_DIRS = [("vendor", VENDOR_STATIC)] if VENDOR_STATIC.is_dir() else []
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": HOME / "files"},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# --- Security -----------------------------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "style-src-attr": ["'unsafe-inline'"],  # chart libraries size their boxes; scripts stay strict
+        "img-src": ["'self'", "data:", "blob:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'", *([OIDC_ORIGIN] if OIDC_ENABLED else [])],  # the log-in form leads there
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# --- REST API -----------------------------------------------------------------------------------------------
+API_RATE_PER_MINUTE = env_int("LINGXI_API_RATE_PER_MINUTE", 1200, "API requests one key or user may make a minute.")
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.authentication.ApiKeyAuthentication",
+        "apps.accounts.authentication.WorkspaceSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["core.api.permissions.ActorMay"],
+    "DEFAULT_PAGINATION_CLASS": "core.api.paging.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "core.api.schema.Schema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["core.api.throttle.ActorThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.JSONParser",
+        "rest_framework.parsers.MultiPartParser",
+        "rest_framework.parsers.FormParser",
+    ],
+    "EXCEPTION_HANDLER": "core.api.problems.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Lingxi API",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": _("Datasets, training, registry, evaluation and prediction of a Lingxi workspace."),
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"JobState": "core.jobs.states.State"},
+}
+
+# --- Logging ------------------------------------------------------------------------------------------------
+LOG_LEVEL = env("LINGXI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR.")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"httpx": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,45 @@
+"""All addresses: pages below /w/<workspace>/, the API below /api/v1/, health outside both."""
+
+from django.urls import include, path
+from django.views.i18n import set_language
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from config import health
+
+API = [
+    path("", include("apps.accounts.api_urls")),
+    path("", include("apps.notifications.api_urls")),
+    path("", include("apps.datasets.api_urls")),
+    path("", include("apps.registry.api_urls")),
+    path("", include("apps.training.api_urls")),
+    path("", include("apps.evaluation.api_urls")),
+    path("", include("apps.inference.api_urls")),
+    path("", include("apps.dashboard.api_urls")),
+]
+
+PAGES = [
+    path("settings/", include("apps.accounts.workspace_urls", namespace="accounts")),
+    path("notices/", include("apps.notifications.urls", namespace="notifications")),
+    path("datasets/", include("apps.datasets.urls", namespace="datasets")),
+    path("models/", include("apps.registry.urls", namespace="registry")),
+    path("training/", include("apps.training.urls", namespace="training")),
+    path("evaluations/", include("apps.evaluation.urls", namespace="evaluation")),
+    path("predictions/", include("apps.inference.urls", namespace="inference")),
+    path("", include("apps.dashboard.urls", namespace="dashboard")),
+]
+
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("api/v1/", include(API)),
+    path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/redoc", SpectacularRedocView.as_view(url_name="api-schema"), name="api-redoc"),
+    path("language", set_language, name="set_language"),
+    path("w/<slug:workspace>/", include(PAGES)),
+    path("", include("apps.accounts.urls")),
+]
+
+handler403 = "config.health.not_allowed"
+handler404 = "config.health.not_found"
+handler500 = "config.health.server_error"

@@ -1,0 +1,97 @@
+"""Who acts, in which workspace, and what they may: permission and fetch in one place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils.module_loading import import_string
+
+M = TypeVar("M", bound=models.Model)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Someone acting in one workspace, by session or by API key.
+
+    `permissions` are names such as "datasets.write"; the role table in accounts grants them.
+    """
+
+    workspace: Any
+    user: Any
+    permissions: frozenset[str]
+    role: str = ""
+    key: Any = None
+    ip: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return f"key {self.key}" if self.key is not None else str(self.user)
+
+    def may(self, permission: str) -> bool:
+        """Whether the actor holds `permission`."""
+        return permission in self.permissions
+
+
+def require(actor: Actor, permission: str) -> None:
+    """Raise PermissionDenied (403) unless the actor holds `permission`."""
+    if not actor.may(permission):
+        raise PermissionDenied(permission)
+
+
+def fetch(
+    actor: Actor,
+    source: type[M] | models.QuerySet[M],
+    permission: str,
+    *,
+    within: str = "workspace",
+    **lookup: Any,
+) -> M:
+    """The one row of the actor's workspace that `lookup` names.
+
+    A row of another workspace is a 404, so that ids of strangers tell nothing; a row of one's own
+    without the permission is a 403. `within` is the path to the workspace, e.g. "dataset__workspace".
+    """
+    rows = source._default_manager.all() if isinstance(source, type) else source
+    try:
+        row = rows.filter(**{within: actor.workspace}).get(**lookup)
+    except (ObjectDoesNotExist, ValueError, OverflowError) as error:
+        raise Http404 from error
+    require(actor, permission)
+    return row
+
+
+class PageRequest(HttpRequest):
+    """A request to a page of a workspace."""
+
+    actor: Actor
+    htmx: Any
+
+
+View = Callable[..., HttpResponseBase]
+
+
+def page(permission: str) -> Callable[[View], View]:
+    """Decorate a view below /w/<workspace>/: log in, resolve the actor, check the permission.
+
+    People who are not members get a 404. The view receives a PageRequest and no `workspace` argument.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def wrapped(request: PageRequest, workspace: str, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+            request.actor = import_string(settings.ACTOR_FOR_PAGE)(request, workspace)
+            require(request.actor, permission)
+            return view(request, **kwargs)
+
+        wrapped.permission = permission  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate

@@ -1,0 +1,1 @@
+"""What every REST endpoint shares: errors, paging, permissions, throttling, idempotency, ETags, schema."""

@@ -1,0 +1,1 @@
+"""Long work as rows: one state machine, leases with fencing tokens, progress, attempts and logs."""

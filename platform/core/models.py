@@ -1,0 +1,6 @@
+"""Tables of the kit, gathered for Django."""
+
+from core.api.idempotency import IdempotencyKey
+from core.jobs.models import Job, JobAttempt, JobLog, JobTransition
+
+__all__ = ["IdempotencyKey", "Job", "JobAttempt", "JobLog", "JobTransition"]

@@ -1,0 +1,43 @@
+"""Name Celery tasks and wake workers after commit; messages carry names and ids only."""
+
+import logging
+from dataclasses import dataclass
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+QUEUES = ("io", "train", "infer")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A Celery task by name, so that apps need not import workers."""
+
+    name: str
+    queue: str
+
+
+RUN_NEXT = {queue: Task("workers.run_next", queue) for queue in QUEUES}
+
+
+def enqueue(task: Task, *args: int | str) -> None:
+    """Send `task` once the current transaction is committed.
+
+    A broker that is down is logged, not raised: the row is the truth and the sweeper sends again.
+    """
+
+    def send() -> None:
+        try:
+            current_app.send_task(task.name, args=args, queue=task.queue, retry=False)
+        except (OperationalError, ConnectionError, OSError) as error:
+            logger.warning("broker unreachable, %s waits for the sweeper: %s", task.name, error)
+
+    transaction.on_commit(send)
+
+
+def wake(queue: str) -> None:
+    """Tell one worker of `queue` that there is work."""
+    enqueue(RUN_NEXT[queue], queue)

@@ -1,0 +1,67 @@
+"""Middleware of every request: an id, the person's time zone, and refusals as answers."""
+
+import logging
+import re
+import uuid
+import zoneinfo
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from core.errors import Refused
+
+Handler = Callable[[HttpRequest], HttpResponse]
+logger = logging.getLogger(__name__)
+
+_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+
+
+class RequestIdMiddleware:
+    """Give every request an id (taken from X-Request-Id when it is sane) and return it."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        request.request_id = given if _ID.match(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        response = self.handler(request)
+        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        return response
+
+
+class TimeZoneMiddleware:
+    """Show times in the person's own zone."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = getattr(request.user, "time_zone", "")
+        if name in zoneinfo.available_timezones():
+            with timezone.override(zoneinfo.ZoneInfo(name)):
+                return self.handler(request)
+        return self.handler(request)
+
+
+class RefusedMiddleware:
+    """Turn a refusal that no view caught into a page (or an htmx part) that says what to do."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.handler(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer a Refused; leave the rest to Django."""
+        if not isinstance(error, Refused):
+            return None
+        htmx = bool(getattr(request, "htmx", False))
+        template = "core/_refused.html" if htmx else "core/refused.html"
+        response = render(request, template, {"refused": error}, status=error.status)
+        if htmx:
+            response["HX-Retarget"], response["HX-Reswap"] = "#messages", "beforeend"
+        return response

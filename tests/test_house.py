@@ -1,0 +1,65 @@
+"""Rules of the house that linters cannot see."""
+
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON_FILES = [
+    path
+    for folder in ("platform", "apps", "workers")
+    for path in (ROOT / folder).rglob("*.py")
+    if "migrations" not in path.parts
+]
+
+
+def test_platform_is_a_folder_of_packages_and_the_standard_library_keeps_its_name() -> None:
+    assert platform.system()
+    assert not [path.name for path in (ROOT / "platform").iterdir() if path.suffix == ".py"]
+
+
+def test_every_file_says_first_what_it_is_for() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in PYTHON_FILES
+        if path.read_text().strip() and not re.match(r'(#!.*\n)?"""\S', path.read_text())
+    ]
+    assert silent == []
+
+
+def test_the_web_process_starts_without_torch() -> None:
+    program = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'torch', 'transformers', 'peft'}:\n"
+        "            raise ImportError(name + ' is not for the web process')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings.test'\n"
+        "import django; django.setup()\n"
+        "import config.asgi, config.urls\n"
+        "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
+    )
+
+
+def test_tests_have_no_packages_that_could_shadow_rooms() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_no_page_carries_an_inline_script_or_a_foreign_address() -> None:
+    wrong = []
+    for path in [*ROOT.glob("platform/**/*.html"), *ROOT.glob("apps/**/*.html")]:
+        text = path.read_text()
+        if re.search(r"<script(?![^>]*\bsrc=)[^>]*>", text) or re.search(r"\son[a-z]+=\"", text):
+            wrong.append(f"{path.relative_to(ROOT)}: inline script")
+        if re.search(r"(src|href)=\"(https?:)?//", text):
+            wrong.append(f"{path.relative_to(ROOT)}: foreign address")
+    assert wrong == []
