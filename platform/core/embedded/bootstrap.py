@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,10 +60,10 @@ class Step:
 class Progress:
     """One line that says which step, how many packages, how long."""
 
-    def __init__(self, number: int, of: int, name: str) -> None:
-        self.head = f"[{number}/{of}] {name}"
+    def __init__(self, head: str) -> None:
+        self.head = head
         self.started = self.printed = time.monotonic()
-        self.count = 0
+        self.packages: set[str] = set()
         self.doing = ""
         self.tty = sys.stderr.isatty()
         self.show(force=True)
@@ -73,7 +74,7 @@ class Progress:
         if not force and now - self.printed < (0.2 if self.tty else QUIET_SECONDS):
             return
         self.printed = now
-        packages = f", {self.count} packages" if self.count else ""
+        packages = f", {len(self.packages)} packages" if self.packages else ""
         line = f"{self.head}{packages}, {now - self.started:.0f} s{f', {self.doing}' if self.doing else ''}"
         print(f"\r\x1b[K{line[:100]}" if self.tty else line, file=sys.stderr, end="" if self.tty else "\n", flush=True)
 
@@ -86,21 +87,23 @@ class Progress:
 
     def run(self, argv: Sequence[str | Path], *, what: str, folder: Path = ROOT) -> None:
         """Run a command, its whole output into the log, its progress onto the line; SetupError when it fails."""
-        with LOG.open("a") as log, subprocess.Popen(
-            [str(word) for word in argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=folder,
-        ) as child:
+        with (
+            LOG.open("a") as log,
+            subprocess.Popen(
+                [str(word) for word in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=folder,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            ) as child,
+        ):
             tail: list[str] = []
             log.write(f"$ {' '.join(str(word) for word in argv)}\n")
-            if child.stdout is None:
-                raise SetupError("No output to read.")
             with ticking(self):
-                for line in child.stdout:
+                for line in child.stdout or ():
                     log.write(line)
                     tail = [*tail[-40:], line.strip()]
                     self._hear(line)
@@ -111,8 +114,8 @@ class Progress:
     def _hear(self, line: str) -> None:
         found = PARTS.match(line)
         if found:
-            self.count += 1
             self.doing = re.split(r"[<>=!~\[;(]", found[1])[0]
+            self.packages.add(self.doing.lower())
         elif line.startswith("Installing collected"):
             self.doing = "unpacking"
 
@@ -120,8 +123,6 @@ class Progress:
 @contextlib.contextmanager
 def ticking(progress: Progress) -> Iterator[None]:
     """Keep the line's seconds moving while a command is silent."""
-    import threading
-
     over = threading.Event()
 
     def tick() -> None:
@@ -242,23 +243,28 @@ def alone() -> Iterator[None]:
 
 
 def venv_works() -> bool:
-    """Whether the environment was made whole and its Python still starts with pip."""
-    if not (STATE / "venv.stamp").exists() and not _foreign_venv():
-        return False
-    return PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], check=False, capture_output=True).returncode == 0
+    """Whether the environment was made whole and its Python still starts with pip.
 
-
-def _foreign_venv() -> bool:
-    """An environment somebody else made (no state of ours), which we may use but must not remake."""
-    return (VENV / "pyvenv.cfg").exists() and not any(STATE.glob("install.log"))
+    An environment that somebody else made is used as it is, and remembered as whole.
+    """
+    stamp = STATE / "venv.stamp"
+    found = (
+        PYTHON.exists()
+        and not subprocess.run([PYTHON, "-c", "import pip"], check=False, capture_output=True).returncode
+    )
+    if found and not stamp.exists() and not LOG.exists():
+        stamp.write_text("made by somebody else")
+    return found and stamp.exists()
 
 
 def make_venv() -> None:
     """Make the environment; what an interrupted attempt left is removed first."""
-    progress = Progress(0, 0, "virtual environment")
-    for path in VENV.iterdir():
-        if path != STATE:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    progress = Progress("virtual environment")
+    others = [path for path in VENV.iterdir() if path != STATE]
+    if others and not (VENV / "pyvenv.cfg").exists() and not LOG.exists():
+        raise SetupError(f"{VENV} holds other things. Set LINGXI_VENV to a folder that does not exist yet.")
+    for path in others:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for stamp in STATE.glob("*.stamp"):
         stamp.unlink()
     LOG.write_text("")
@@ -290,7 +296,7 @@ def set_up(command: str) -> None:
         for number, step in enumerate(todo, start=1):
             if shutil.disk_usage(VENV).free < NEEDED_BYTES / 10:
                 raise SetupError(full_disk())
-            progress = Progress(number, len(todo), step.name)
+            progress = Progress(f"[{number}/{len(todo)}] {step.name}")
             step.install(progress)
             step.finish()
             progress.end()
