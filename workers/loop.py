@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from django.db import OperationalError
 
 from core.errors import Refused
-from core.jobs.run import Run, Stopped
+from core.jobs.run import HandBack, Run, Stopped
 from core.jobs.services import claim
 from core.queue import wake
 from workers.runners import RUNNERS, Runner
@@ -49,6 +49,11 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
         run.stop(stopped.reason)
     except Refused as refused:
         run.fail(code=refused.code, message=refused.message, hint=refused.hint)
+    except HandBack as wish:
+        if run.job.attempt_count < run.job.max_attempts:
+            run.hand_back(reason=wish.reason, delay_seconds=wish.delay_seconds)
+        else:
+            run.fail(code=wish.code, message=wish.reason, hint=wish.hint)
     except OperationalError as error:
         # A database or network that hiccups heals by itself; try again unless attempts are used up.
         logger.exception("job %s hit an operational error", run.job.pk)

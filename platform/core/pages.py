@@ -1,9 +1,13 @@
 """What every page's frame needs, and small helpers for pages."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.db import DataError
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from core.access import Actor
@@ -23,3 +27,43 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 def workspace_url(actor: Actor, name: str, **kwargs: Any) -> str:
     """The address of a page in the actor's workspace."""
     return reverse(name, kwargs={"workspace": actor.workspace.slug, **kwargs})
+
+
+@dataclass(frozen=True)
+class KeysetPage:
+    """One page of rows newest first, with cursors for the links before and after it."""
+
+    rows: list[Any]
+    next_cursor: str
+    previous_cursor: str
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def keyset(request: HttpRequest, rows: QuerySet[Any], *, size: int = 50) -> KeysetPage:
+    """The page of `rows` (by descending id) that ?before=<id> or ?after=<id> names; no count, no offset.
+
+    A cursor that is no number is a 404.
+    """
+    before, after = request.GET.get("before", ""), request.GET.get("after", "")
+    try:
+        if after:
+            found = list(rows.filter(pk__gt=int(after)).order_by("pk")[: size + 1])[::-1]
+            more_before, found = len(found) > size, found[-size:]
+            more_after = True
+        else:
+            window = rows.filter(pk__lt=int(before)) if before else rows
+            found = list(window.order_by("-pk")[: size + 1])
+            more_after, found = len(found) > size, found[:size]
+            more_before = bool(before)
+    except (ValueError, OverflowError, DataError) as error:
+        raise Http404 from error
+    return KeysetPage(
+        rows=found,
+        next_cursor=f"before={found[-1].pk}" if found and more_after else "",
+        previous_cursor=f"after={found[0].pk}" if found and more_before else "",
+    )

@@ -33,6 +33,17 @@ class Stopped(Exception):
         self.reason = reason
 
 
+class HandBack(Exception):
+    """The runner asks for another attempt after `delay_seconds`; out of attempts, the job fails as said."""
+
+    def __init__(self, reason: str, *, code: str, hint: str = "", delay_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.hint = hint
+        self.delay_seconds = delay_seconds
+
+
 class Run:
     """The worker's handle of one claimed job; every write carries the lease token.
 
