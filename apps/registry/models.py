@@ -245,9 +245,7 @@ class Approval(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["version"], condition=models.Q(decision="open"), name="approval_open_once"
-            ),
+            models.UniqueConstraint(fields=["version"], condition=models.Q(decision="open"), name="approval_open_once"),
             models.CheckConstraint(condition=models.Q(decision__in=Decision.values), name="approval_decision_known"),
         ]
 

@@ -114,3 +114,37 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
             return found
     named = rows.filter(family__name__iexact=reference)
     return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
+
+
+def figures_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
+    """One row per headline figure: its name, and for each version the figure or None.
+
+    `clear` tells whether the intervals of the first and the last version do not touch.
+    """
+    names = dict.fromkeys(name for version in versions for name in version.headline)
+    rows = []
+    for name in names:
+        values = [version.headline.get(name) for version in versions]
+        first, last = values[0], values[-1]
+        clear = bool(first and last) and (first["low"] > last["high"] or last["low"] > first["high"])
+        rows.append({"name": name, "values": values, "clear": clear})
+    return rows
+
+
+def settings_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
+    """Only what differs: settings of the spec and facts of the making, by version."""
+    facts = [
+        {
+            **version.spec,
+            "recipe": version.recipe,
+            "base model": str(version.base_model or ""),
+            "data hash": version.dataset_hash[:16],
+            "content hash": version.content_hash[:16],
+            "labels": len(version.labels),
+            "size in bytes": version.size_bytes,
+        }
+        for version in versions
+    ]
+    names = dict.fromkeys(name for found in facts for name in found)
+    rows = [{"name": name, "values": [found.get(name) for found in facts]} for name in names]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]  # type: ignore[index]

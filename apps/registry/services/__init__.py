@@ -13,10 +13,11 @@ from apps.registry.services.transfers import (
     start_export,
     start_import,
 )
-from apps.registry.services.versions import delete_version, describe, register_version
+from apps.registry.services.versions import Making, delete_version, describe, register_version, users_of
 
 __all__ = [
     "KeptFolder",
+    "Making",
     "add_base_model",
     "approve",
     "delete_base_model",
@@ -36,4 +37,5 @@ __all__ = [
     "start_check",
     "start_export",
     "start_import",
+    "users_of",
 ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -10,7 +9,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from uuid import uuid4
 
 from apps.accounts.services import audit
 from apps.registry.models import ModelVersion, VersionCheck, VersionExport, VersionImport, VersionState
@@ -45,14 +43,16 @@ def finish_export(*, export: VersionExport, path: Path, sha256: str) -> None:
     )
 
 
-def start_import(*, actor: Actor, name: str, upload: UploadedFile[Any], description: str = "") -> VersionImport:
+def start_import(*, actor: Actor, name: str, upload: UploadedFile, description: str = "") -> VersionImport:
     """Keep the uploaded zip and queue checking, loading and registering it."""
     name = name.strip()
     if not name or len(name) > 80 or "\0" in name:
         raise Refused("bad_name", _("Give the model a name of at most 80 characters."), field="name")
     size = upload.size or 0
     if size > settings.UPLOAD_LIMIT_BYTES:
-        raise Refused("file_too_large", _("The file is larger than this installation allows."), field="file", status=413)
+        raise Refused(
+            "file_too_large", _("The file is larger than this installation allows."), field="file", status=413
+        )
     require_free_space(2 * size)
     place = workspace_folder(actor.workspace.pk, "uploads") / f"{uuid4().hex}.zip"
     head = _store(upload, place)
@@ -117,7 +117,7 @@ def finish_check(*, check: VersionCheck, problems: Sequence[dict[str, str]]) -> 
     )
 
 
-def _store(upload: UploadedFile[Any], place: Path) -> bytes:
+def _store(upload: UploadedFile, place: Path) -> bytes:
     """Write the upload to `place`; returns its first bytes."""
     head = b""
     with place.open("wb") as handle:

@@ -309,7 +309,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"JobState": "core.jobs.states.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "core.jobs.states.State",
+        "ModelVersionState": "apps.registry.models.VersionState",
+        "ModelVersionSource": "apps.registry.models.Source",
+        "BaseModelKind": "apps.registry.models.BaseKind",
+        "AliasMoveKind": "apps.registry.models.MoveKind",
+        "ApprovalState": "apps.registry.models.Decision",
+    },
 }
 
 # --- Logging ------------------------------------------------------------------------------------------------

