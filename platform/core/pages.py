@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DataError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.urls import reverse
@@ -60,7 +59,7 @@ def keyset(request: HttpRequest, rows: QuerySet[Any], *, size: int = 50) -> Keys
             found = list(window.order_by("-pk")[: size + 1])
             more_after, found = len(found) > size, found[:size]
             more_before = bool(before)
-    except (ValueError, OverflowError, DataError) as error:
+    except ValueError as error:
         raise Http404 from error
     return KeysetPage(
         rows=found,

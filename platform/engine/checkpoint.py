@@ -42,7 +42,12 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    directory: Path, *, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int = KEPT
+    directory: Path,
+    *,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    keep: int = KEPT,
 ) -> Path:
     """Write `directory`/step-XXXXXXXX whole or not at all, then drop all but the newest `keep`.
 

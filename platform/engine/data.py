@@ -41,13 +41,17 @@ def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise RunFailed("bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again.")
+                raise RunFailed(
+                    "bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again."
+                )
             for batch in file.iter_batches(batch_size=size, columns=list(columns)):
                 yield batch.to_pylist()
     except FileNotFoundError as error:
         raise RunFailed("bad_data", "The dataset file is missing.", "Freeze the version again.") from error
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed("bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again.") from error
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
 
 
 def count_rows(path: Path) -> int:
@@ -55,7 +59,9 @@ def count_rows(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise RunFailed("bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again.") from error
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
 
 
 def read_texts(path: Path) -> dict[str, TextRows]:
@@ -84,3 +90,31 @@ def held_out(count: int, share: float, seed: int, groups: Sequence[Any] | None =
         order = order[np.argsort((within - 0.5)[order] / sizes[order], kind="stable")]
     taken = round(count * share)
     return sorted(int(at) for at in order[taken:]), sorted(int(at) for at in order[:taken])
+
+
+@dataclass
+class ChatRows:
+    """The rows of one split of a chat dataset, in file order."""
+
+    ids: list[int] = field(default_factory=list)
+    messages: list[list[dict[str, str]]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pick(self, positions: Sequence[int]) -> "ChatRows":
+        """The rows at `positions`, in that order."""
+        return ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
+
+
+def read_chats(path: Path) -> dict[str, ChatRows]:
+    """Chat rows by split."""
+    splits: dict[str, ChatRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["chat"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", ChatRows())
+            part.ids.append(row["example_id"])
+            part.messages.append(
+                [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
+            )
+    return splits

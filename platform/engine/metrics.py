@@ -92,9 +92,7 @@ def bootstrap_ratio(top: Floats, bottom: Floats, *, seed: int, rounds: int = BOO
     return _interval((weights @ top) / np.maximum(weights @ bottom, 1e-12))
 
 
-def paired_bootstrap(
-    first: Floats, second: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS
-) -> dict[str, float]:
+def paired_bootstrap(first: Floats, second: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> dict[str, float]:
     """Difference of two means over the same rows (second - first), its 95 % interval and two-sided p."""
     difference = second - first
     drawn = _resamples(len(difference), rounds, seed) @ difference / len(difference)

@@ -2,11 +2,6 @@
 
 import copy
 import json
-import os
-import platform
-import shutil
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +10,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from engine.base_models import MODEL_FILE, load_network, load_tokenizer, own_description
-from engine.checkpoint import describe_file, sync_folder, sync_path
+from engine.base_models import load_network, load_tokenizer, own_description
 from engine.encoder import MEAN_SCALE, POOL_SCALE, TextClassifier
 from engine.failures import RunFailed
-
-FORMAT = 1
+from engine.folders import write_folder
 
 
 def save_classifier(
@@ -32,41 +25,22 @@ def save_classifier(
     attention layer (zero queries and keys, identity values) and the tanh pooler as a scaled identity.
     """
     config, weights = _exported(model, labels, bool(description.get("multi_label")))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
-    try:
+
+    def fill(beside: Path) -> None:
         tokenizer.save_pretrained(beside)
         config.save_pretrained(beside)
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         safetensors.torch.save_file(whole, beside / "model.safetensors", metadata={"format": "pt"})
-        written = {
-            "format": FORMAT,
-            **description,
-            "labels": list(labels),
-            "pooling": model.pooling,
-            "files": {path.name: describe_file(path) for path in sorted(beside.iterdir())},
-            "environment": environment(),
-        }
-        text = json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False)
-        (beside / MODEL_FILE).write_text(text, encoding="utf-8")
-        sync_folder(beside)
-        beside.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(beside, folder)
-    except OSError as error:
-        raise RunFailed(
-            "disk", f"The model could not be written: {error.strerror or error}.", "Free disk space, then resume."
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    sync_path(folder.parent)
-    return written
+
+    return write_folder(folder, fill, {**description, "labels": list(labels), "pooling": model.pooling})
 
 
 def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder."""
     if not (folder / "config.json").is_file():
-        raise RunFailed("model_missing", "The model folder is missing or has no config.json.", "Choose another version.")
+        raise RunFailed(
+            "model_missing", "The model folder is missing or has no config.json.", "Choose another version."
+        )
     description = own_description(str(folder)) or _foreign_description(folder)
     labels = description["labels"]
     network = load_network(str(folder), len(labels), keep_head=True)
@@ -77,21 +51,6 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
         model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE  # type: ignore[assignment,operator]
         model.head.bias.data = weights[f"{last}.bias"]  # type: ignore[assignment]
     return model.eval(), load_tokenizer(str(folder)), description
-
-
-def environment() -> dict[str, Any]:
-    """What a rerun would need to match: versions, processor and threads."""
-    import transformers
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "machine": platform.machine(),
-        "system": sys.platform,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _foreign_description(folder: Path) -> dict[str, Any]:
@@ -136,7 +95,9 @@ def _exported(model: TextClassifier, labels: Sequence[str], multi_label: bool) -
         weights[f"{layer}.{name}.bias"] = torch.zeros(matrix.shape[0])
     for name in ("attention.output.LayerNorm", "output.LayerNorm"):
         weights[f"{layer}.{name}.weight"], weights[f"{layer}.{name}.bias"] = torch.ones(width), torch.zeros(width)
-    pooler, last = ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
+    pooler, last = (
+        ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
+    )
     weights[f"{pooler}.weight"], weights[f"{pooler}.bias"] = identity / POOL_SCALE, torch.zeros(width)
     weights[f"{last}.weight"], weights[f"{last}.bias"] = model.head.weight * POOL_SCALE, model.head.bias  # type: ignore[assignment,operator]
     config.architectures = ["BertForSequenceClassification" if prefix == "bert" else _roberta_class(config.model_type)]

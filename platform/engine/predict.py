@@ -48,11 +48,17 @@ class Classifier:
         return Predictions(self.names, [labels for part in parts for labels in part.labels], probabilities)
 
     def stream(
-        self, texts: Iterable[str], *, report: Report | None = None, total: int = 0, window: int = WINDOW
+        self,
+        texts: Iterable[str],
+        *,
+        report: Report | None = None,
+        total: int = 0,
+        start: int = 0,
+        window: int = WINDOW,
     ) -> Iterator[tuple[int, Predictions]]:
-        """(position of the first text, its window's predictions), window by window, in order."""
+        """(position of the first text, its window's predictions), window by window, in order; the first is called `start`."""
         report = report or Silent()
-        remaining, start = iter(texts), 0
+        remaining = iter(texts)
         while chunk := list(islice(remaining, window)):
             probabilities = self._window(chunk, report, start, total)
             decided = choose(probabilities, multi_label=self.multi_label, threshold=self.threshold)
@@ -63,7 +69,9 @@ class Classifier:
     def _window(self, texts: Sequence[str], report: Report, start: int, total: int) -> NDArray[np.float32]:
         distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
         sequences = encode(self.tokenizer, list(distinct), self.max_length_tokens)
-        logits = forward_all(self.model, sequences, report, phase="predict", start=start, total=total or start + len(texts))
+        logits = forward_all(
+            self.model, sequences, report, phase="predict", start=start, total=total or start + len(texts)
+        )
         probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
         found: NDArray[np.float32] = probabilities.numpy()
         return found[[distinct[text] for text in texts]]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def fit_probe(
-    features: Tensor, targets: Tensor, *, multi_label: bool = False, l2: float = 2e-5, iterations: int = 200
+    features: Tensor, targets: Tensor, *, multi_label: bool = False, l2: float = 1e-3, iterations: int = 200
 ) -> tuple[Tensor, Tensor]:
     """(weight [K, D], bias [K]) that minimise mean cross entropy + l2 * |weight|^2 by L-BFGS.
 

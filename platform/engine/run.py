@@ -84,7 +84,11 @@ def perform(order: dict[str, Any], report: JsonLines) -> dict[str, Any]:
 def order_problems(order: dict[str, Any]) -> list[Problem]:
     """What is missing from the order itself, apart from its spec."""
     if order.get("task") not in TASKS:
-        return [Problem("bad_choice", "task", f"There is no task “{order.get('task')}”.", f"Choose one of: {', '.join(TASKS)}.")]
+        return [
+            Problem(
+                "bad_choice", "task", f"There is no task “{order.get('task')}”.", f"Choose one of: {', '.join(TASKS)}."
+            )
+        ]
     problems = []
     data = order.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("path"), str):
@@ -96,7 +100,9 @@ def order_problems(order: dict[str, Any]) -> list[Problem]:
     for name, least in (("threads", 1), ("micro_batch", 1)):
         value = order.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            problems.append(Problem("wrong_type", name, f"{name} must be a whole number of at least {least}.", "Mend it."))
+            problems.append(
+                Problem("wrong_type", name, f"{name} must be a whole number of at least {least}.", "Mend it.")
+            )
     return problems
 
 

@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import base_models, checkpoint, evaluate, metrics
-from engine.data import TextRows, held_out, read_texts
-from engine.encoder import TextClassifier, can_pack
+from engine.data import read_texts
+from engine.encoder import TextClassifier
 from engine.failures import RunFailed, Stopped, refuse
 from engine.memory import peak_memory_bytes
 from engine.model_folder import save_classifier
 from engine.plan import Window, epoch_windows, learning_rate_share
 from engine.predict import encode, forward_all
-from engine.preflight import classification_problems
 from engine.probe import fit_probe
+from engine.recipes.classify_setup import arrange, choose_pooling, parameter_groups, reading_length
 from engine.report import Report
+from engine.resume import Cursor, check_contract, not_finite
 from engine.specs import ClassifySpec, spec_hash, to_mapping
 
 METRIC_EVERY_SECONDS = 2.0
-
-
-@dataclass
-class Cursor:
-    """Where the run is: everything a resume needs besides tensors."""
-
-    epoch: int = 0
-    position: int = 0  # optimiser steps done in this epoch
-    step: int = 0
-    tokens_seen: int = 0
-    best_metric: float | None = None
-    best_epoch: int = -1
-    epochs_without_better: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
@@ -80,9 +66,12 @@ def train(
     model.to(device)
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     targets = {
-        name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float() for name, part in parts.items()
+        name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
+        for name, part in parts.items()
     }  # [N, K] each
-    report.log("info", f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(labels)} labels, {max_length} tokens")
+    report.log(
+        "info", f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(labels)} labels, {max_length} tokens"
+    )
 
     # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
     groups = parameter_groups(model, spec)
@@ -181,9 +170,7 @@ def train(
         windows = windows_of(epoch)
         model.train()
         for window in windows[cursor.position :]:
-            share = learning_rate_share(
-                cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule
-            )
+            share = learning_rate_share(cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule)
             assert optimiser is not None
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
@@ -250,8 +237,11 @@ def train(
     for name in ("dev", "test"):
         if name not in parts or not len(parts[name]):
             continue
-        measured_at = f"evaluate {name}"
-        logits = forward_all(model, encoded[name], report, phase=measured_at)
+        try:
+            logits = forward_all(model, encoded[name], report, phase=f"evaluate {name}")
+        except Stopped:
+            save()
+            raise
         probabilities = torch.sigmoid(logits) if spec.multi_label else torch.softmax(logits, -1)
         found, rows = evaluate.evaluate(
             probabilities.numpy(),
@@ -263,7 +253,9 @@ def train(
             seed=spec.seed,
         )
         evaluate.write_rows(out / f"examples-{name}.parquet", rows)
-        (out / f"evaluation-{name}.json").write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        (out / f"evaluation-{name}.json").write_text(
+            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
         evaluations[name] = {
             "headline": found["headline"],
             "rows": found["rows"],
@@ -305,62 +297,9 @@ def train(
     }
 
 
-def arrange(spec: ClassifySpec, splits: dict[str, TextRows]) -> tuple[dict[str, TextRows], list[str], list[Any]]:
-    """(rows by part, labels in order, problems): dev is held out of train when the dataset has none."""
-    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
-    parts = {part: splits.get(name, TextRows()) for part, name in named.items()}
-    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
-        whole = parts["train"]
-        kept, out = held_out(len(whole), spec.holdout_share, spec.seed, whole.labels)
-        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
-    for name in parts:  # an unlabelled text teaches nothing where exactly one label is due
-        if not spec.multi_label:
-            parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
-    labels = sorted({label for names in parts["train"].labels for label in names})
-    return parts, labels, classification_problems(spec, parts, labels)
-
-
-def choose_pooling(spec: ClassifySpec, config: Any) -> str:
-    """The pooling a spec means for this architecture; RunFailed if the mean is asked for and not possible."""
-    if spec.pooling == "mean" and not can_pack(config):
-        raise RunFailed(
-            "not_together", f"Mean pooling is not available for {config.model_type} models.", "Choose pooling “native”."
-        )
-    return "native" if spec.pooling == "native" or not can_pack(config) else "mean"
-
-
-def reading_length(spec: ClassifySpec, config: Any, tokenizer: Any) -> int:
-    """The shortest of what the spec, the positions and the tokenizer allow."""
-    offset = 0 if config.model_type == "bert" else 2
-    positions = getattr(config, "max_position_embeddings", None) or 1 << 30
-    return int(min(spec.max_length_tokens, positions - offset, tokenizer.model_max_length))
-
-
-def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
-    """AdamW groups with their peak rate: head, then each layer below slower by `layer_decay`."""
-    depth = int(getattr(model.config, "num_hidden_layers", 1))
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    if spec.method == "frozen":
-        model.requires_grad_(False)
-        return []
-    for name, parameter in model.named_parameters():
-        words = name.split(".")
-        if words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words:
-            peak = spec.head_learning_rate
-        else:
-            number = next((int(word) for word in words if word.isdigit()), -1)
-            peak = spec.learning_rate * spec.layer_decay ** (depth - 1 - number)
-        decay = spec.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((peak, decay), []).append(parameter)
-    return [{"params": found, "peak": peak, "weight_decay": decay} for (peak, decay), found in groups.items()]
-
-
-def model_prefix(model: TextClassifier) -> str:
-    """The attribute of a native network that holds its encoder."""
-    return str(model.network.base_model_prefix) if model.pooling == "native" else ""
-
-
-def start_head(model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report) -> None:
+def start_head(
+    model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report
+) -> None:
     """Fit the head on the frozen encoder; a native head is too deep for that and keeps its random start."""
     if model.pooling != "mean":
         if spec.method == "frozen":
@@ -392,7 +331,12 @@ def row_losses(model: TextClassifier, sequences: list[list[int]], targets: Tenso
 
 
 def measure(
-    model: TextClassifier, average: dict[str, Tensor], sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report
+    model: TextClassifier,
+    average: dict[str, Tensor],
+    sequences: list[list[int]],
+    targets: Tensor,
+    spec: ClassifySpec,
+    report: Report,
 ) -> dict[str, float]:
     """Loss, accuracy and macro F1 of the averaged (or the current) weights."""
     current = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()} if average else {}
@@ -431,25 +375,3 @@ def fit_tokens(batch: list[int], lengths: Sequence[int], limit: int) -> list[int
     """The longest prefix of `batch` within `limit` tokens, at least one row."""
     total = np.cumsum([lengths[at] for at in batch])
     return batch[: max(1, int(np.searchsorted(total, limit, side="right")))]
-
-
-def not_finite(rows: Sequence[int], step: int) -> RunFailed:
-    """The failure of a loss that is no number any more."""
-    return RunFailed(
-        "loss_not_finite",
-        f"The loss was not a finite number at step {step + 1}.",
-        "Lower the learning rate, and look at the named rows.",
-        rows,
-    )
-
-
-def check_contract(saved: dict[str, Any], wanted: dict[str, Any], report: Report) -> None:
-    """Refuse a checkpoint of another spec, dataset or recipe; warn where bit-equality is lost."""
-    for name in ("recipe", "spec_hash", "data_hash", "labels"):
-        if saved.get(name) != wanted[name]:
-            raise RunFailed(
-                "checkpoint_mismatch", f"The checkpoint was written by a run with another {name}.", "Start a new run instead."
-            )
-    for name in ("threads", "micro_batch"):
-        if saved.get(name) != wanted[name]:
-            report.log("warning", f"{name} differs from the checkpoint ({saved.get(name)} -> {wanted[name]}); not bit-equal")

@@ -41,7 +41,9 @@ class BaseModel:
         ]
         given = {name: value.get(name, "") for name in ("kind", "name", "revision")}
         wrong = [name for name, text in given.items() if not isinstance(text, str)]
-        problems += [Problem("wrong_type", f"{field}.{name}", f"{field}.{name} must be a text.", hint) for name in wrong]
+        problems += [
+            Problem("wrong_type", f"{field}.{name}", f"{field}.{name} must be a text.", hint) for name in wrong
+        ]
         if problems:
             return cls(), problems
         reference = cls(**given)

@@ -12,7 +12,9 @@ class ClassifySpec:
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
 
     base_model: BaseModel = option(BaseModel(), "Pretrained encoder to start from")
-    multi_label: bool = option(False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)")
+    multi_label: bool = option(
+        False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
+    )
     method: str = option(
         "full",
         "Train the whole encoder, or only the classification head on the frozen encoder",
@@ -41,7 +43,9 @@ class ClassifySpec:
         8192, "A micro-batch is split when its texts hold more tokens than this", minimum=16, maximum=1_000_000
     )
     gradient_accumulation: int = option(1, "Micro-batches in one optimiser step", minimum=1, maximum=1024)
-    max_gradient_norm: float = option(1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000)
+    max_gradient_norm: float = option(
+        1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
+    )
     dropout: float = option(0.1, "Share of values dropped in the encoder and before the head", minimum=0, maximum=0.9)
     label_smoothing: float = option(0.0, "Share of the target spread over all labels", minimum=0, maximum=0.5)
     head_start: str = option(
@@ -50,11 +54,16 @@ class ClassifySpec:
         choices=("probe", "random"),
     )
     consistency: float = option(
-        0.0, "Weight of the agreement between two dropout passes (R-Drop); doubles the cost when above 0", minimum=0, maximum=10
+        0.0,
+        "Weight of the agreement between two dropout passes (R-Drop); doubles the cost when above 0",
+        minimum=0,
+        maximum=10,
     )
     average_decay: float = option(
-        0.0, "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
-        minimum=0, maximum=0.9999,
+        0.0,
+        "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
+        minimum=0,
+        maximum=0.9999,
     )
     best_metric: str = option(
         "accuracy", "Dev metric that chooses the best epoch", choices=("accuracy", "macro_f1", "loss")
@@ -100,7 +109,10 @@ class ClassifySpec:
         if self.multi_label and self.consistency > 0:
             found.append(
                 Problem(
-                    "not_together", "consistency", "consistency is defined for single-label texts.", "Set consistency to 0."
+                    "not_together",
+                    "consistency",
+                    "consistency is defined for single-label texts.",
+                    "Set consistency to 0.",
                 )
             )
         if self.multi_label and self.label_smoothing > 0:

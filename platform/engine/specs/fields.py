@@ -97,7 +97,9 @@ def _string_problems(info: FieldInfo, value: Any) -> list[Problem]:
         return [_wrong_type(info, "a text")]
     if info.choices and value not in info.choices:
         allowed = ", ".join(info.choices)
-        return [Problem("bad_choice", info.name, f"“{value}” is not a choice of {info.name}.", f"Choose one of: {allowed}.")]
+        return [
+            Problem("bad_choice", info.name, f"“{value}” is not a choice of {info.name}.", f"Choose one of: {allowed}.")
+        ]
     return []
 
 

@@ -35,7 +35,12 @@ def parquet_columns(kind: str) -> tuple[tuple[str, str], ...]:
 def check_record(kind: str, record: Mapping[str, Any]) -> list[Problem]:
     """Everything that keeps `record` from being a canonical record of `kind`; KeyError for an unknown kind."""
     problems = [
-        Problem("missing_field", name, f"The field “{name}” is missing.", f"A {kind} record needs: {', '.join(FIELDS[kind])}.")
+        Problem(
+            "missing_field",
+            name,
+            f"The field “{name}” is missing.",
+            f"A {kind} record needs: {', '.join(FIELDS[kind])}.",
+        )
         for name in FIELDS[kind]
         if name not in record
     ]
@@ -84,7 +89,9 @@ def _structs(name: str, value: Any, shape: Mapping[str, type]) -> list[Problem]:
     if not isinstance(value, list):
         return [Problem("wrong_type", name, f"“{name}” must be a list.", f"Each entry holds: {wanted}.")]
     return [
-        Problem("wrong_type", f"{name}.{at}", f"Entry {at} of “{name}” is not well formed.", f"Each entry holds: {wanted}.")
+        Problem(
+            "wrong_type", f"{name}.{at}", f"Entry {at} of “{name}” is not well formed.", f"Each entry holds: {wanted}."
+        )
         for at, entry in enumerate(value)
         if not isinstance(entry, Mapping)
         or set(entry) != set(shape)
@@ -141,7 +148,9 @@ def _meta(value: Any) -> list[Problem]:
     if not isinstance(value, Mapping):
         return [Problem("wrong_type", "meta", "“meta” must be an object.", "Give values by name.")]
     return [
-        Problem("wrong_type", f"meta.{name}", f"“meta.{name}” must be a text, number, true, false or null.", "Flatten it.")
+        Problem(
+            "wrong_type", f"meta.{name}", f"“meta.{name}” must be a text, number, true, false or null.", "Flatten it."
+        )
         for name, entry in value.items()
         if not isinstance(name, str) or not (entry is None or isinstance(entry, str | int | float | bool))
     ]
