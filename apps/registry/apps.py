@@ -27,10 +27,10 @@ class RegistryConfig(AppConfig):
         post_migrate.connect(add_built_in, sender=self)
 
 
-def add_built_in(sender: RegistryConfig, using: str, apps: Any, **_kwargs: Any) -> None:
+def add_built_in(sender: RegistryConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
     """Make the rows of BUILT_IN that are missing; nothing to do while the table is not there."""
     try:
-        base_model = apps.get_model("registry", "BaseModel")
+        base_model = (apps or sender.apps).get_model("registry", "BaseModel")
     except LookupError:
         return
     for reference, columns in BUILT_IN.items():

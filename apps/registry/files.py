@@ -60,7 +60,7 @@ def content_hash(files: Sequence[dict[str, Any]]) -> str:
 
 
 def compare_with_manifest(
-    folder: Path, files: Sequence[dict[str, Any]], progress: Callable[[int], None] = lambda done: None
+    folder: Path, files: Sequence[dict[str, Any]], progress: Callable[[int], None] | None = None
 ) -> list[dict[str, str]]:
     """What differs from the manifest: missing, altered and additional files; `progress` hears bytes read."""
     problems, done = [], 0
@@ -71,7 +71,8 @@ def compare_with_manifest(
         elif path.stat().st_size != file["bytes"] or sha256_of(path) != file["sha256"]:
             problems.append({"path": str(file["path"]), "problem": "altered"})
         done += int(file["bytes"])
-        progress(done)
+        if progress is not None:
+            progress(done)
     known = {str(file["path"]) for file in files}
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     return problems + [{"path": path, "problem": "additional"} for path in sorted(present - known)]

@@ -189,19 +189,19 @@ def move(request: PageRequest, pk: int) -> HttpResponse:
 
 @page("registry.write")
 @require_POST
-def rollback(request: PageRequest, pk: int, name: str) -> HttpResponse:
+def rollback(request: PageRequest, pk: int, alias: str) -> HttpResponse:
     """Point an alias to where it stood before."""
     row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
-    services.rollback_alias(actor=request.actor, family=row, name=name, reason=request.POST.get("reason", "")[:1000])
+    services.rollback_alias(actor=request.actor, family=row, name=alias, reason=request.POST.get("reason", "")[:1000])
     return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
 
 
 @page("registry.write")
 @require_POST
-def remove(request: PageRequest, pk: int, name: str) -> HttpResponse:
+def remove(request: PageRequest, pk: int, alias: str) -> HttpResponse:
     """Take an alias away."""
     row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
-    services.remove_alias(actor=request.actor, family=row, name=name, reason=request.POST.get("reason", "")[:1000])
+    services.remove_alias(actor=request.actor, family=row, name=alias, reason=request.POST.get("reason", "")[:1000])
     return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
 
 
