@@ -1,1 +1,1 @@
-"""Texts: datasets, examples, imports, exports, splits, checks and frozen versions."""
+"""The room of the data: datasets, their examples, imports, exports, splits, checks and frozen versions."""
