@@ -131,7 +131,7 @@ REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis or Valkey: broke
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 # --- Celery -------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env("LINGXI_BROKER_URL", REDIS_URL, "Celery's broker; the same Redis unless you split it.")
+CELERY_BROKER_URL = env("LINGXI_BROKER_URL", "", "Celery's broker; empty takes REDIS_URL.") or REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "io"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -1,1 +1,27 @@
-"""All that the web may know of the engine; free of torch."""
+"""All the web may know of the engine: specs, records and problems, free of torch and numpy."""
+
+from engine.specs.base_models import BaseModel
+from engine.specs.chat import ChatSpec
+from engine.specs.classify import ClassifySpec
+from engine.specs.fields import FieldInfo
+from engine.specs.problems import Problem, has_errors
+from engine.specs.recipes import RECIPES, Spec, parse_spec, spec_fields, spec_hash, to_mapping
+from engine.specs.records import KINDS, check_record, parquet_columns
+
+__all__ = [
+    "KINDS",
+    "RECIPES",
+    "BaseModel",
+    "ChatSpec",
+    "ClassifySpec",
+    "FieldInfo",
+    "Problem",
+    "Spec",
+    "check_record",
+    "has_errors",
+    "parquet_columns",
+    "parse_spec",
+    "spec_fields",
+    "spec_hash",
+    "to_mapping",
+]

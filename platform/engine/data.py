@@ -1,0 +1,120 @@
+"""Frozen dataset versions read from Parquet, batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.failures import RunFailed
+from engine.specs.records import FIELDS
+
+ROWS_AT_ONCE = 4096
+
+
+@dataclass
+class TextRows:
+    """The rows of one split of a classification dataset, in file order."""
+
+    ids: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pick(self, positions: Sequence[int]) -> "TextRows":
+        """The rows at `positions`, in that order."""
+        return TextRows(
+            [self.ids[at] for at in positions],
+            [self.texts[at] for at in positions],
+            [self.labels[at] for at in positions],
+        )
+
+
+def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -> Iterator[list[dict[str, Any]]]:
+    """Lists of at most `size` rows as dicts of `columns`; RunFailed("bad_data") if the file does not fit."""
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise RunFailed(
+                    "bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again."
+                )
+            for batch in file.iter_batches(batch_size=size, columns=list(columns)):
+                yield batch.to_pylist()
+    except FileNotFoundError as error:
+        raise RunFailed("bad_data", "The dataset file is missing.", "Freeze the version again.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
+
+
+def count_rows(path: Path) -> int:
+    """Rows in the file, from its footer."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise RunFailed(
+            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+        ) from error
+
+
+def read_texts(path: Path) -> dict[str, TextRows]:
+    """Classification rows by split."""
+    splits: dict[str, TextRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["classification"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", TextRows())
+            part.ids.append(row["example_id"])
+            part.texts.append(row["text"] or "")
+            part.labels.append(tuple(row["labels"] or ()))
+    return splits
+
+
+def held_out(count: int, share: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[list[int], list[int]]:
+    """(kept, held out) positions 0..count-1: a seeded share, taken evenly from each group where groups are given."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(count)
+    if groups is not None:
+        rank: dict[Any, int] = {}
+        within = np.zeros(count)
+        for at in order:
+            rank[groups[at]] = rank.get(groups[at], 0) + 1
+            within[at] = rank[groups[at]]
+        sizes = np.array([rank[group] for group in groups])
+        order = order[np.argsort((within - 0.5)[order] / sizes[order], kind="stable")]
+    taken = round(count * share)
+    return sorted(int(at) for at in order[taken:]), sorted(int(at) for at in order[:taken])
+
+
+@dataclass
+class ChatRows:
+    """The rows of one split of a chat dataset, in file order."""
+
+    ids: list[int] = field(default_factory=list)
+    messages: list[list[dict[str, str]]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pick(self, positions: Sequence[int]) -> "ChatRows":
+        """The rows at `positions`, in that order."""
+        return ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
+
+
+def read_chats(path: Path) -> dict[str, ChatRows]:
+    """Chat rows by split."""
+    splits: dict[str, ChatRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["chat"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", ChatRows())
+            part.ids.append(row["example_id"])
+            part.messages.append(
+                [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
+            )
+    return splits

@@ -1,0 +1,58 @@
+"""Model folders that are written whole or not at all, with lingxi.json last."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.base_models import MODEL_FILE
+from engine.checkpoint import describe_file, sync_folder, sync_path
+from engine.failures import RunFailed
+
+FORMAT = 1
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None], description: Mapping[str, Any]) -> dict[str, Any]:
+    """Let `fill` write beside, add lingxi.json with checksums and environment, move into place; returns lingxi.json."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    try:
+        fill(beside)
+        files = {path.name: describe_file(path) for path in sorted(beside.iterdir())}
+        written = {"format": FORMAT, **description, "files": files, "environment": environment()}
+        text = json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False)
+        (beside / MODEL_FILE).write_text(text, encoding="utf-8")
+        sync_folder(beside)
+        beside.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(beside, folder)
+    except OSError as error:
+        raise RunFailed(
+            "disk", f"The model could not be written: {error.strerror or error}.", "Free disk space, then resume."
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    sync_path(folder.parent)
+    return written
+
+
+def environment() -> dict[str, Any]:
+    """What a rerun would need to match: versions, processor and threads."""
+    import transformers
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "machine": platform.machine(),
+        "system": sys.platform,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,109 @@
+"""A trained classifier as a plain Hugging Face folder with lingxi.json beside the weights."""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from engine.base_models import load_network, load_tokenizer, own_description
+from engine.encoder import MEAN_SCALE, POOL_SCALE, TextClassifier
+from engine.failures import RunFailed
+from engine.folders import write_folder
+
+
+def save_classifier(
+    folder: Path, model: TextClassifier, tokenizer: Any, labels: Sequence[str], description: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the folder whole or not at all; returns what lingxi.json says.
+
+    transformers.AutoModelForSequenceClassification gives the same logits from it: the mean is written as one more
+    attention layer (zero queries and keys, identity values) and the tanh pooler as a scaled identity.
+    """
+    config, weights = _exported(model, labels, bool(description.get("multi_label")))
+
+    def fill(beside: Path) -> None:
+        tokenizer.save_pretrained(beside)
+        config.save_pretrained(beside)
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        safetensors.torch.save_file(whole, beside / "model.safetensors", metadata={"format": "pt"})
+
+    return write_folder(folder, fill, {**description, "labels": list(labels), "pooling": model.pooling})
+
+
+def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
+    """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder."""
+    if not (folder / "config.json").is_file():
+        raise RunFailed(
+            "model_missing", "The model folder is missing or has no config.json.", "Choose another version."
+        )
+    description = own_description(str(folder)) or _foreign_description(folder)
+    labels = description["labels"]
+    network = load_network(str(folder), len(labels), keep_head=True)
+    model = TextClassifier(network, len(labels), pooling=description["pooling"])
+    if description["pooling"] == "mean":
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
+        model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE  # type: ignore[assignment,operator]
+        model.head.bias.data = weights[f"{last}.bias"]  # type: ignore[assignment]
+    return model.eval(), load_tokenizer(str(folder)), description
+
+
+def _foreign_description(folder: Path) -> dict[str, Any]:
+    """Labels and reading length of a folder that this platform did not write."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    return {
+        "recipe": "classify",
+        "labels": [names[key] for key in sorted(names, key=int)],
+        "multi_label": config.get("problem_type") == "multi_label_classification",
+        "max_length_tokens": min(int(config.get("max_position_embeddings", 512)), 512),
+        "decision_threshold": 0.5,
+        "pooling": "native",
+    }
+
+
+def _exported(model: TextClassifier, labels: Sequence[str], multi_label: bool) -> tuple[Any, dict[str, Tensor]]:
+    """(configuration, weights) under the names transformers uses."""
+    config = copy.deepcopy(model.config)
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: at for at, label in enumerate(labels)}
+    config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
+    if model.pooling == "native":
+        return config, dict(model.network.state_dict())
+    config.num_hidden_layers += 1
+    prefix = "bert" if config.model_type == "bert" else "roberta"
+    weights = {f"{prefix}.{name}": tensor for name, tensor in model.base.state_dict().items()}
+    layer = f"{prefix}.encoder.layer.{config.num_hidden_layers - 1}"
+    width, inner = config.hidden_size, config.intermediate_size
+    identity, zeros = torch.eye(width), torch.zeros(width, width)
+    matrices = {
+        "attention.self.query": zeros,
+        "attention.self.key": zeros,
+        "attention.self.value": identity,
+        "attention.output.dense": identity * MEAN_SCALE,
+        "intermediate.dense": torch.zeros(inner, width),
+        "output.dense": torch.zeros(width, inner),
+    }
+    for name, matrix in matrices.items():
+        weights[f"{layer}.{name}.weight"] = matrix.clone()
+        weights[f"{layer}.{name}.bias"] = torch.zeros(matrix.shape[0])
+    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+        weights[f"{layer}.{name}.weight"], weights[f"{layer}.{name}.bias"] = torch.ones(width), torch.zeros(width)
+    pooler, last = (
+        ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
+    )
+    weights[f"{pooler}.weight"], weights[f"{pooler}.bias"] = identity / POOL_SCALE, torch.zeros(width)
+    weights[f"{last}.weight"], weights[f"{last}.bias"] = model.head.weight * POOL_SCALE, model.head.bias  # type: ignore[assignment,operator]
+    config.architectures = ["BertForSequenceClassification" if prefix == "bert" else _roberta_class(config.model_type)]
+    return config, weights
+
+
+def _roberta_class(model_type: str) -> str:
+    stem = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}[model_type]
+    return f"{stem}ForSequenceClassification"

@@ -1,0 +1,140 @@
+"""Texts to label probabilities: deduplicated, sorted by length, packed without padding."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.encoder import TextClassifier
+from engine.evaluate import choose
+from engine.failures import Stopped
+from engine.model_folder import open_classifier
+from engine.report import Report, Silent
+
+BATCH_TOKENS = 2048
+WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Decisions for N texts: `labels` are tuples (one name each unless multi-label), `probabilities` [N, K] float32."""
+
+    names: tuple[str, ...]
+    labels: list[tuple[str, ...]]
+    probabilities: NDArray[np.float32]
+
+
+class Classifier:
+    """A loaded model version that labels texts; the same text gets the same label in any company."""
+
+    def __init__(self, model: TextClassifier, tokenizer: Any, description: dict[str, Any]) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.names = tuple(description["labels"])
+        self.multi_label = bool(description["multi_label"])
+        self.threshold = float(description["decision_threshold"])
+        self.max_length_tokens = int(description["max_length_tokens"])
+        self.description = description
+
+    def predict(self, texts: Sequence[str], report: Report | None = None) -> Predictions:
+        """Labels and probabilities of `texts` in their order; raises Stopped when the report asks for it."""
+        parts = [part for _, part in self.stream(texts, report=report, total=len(texts))]
+        probabilities = np.concatenate([part.probabilities for part in parts]) if parts else self._nothing()
+        return Predictions(self.names, [labels for part in parts for labels in part.labels], probabilities)
+
+    def stream(
+        self,
+        texts: Iterable[str],
+        *,
+        report: Report | None = None,
+        total: int = 0,
+        start: int = 0,
+        window: int = WINDOW,
+    ) -> Iterator[tuple[int, Predictions]]:
+        """(position of the first text, its window's predictions), window by window, in order; the first is called `start`."""
+        report = report or Silent()
+        remaining = iter(texts)
+        while chunk := list(islice(remaining, window)):
+            probabilities = self._window(chunk, report, start, total)
+            decided = choose(probabilities, multi_label=self.multi_label, threshold=self.threshold)
+            labels = [tuple(self.names[k] for k in np.flatnonzero(row)) for row in decided]
+            yield start, Predictions(self.names, labels, probabilities)
+            start += len(chunk)
+
+    def _window(self, texts: Sequence[str], report: Report, start: int, total: int) -> NDArray[np.float32]:
+        distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+        sequences = encode(self.tokenizer, list(distinct), self.max_length_tokens)
+        logits = forward_all(
+            self.model, sequences, report, phase="predict", start=start, total=total or start + len(texts)
+        )
+        probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
+        found: NDArray[np.float32] = probabilities.numpy()
+        return found[[distinct[text] for text in texts]]
+
+    def _nothing(self) -> NDArray[np.float32]:
+        return np.zeros((0, len(self.names)), dtype=np.float32)
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """The classifier of a model folder, on the GPU if there is one; RunFailed if it cannot be used."""
+    model, tokenizer, description = open_classifier(folder)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    return Classifier(model, tokenizer, description)
+
+
+def encode(tokenizer: Any, texts: Sequence[str], max_length_tokens: int) -> list[list[int]]:
+    """Token ids of each text with its special tokens, cut to `max_length_tokens`."""
+    if not texts:
+        return []
+    found = tokenizer(
+        list(texts),
+        truncation=True,
+        max_length=max_length_tokens,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    return [list(ids) for ids in found["input_ids"]]
+
+
+def batches_by_tokens(lengths: Sequence[int], limit: int) -> list[list[int]]:
+    """Positions sorted by length, longest first, in batches of at most `limit` tokens (or one text)."""
+    batches: list[list[int]] = []
+    filled = limit
+    for at in sorted(range(len(lengths)), key=lambda at: (-lengths[at], at)):
+        if filled + lengths[at] > limit:
+            batches.append([])
+            filled = 0
+        batches[-1].append(at)
+        filled += lengths[at]
+    return batches
+
+
+@torch.no_grad()
+def forward_all(
+    model: TextClassifier,
+    sequences: Sequence[Sequence[int]],
+    report: Report,
+    *,
+    phase: str,
+    start: int = 0,
+    total: int = 0,
+    features: bool = False,
+) -> torch.Tensor:
+    """Logits [N, K] (or text vectors [N, D]) on the CPU in the order of `sequences`; raises Stopped when asked."""
+    function = model.features if features else model
+    results: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
+    done = 0
+    for batch in batches_by_tokens([len(sequence) for sequence in sequences], BATCH_TOKENS):
+        if report.should_stop():
+            raise Stopped
+        for at, row in zip(batch, function([sequences[at] for at in batch]).float().cpu(), strict=True):
+            results[at] = row
+        done += len(batch)
+        report.progress(start + done, total or len(sequences), "texts", phase)
+    return torch.stack(results) if results else torch.zeros(0, 0)

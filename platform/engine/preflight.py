@@ -1,0 +1,168 @@
+"""What a run would be like, before it is queued: problems with rows named, lengths, balance, size and time."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine import base_models
+from engine.data import read_chats, read_texts
+from engine.encoder import TextClassifier
+from engine.predict import encode
+from engine.recipes import chat_setup, classify_setup
+from engine.report import Report
+from engine.specs import Problem, Spec
+from engine.specs.chat import ChatSpec
+from engine.specs.classify import ClassifySpec
+
+WITHOUT_LIMIT = 1 << 20
+PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
+CELLS_PER_TOKEN = (
+    34  # activations kept for backward per token and layer, in hidden widths (own count of the packed layer)
+)
+
+
+def preflight(spec: Spec, data: Path, report: Report) -> dict[str, Any]:
+    """Problems and figures as plain JSON; the run may start when no problem is an error."""
+    if isinstance(spec, ChatSpec):
+        return preflight_chat(spec, data, report)
+    return preflight_classify(spec, data, report)
+
+
+def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a classifier run; reads and tokenises every row, loads no weights."""
+    report.progress(0, 3, "checks", "read")
+    parts, labels, problems = classify_setup.arrange(spec, read_texts(data))
+    report.progress(1, 3, "checks", "tokenise")
+    place = base_models.locate(spec.base_model)
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    config = base_models.load_config(place, spec.base_model.revision)
+    limit = classify_setup.reading_length(spec, config, tokenizer)
+    lengths = {name: _token_counts(tokenizer, part.texts) for name, part in parts.items()}
+    cut = [part.ids[at] for name, part in parts.items() for at in np.flatnonzero(lengths[name] > limit)]
+    problems += _truncation(cut, sum(len(part) for part in parts.values()), limit)
+    report.progress(2, 3, "checks", "estimate")
+    model = _empty_classifier(spec, config, len(labels))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
+    seen = int(np.minimum(lengths["train"], limit).sum())
+    epochs = spec.epochs if spec.method == "full" else 0
+    longest = int(np.sort(np.minimum(lengths["train"], limit))[-spec.batch_size :].sum()) if seen else 0
+    at_once = min(max(longest, limit), spec.max_batch_tokens) if seen else 0
+    copies = 4 + bool(spec.average_decay) + 1 if epochs else 1  # weights, gradients, two moments, average, best
+    balance = {name: Counter(label for names in part.labels for label in names) for name, part in parts.items()}
+    report.progress(3, 3, "checks", "estimate")
+    return {
+        "problems": [problem.as_mapping() for problem in problems],
+        "rows": {name: len(part) for name, part in parts.items()},
+        "labels": [{"label": label, **{name: found[label] for name, found in balance.items()}} for label in labels],
+        "lengths": _lengths(np.concatenate(list(lengths.values()))),
+        "truncated_share": len(cut) / max(1, sum(len(part) for part in parts.values())),
+        "max_length_tokens": limit,
+        "parameters": {"total": total, "trainable": total if spec.method == "full" else 0},
+        "estimate": {
+            "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
+            "memory_bytes": PROCESS_BYTES + 4 * total * copies + _activations(config, at_once),
+            "seconds": _seconds(6 * encoder * seen * epochs * (2 if spec.consistency else 1) + 2 * encoder * seen),
+        },
+    }
+
+
+def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a chat run; learns the vocabulary and renders every chat."""
+    report.progress(0, 3, "checks", "read")
+    parts, problems = chat_setup.arrange(spec, read_chats(data))
+    result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
+    if any(problem.severity == "error" for problem in problems):
+        return {"problems": [problem.as_mapping() for problem in problems], **result}
+    report.progress(1, 3, "checks", "render")
+    template = chat_setup.learn_template(spec, parts["train"])
+    chats, found = chat_setup.render_all(spec, parts, template)
+    lengths = {name: np.array([len(one.full) for one in some], dtype=np.int64) for name, some in chats.items()}
+    report.progress(2, 3, "checks", "estimate")
+    config = chat_setup.model_config(spec, template)
+    with torch.device("meta"):
+        total = sum(parameter.numel() for parameter in chat_setup.new_model(config).parameters())
+    seen = int(np.minimum(lengths["train"], spec.context_tokens).sum())
+    sequences = max(1, -(-seen // spec.context_tokens)) if spec.packing else len(parts["train"])
+    steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
+    share = min(1.0, spec.max_steps / steps) if spec.max_steps else 1.0
+    report.progress(3, 3, "checks", "estimate")
+    return {
+        "problems": [problem.as_mapping() for problem in [*problems, *found]],
+        **result,
+        "lengths": _lengths(np.concatenate(list(lengths.values()))),
+        "truncated_share": float(np.mean(np.concatenate(list(lengths.values())) > spec.context_tokens)),
+        "vocabulary_size": config.vocab_size,
+        "parameters": {"total": total, "trainable": total},
+        "estimate": {
+            "steps": int(steps * share),
+            "memory_bytes": PROCESS_BYTES + 20 * total + _activations(config, spec.batch_size * spec.context_tokens),
+            "seconds": _seconds(6 * total * seen * spec.epochs * share),
+        },
+    }
+
+
+def _token_counts(tokenizer: Any, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([len(ids) for ids in encode(tokenizer, texts, WITHOUT_LIMIT)], dtype=np.int64)
+
+
+def _truncation(rows: Sequence[int], total: int, limit: int) -> list[Problem]:
+    if not rows:
+        return []
+    share = len(rows) / total
+    return [
+        Problem(
+            "truncated",
+            "max_length_tokens",
+            f"{len(rows)} of {total} texts ({share:.1%}) are longer than {limit} tokens and lose their end.",
+            "Raise max_length_tokens.",
+            "warning",
+            tuple(int(row) for row in rows[:20]),
+        )
+    ]
+
+
+def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> TextClassifier:
+    """The network on the meta device: shapes without memory."""
+    from transformers import AutoModelForSequenceClassification
+
+    config.num_labels = max(label_count, 1)
+    with torch.device("meta"):
+        network = AutoModelForSequenceClassification.from_config(config)
+        return TextClassifier(network, max(label_count, 1), pooling=classify_setup.choose_pooling(spec, config))
+
+
+def _lengths(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Mapping[str, Any]:
+    """Quantiles and a histogram of token counts over all parts."""
+    if not len(counts):
+        return {"mean": 0.0, "p50": 0, "p95": 0, "p99": 0, "max": 0, "histogram": []}
+    number, edges = np.histogram(counts, bins=min(20, int(counts.max() - counts.min()) + 1))
+    bins = [
+        {"from": float(low), "to": float(high), "count": int(count)}
+        for count, low, high in zip(number, edges, edges[1:], strict=False)
+    ]
+    quantiles = {f"p{at}": int(np.percentile(counts, at)) for at in (50, 95, 99)}
+    return {"mean": float(counts.mean()), **quantiles, "max": int(counts.max()), "histogram": bins}
+
+
+def _activations(config: Any, tokens: int) -> int:
+    depth = int(getattr(config, "num_hidden_layers", 0) or 0)
+    return 4 * tokens * int(getattr(config, "hidden_size", 0) or 0) * (depth + 1) * CELLS_PER_TOKEN
+
+
+def _seconds(operations: float) -> float:
+    """Time for so many floating-point operations at the speed this machine multiplies matrices right now."""
+    left = torch.randn(512, 384)
+    right = torch.randn(384, 1536)
+    left @ right
+    started, rounds = time.perf_counter(), 0
+    while time.perf_counter() - started < 0.2:
+        left @ right
+        rounds += 1
+    speed = rounds * 2 * 512 * 384 * 1536 / (time.perf_counter() - started)
+    return operations / (0.7 * speed)

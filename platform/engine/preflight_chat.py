@@ -1,0 +1,139 @@
+"""What is wrong with chat rows for a given run, the rows named."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from engine.data import ChatRows
+from engine.preflight_classify import naming
+from engine.specs.chat import ChatSpec
+from engine.specs.problems import Problem
+from engine.texts import normalised
+
+LEAST_CHATS = 4
+
+
+def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem]:
+    """Everything wrong with the chats by part (train, dev, test), before they are rendered."""
+    if len(parts["train"]) < LEAST_CHATS:
+        return [
+            Problem(
+                "too_few_rows",
+                "train_split",
+                f"The split “{spec.train_split}” has {len(parts['train'])} chats.",
+                f"Give at least {LEAST_CHATS}.",
+            )
+        ]
+    problems = []
+    if not len(parts["dev"]):
+        problems.append(
+            Problem(
+                "no_dev",
+                "dev_split",
+                f"The split “{spec.dev_split}” is empty.",
+                "Split the dataset or raise holdout_share.",
+            )
+        )
+    return problems + _broken_order(parts) + _empty_messages(parts) + _leakage(parts)
+
+
+def rendered_problems(
+    spec: ChatSpec,
+    parts: Mapping[str, ChatRows],
+    spans: Mapping[str, Sequence[Sequence[tuple[int, int]]]],
+    lengths: Mapping[str, Sequence[int]],
+) -> list[Problem]:
+    """What rendering showed: chats without a token to learn once cut to the context, and how many were cut."""
+    problems = []
+    bare = [
+        part.ids[at]
+        for name, part in parts.items()
+        for at in range(len(part))
+        if not any(start < min(end, spec.context_tokens) and end > 1 for start, end in spans[name][at])
+    ]
+    problems += naming(
+        bare,
+        "no_loss_tokens",
+        "messages",
+        f"{len(bare)} chats have nothing to learn within {spec.context_tokens} tokens.",
+        "Raise context_tokens, shorten what comes before the answer, or give the chat an assistant's message.",
+    )
+    cut = [
+        part.ids[at]
+        for name, part in parts.items()
+        for at in range(len(part))
+        if lengths[name][at] > spec.context_tokens
+    ]
+    total = sum(len(part) for part in parts.values())
+    problems += naming(
+        cut,
+        "truncated",
+        "context_tokens",
+        f"{len(cut)} of {total} chats are longer than {spec.context_tokens} tokens and lose their end.",
+        "Raise context_tokens.",
+        severity="warning",
+    )
+    return problems
+
+
+def order_is_broken(messages: Sequence[Mapping[str, str]]) -> bool:
+    """Whether roles do not follow: system first only, user before assistant, no two of the same in a row.
+
+    A tool's message stands between two of the assistant's; several tool messages may follow each other.
+    """
+    roles = [message["role"] for message in messages]
+    if not roles or "system" in roles[1:]:
+        return True
+    turns = roles[1:] if roles[0] == "system" else roles
+    if not turns or turns[0] != "user":
+        return True
+    allowed = {"user": {"assistant"}, "assistant": {"user", "tool"}, "tool": {"assistant", "tool"}}
+    return any(after not in allowed.get(before, set()) for before, after in zip(turns, turns[1:], strict=False))
+
+
+def _broken_order(parts: Mapping[str, ChatRows]) -> list[Problem]:
+    rows = [
+        part.ids[at]
+        for part in parts.values()
+        for at, messages in enumerate(part.messages)
+        if order_is_broken(messages)
+    ]
+    return naming(
+        rows,
+        "broken_role_order",
+        "messages",
+        f"{len(rows)} chats have messages in an impossible order.",
+        "A chat is: at most one system message, then user and assistant in turns (tool after assistant).",
+    )
+
+
+def _empty_messages(parts: Mapping[str, ChatRows]) -> list[Problem]:
+    rows = [
+        part.ids[at]
+        for part in parts.values()
+        for at, messages in enumerate(part.messages)
+        if any(not message["content"].strip() for message in messages)
+    ]
+    return naming(
+        rows, "empty_text", "messages", f"{len(rows)} chats hold an empty message.", "Fill it in or delete it."
+    )
+
+
+def _leakage(parts: Mapping[str, ChatRows]) -> list[Problem]:
+    seen = {_key(messages) for messages in parts["train"].messages}
+    problems = []
+    for name in ("test", "dev"):
+        part = parts[name]
+        rows = [part.ids[at] for at, messages in enumerate(part.messages) if _key(messages) in seen]
+        problems += naming(
+            rows,
+            f"{name}_leaks",
+            f"{name}_split",
+            f"{len(rows)} {name} chats are also in train.",
+            "Take them out of one of the splits.",
+            severity="error" if name == "test" else "warning",
+        )
+    return problems
+
+
+def _key(messages: Sequence[Mapping[str, str]]) -> str:
+    return json.dumps([[message["role"], normalised(message["content"])] for message in messages])

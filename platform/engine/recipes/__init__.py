@@ -1,0 +1,1 @@
+"""One file = one kind of run, read from top to bottom."""

@@ -1,0 +1,66 @@
+"""What a classifier run is made of before it starts: rows by part, pooling, reading length, learning rates."""
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.data import TextRows, held_out
+from engine.encoder import TextClassifier, can_pack
+from engine.failures import RunFailed
+from engine.preflight_classify import classification_problems
+from engine.specs import ClassifySpec, Problem
+
+
+def arrange(spec: ClassifySpec, splits: dict[str, TextRows]) -> tuple[dict[str, TextRows], list[str], list[Problem]]:
+    """(rows by part, labels in order, problems): dev is held out of train when the dataset has none."""
+    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
+    parts = {part: splits.get(name, TextRows()) for part, name in named.items()}
+    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
+        whole = parts["train"]
+        kept, out = held_out(len(whole), spec.holdout_share, spec.seed, whole.labels)
+        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    for name in parts:  # an unlabelled text teaches nothing where exactly one label is due
+        if not spec.multi_label:
+            parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
+    labels = sorted({label for names in parts["train"].labels for label in names})
+    return parts, labels, classification_problems(spec, parts, labels)
+
+
+def choose_pooling(spec: ClassifySpec, config: Any) -> str:
+    """The pooling a spec means for this architecture; RunFailed if the mean is asked for and not possible."""
+    if spec.pooling == "mean" and not can_pack(config):
+        raise RunFailed(
+            "not_together", f"Mean pooling is not available for {config.model_type} models.", "Choose pooling “native”."
+        )
+    return "native" if spec.pooling == "native" or not can_pack(config) else "mean"
+
+
+def reading_length(spec: ClassifySpec, config: Any, tokenizer: Any) -> int:
+    """The shortest of what the spec, the positions and the tokenizer allow."""
+    offset = 0 if config.model_type == "bert" else 2
+    positions = getattr(config, "max_position_embeddings", None) or 1 << 30
+    return int(min(spec.max_length_tokens, positions - offset, tokenizer.model_max_length))
+
+
+def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
+    """AdamW groups with their peak rate: head, then each layer below slower by `layer_decay`."""
+    depth = int(getattr(model.config, "num_hidden_layers", 1))
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    if spec.method == "frozen":
+        model.requires_grad_(False)
+        return []
+    for name, parameter in model.named_parameters():
+        words = name.split(".")
+        if words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words:
+            peak = spec.head_learning_rate
+        else:
+            number = next((int(word) for word in words if word.isdigit()), -1)
+            peak = spec.learning_rate * spec.layer_decay ** (depth - 1 - number)
+        decay = spec.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((peak, decay), []).append(parameter)
+    return [{"params": found, "peak": peak, "weight_decay": decay} for (peak, decay), found in groups.items()]
+
+
+def model_prefix(model: TextClassifier) -> str:
+    """The attribute of a native network that holds its encoder."""
+    return str(model.network.base_model_prefix) if model.pooling == "native" else ""

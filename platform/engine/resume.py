@@ -1,0 +1,50 @@
+"""Where a run is, what it must not change, and when it must give up: shared by all recipes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.failures import RunFailed
+from engine.report import Report
+
+CONTRACT = ("recipe", "spec_hash", "data_hash", "labels")
+
+
+@dataclass
+class Cursor:
+    """Where the run is: everything a resume needs besides tensors."""
+
+    epoch: int = 0
+    position: int = 0  # optimiser steps done in this epoch
+    step: int = 0
+    tokens_seen: int = 0
+    best_metric: float | None = None
+    best_epoch: int = -1
+    epochs_without_better: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def not_finite(rows: Sequence[int], step: int) -> RunFailed:
+    """The failure of a loss that is no number any more."""
+    return RunFailed(
+        "loss_not_finite",
+        f"The loss was not a finite number at step {step + 1}.",
+        "Lower the learning rate, and look at the named rows.",
+        rows,
+    )
+
+
+def check_contract(saved: dict[str, Any], wanted: dict[str, Any], report: Report) -> None:
+    """Refuse a checkpoint of another spec, dataset or recipe; warn where bit-equality is lost."""
+    for name in CONTRACT:
+        if saved.get(name) != wanted.get(name):
+            raise RunFailed(
+                "checkpoint_mismatch",
+                f"The checkpoint was written by a run with another {name}.",
+                "Start a new run instead.",
+            )
+    for name in ("threads", "micro_batch"):
+        if saved.get(name) != wanted.get(name):
+            report.log(
+                "warning", f"{name} differs from the checkpoint ({saved.get(name)} -> {wanted[name]}); not bit-equal"
+            )

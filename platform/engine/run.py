@@ -1,0 +1,137 @@
+"""The child process of one run: `python -m engine.run spec.json`, JSON lines out, SIGTERM to save and leave."""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.failures import Refused, RunFailed, Stopped
+from engine.report import JsonLines
+from engine.specs import Problem, Spec, has_errors, parse_spec
+from engine.threads import use_threads
+
+STOPPED = 75  # EX_TEMPFAIL: run me again, from my checkpoint
+FAILED = 2
+CRASHED = 1
+_PR_SET_PDEATHSIG = 1
+TASKS = ("train", "evaluate", "predict", "preflight")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 done, 2 expected failure, 75 stopped with a checkpoint, 1 unexpected (traceback on stderr)."""
+    parser = argparse.ArgumentParser(prog="python -m engine.run", description=__doc__)
+    parser.add_argument("spec_file", type=Path, help="JSON with task, recipe, spec, data, out, ...")
+    parser.add_argument("--report-fd", type=int, default=1, help="file descriptor for the JSON lines (default: stdout)")
+    options = parser.parse_args(arguments)
+    die_with_parent()
+    report = JsonLines(options.report_fd)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(report, "stop_requested", True))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor sends SIGTERM
+    try:
+        report.result(**perform(read_order(options.spec_file), report))
+    except Stopped:
+        report.event("stopped")
+        return STOPPED
+    except Refused as refused:
+        problems = [problem.as_mapping() for problem in refused.problems]
+        report.failed(refused.code, refused.message, refused.hint, refused.rows, problems)
+        return FAILED
+    except RunFailed as failure:
+        report.failed(failure.code, failure.message, failure.hint, failure.rows)
+        return FAILED
+    except MemoryError:
+        report.failed(*OUT_OF_MEMORY, rows=())
+        return FAILED
+    except BrokenPipeError:  # nobody reads any more: the supervisor is gone
+        return STOPPED
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        report.failed(*OUT_OF_MEMORY, rows=())
+        return FAILED
+    return 0
+
+
+OUT_OF_MEMORY = (
+    "out_of_memory",
+    "There was not enough memory for one micro-batch.",
+    "Lower batch_size or max_length_tokens; raise gradient_accumulation to keep the same steps.",
+)
+
+
+def perform(order: dict[str, Any], report: JsonLines) -> dict[str, Any]:
+    """Check the order, then load what its task needs and do it; returns the result as plain JSON."""
+    problems = order_problems(order)
+    spec: Spec | None = None
+    if order.get("task") in ("train", "preflight"):
+        spec, found = parse_spec(order.get("recipe", ""), order.get("spec", {}))
+        problems += found
+    if has_errors(problems):
+        raise Refused("bad_spec", problems)
+    use_threads(int(order.get("threads") or 1))
+    from engine import tasks  # loads torch: a wrong spec is refused before that
+
+    return tasks.perform(order, spec, report)
+
+
+def order_problems(order: dict[str, Any]) -> list[Problem]:
+    """What is missing from the order itself, apart from its spec."""
+    if order.get("task") not in TASKS:
+        return [
+            Problem(
+                "bad_choice", "task", f"There is no task “{order.get('task')}”.", f"Choose one of: {', '.join(TASKS)}."
+            )
+        ]
+    problems = []
+    data = order.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("path"), str):
+        problems.append(Problem("required", "data.path", "No dataset file is named.", "Give data.path."))
+    if not isinstance(order.get("out"), str) or not order["out"]:
+        problems.append(Problem("required", "out", "No output folder is named.", "Give out."))
+    if order["task"] in ("evaluate", "predict") and not isinstance(order.get("model"), str):
+        problems.append(Problem("required", "model", "No model folder is named.", "Give model."))
+    for name, least in (("threads", 1), ("micro_batch", 1)):
+        value = order.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            problems.append(
+                Problem("wrong_type", name, f"{name} must be a whole number of at least {least}.", "Mend it.")
+            )
+    return problems
+
+
+def read_order(path: Path) -> dict[str, Any]:
+    """The order file as a mapping; Refused if it is not a JSON object."""
+    try:
+        order = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFailed("bad_spec", f"The order file cannot be read: {error}.", "Write it again.") from error
+    if not isinstance(order, dict):
+        raise RunFailed("bad_spec", "The order file is not a JSON object.", "Write it again.")
+    return order
+
+
+def die_with_parent() -> None:
+    """Ask Linux for SIGKILL when the parent dies, so that no run outlives its supervisor; elsewhere the pipe must do."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(STOPPED)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory on the GPU or in the CPU allocator."""
+    words = str(error).lower()
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in words or "out of memory" in words
+
+
+if __name__ == "__main__":
+    sys.exit(main())

