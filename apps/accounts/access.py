@@ -32,7 +32,7 @@ def actor_of_member(user: User, slug: str, ip: str | None = None) -> Actor:
 
 def actor_for_page(request: HttpRequest, slug: str) -> Actor:
     """The actor behind a page below /w/<slug>/."""
-    assert isinstance(request.user, User)  # noqa: S101 - core.access.page logged them in
+    assert isinstance(request.user, User)
     return actor_of_member(request.user, slug, client_ip(request))
 
 

@@ -40,7 +40,7 @@ class WorkspaceSessionAuthentication(SessionAuthentication):
         if found is None:
             return None
         user = found[0]
-        assert isinstance(user, User)  # noqa: S101 - AUTH_USER_MODEL
+        assert isinstance(user, User)
         slug = request.headers.get("X-Workspace", "")
         if not slug:
             first = Membership.objects.filter(user=user).order_by("id").values_list("workspace__slug", flat=True)
