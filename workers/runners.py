@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
+from workers.training import run_training
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
 
-RUNNERS: dict[str, Runner] = {}
+RUNNERS: dict[str, Runner] = {
+    "training.run": run_training,
+}
 """Filled by name in this file only, so that the whole table can be read at once."""

@@ -1,10 +1,14 @@
 """The runner of training jobs: one engine child per attempt, resumed from the newest checkpoint."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from apps.datasets.selectors import version_file
 from django.conf import settings
 
@@ -16,6 +20,8 @@ from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from workers.child import Child, engine_child
 
+SAMPLES = 200
+SAMPLE_CHARACTERS = 2000
 NOT_METRICS = {"type", "step"}
 
 
@@ -48,9 +54,9 @@ def run_training(run: Run) -> Mapping[str, Any]:
             raise
     if child.result is None:
         raise _reason(run, training_job, child)
-    version_made = services.finish(
-        run=run, training_job=training_job, result=child.result, folder=Path(child.result["model"])
-    )
+    run.progress(1, 1, phase="register", now=True)
+    outcome = _outcome(child.result, Path(version_file(version)))
+    version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
     _drop_older_attempts(training_job)
     return {"model_version": version_made.pk, "label": str(version_made)}
 
@@ -120,6 +126,47 @@ def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:
         code="engine_died",
         hint="The job's log holds its last words.",
     )
+
+
+def _outcome(result: Mapping[str, Any], data: Path) -> services.Outcome:
+    """The result event with the files it names read."""
+    metrics = {
+        split: json.loads(Path(found["metrics"]).read_text(encoding="utf-8"))
+        for split, found in result["evaluations"].items()
+    }
+    shown = result["evaluations"].get("test") or result["evaluations"].get("dev") or {}
+    if "examples" in shown:
+        samples = wrong_and_confident(Path(shown["examples"]), data)
+    elif "samples" in result:
+        samples = json.loads(Path(result["samples"]).read_text(encoding="utf-8"))
+    else:
+        samples = []
+    return services.Outcome(
+        folder=Path(result["model"]),
+        labels=result.get("labels", []),
+        metrics=metrics,
+        samples=samples,
+        environment=result["environment"],
+        template_hash=result.get("template_hash", ""),
+        parameter_count=result.get("parameters"),
+        summary={
+            name: result[name]
+            for name in ("steps", "tokens_seen", "seconds", "memory_bytes", "best_epoch")
+            if name in result
+        },
+    )
+
+
+def wrong_and_confident(examples: Path, data: Path) -> list[dict[str, Any]]:
+    """Rows of the example table with their texts: wrong ones first, the surest of them on top."""
+    rows = pq.read_table(examples).to_pylist()
+    rows.sort(key=lambda row: (row["correct"], -row["probability"]))
+    rows = rows[:SAMPLES]
+    wanted = pa.array([row["example_id"] for row in rows], pa.int64())
+    table = pq.read_table(data, columns=["example_id", "text"])
+    table = table.filter(pc.is_in(table["example_id"], value_set=wanted))
+    texts = dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return [{**row, "text": texts.get(row["example_id"], "")[:SAMPLE_CHARACTERS]} for row in rows]
 
 
 def _drop_older_attempts(training_job: TrainingJob) -> None:

@@ -43,7 +43,7 @@ class TrainingForm(forms.Form):
             dataset__workspace=actor.workspace, dataset__kind=specs.DATA_KINDS[recipe]
         ).select_related("dataset")
         version_field = self.fields["version"]
-        assert isinstance(version_field, forms.ModelChoiceField)  # noqa: S101 - declared above
+        assert isinstance(version_field, forms.ModelChoiceField)
         version_field.queryset = versions.order_by("-id")
         for info in specs.spec_fields(recipe):
             self.fields[f"spec-{info.name}"] = _field(info, actor)

@@ -20,7 +20,7 @@ class TrainingJob(models.Model):
     spec = models.JSONField()
     spec_hash = models.CharField(max_length=64)
     dataset_version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="training_jobs")
-    family_name = models.CharField(max_length=120)  # the finished version is registered under this name
+    family_name = models.CharField(max_length=80)  # the finished version is registered under this name
     threads = models.PositiveSmallIntegerField(default=0)  # fixed at the first attempt: resume is bit-equal
     micro_batch = models.PositiveIntegerField(null=True, blank=True)  # halved after running out of memory
     model_version = models.OneToOneField(

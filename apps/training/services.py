@@ -1,17 +1,19 @@
 """Start training jobs, keep what a run reports, and turn a finished run into a model version."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
-from apps.registry.models import ModelVersion
-from apps.registry.services import register_version
+from apps.registry.models import BaseModel, ModelVersion
+from apps.registry.services import Making, keep_folder, register_version
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
 from apps.training.selectors import obsolete_checkpoints
 from core import storage
@@ -22,6 +24,7 @@ from core.jobs.run import Run
 from engine import specs
 
 LEAST_ROWS = 8
+TASKS = {"classify": "classification", "chat": "generation"}
 
 
 def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> tuple[Any, list[Problem]]:
@@ -113,7 +116,7 @@ def start(
         spec=specs.to_mapping(parsed),
         spec_hash=specs.spec_hash(parsed),
         dataset_version=version,
-        family_name=(family_name.strip() or version.dataset.name)[:120],
+        family_name=(family_name.strip() or version.dataset.name)[:80],
         reproduced_from=reproduced_from,
         created_by=actor.user,
     )
@@ -197,31 +200,62 @@ def halve_micro_batch(*, run: Run, training_job: TrainingJob) -> int | None:
     return present // 2
 
 
-def finish(*, run: Run, training_job: TrainingJob, result: Mapping[str, Any], folder: Path) -> ModelVersion:
-    """Register the model version of a finished run, in one transaction under the lease."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run leaves: its model folder and everything measured on the way."""
+
+    folder: Path
+    labels: Sequence[str]
+    metrics: Mapping[str, Any]  # split -> figures of engine.evaluate
+    samples: Sequence[Mapping[str, Any]]
+    environment: Mapping[str, Any]
+    template_hash: str
+    parameter_count: int | None
+    summary: Mapping[str, Any]  # steps, tokens, seconds, memory, best epoch
+
+
+def finish(*, run: Run, training_job: TrainingJob, outcome: Outcome) -> ModelVersion:
+    """Register the model version of a finished run, in one transaction under the lease; once per job."""
+    kept = keep_folder(workspace_id=training_job.workspace_id, folder=outcome.folder)
     with run.fenced():
         version = register_version(
             workspace=training_job.workspace,
-            family_name=training_job.family_name,
-            folder=folder,
+            name=training_job.family_name,
+            folder=kept,
             recipe=training_job.recipe,
-            labels=list(result.get("labels", [])),
-            metrics=dict(result.get("metrics", {})),
-            samples=list(result.get("samples", [])),
-            spec=training_job.spec,
-            spec_hash=training_job.spec_hash,
-            seed=int(training_job.spec.get("seed", 0)),
-            environment=dict(result.get("environment", {})),
-            timings=dict(result.get("timings", {})),
-            template=dict(result.get("template") or {}),
-            dataset_version=training_job.dataset_version,
-            base_model=str(training_job.spec.get("base_model", "") or ""),
-            created_by=training_job.created_by,
+            task=TASKS[training_job.recipe],
+            origin=f"training:{training_job.pk}",
+            labels=list(outcome.labels),
+            multi_label=bool(training_job.spec.get("multi_label", False)),
+            metrics=outcome.metrics,
+            samples=list(outcome.samples),
+            making=Making(
+                spec=training_job.spec,
+                spec_hash=training_job.spec_hash,
+                seed=training_job.spec.get("seed"),
+                environment=outcome.environment,
+                template_hash=outcome.template_hash,
+                timings={"training": float(outcome.summary.get("seconds", 0.0))},
+                parameter_count=outcome.parameter_count,
+                dataset_hash=training_job.dataset_version.content_hash,
+            ),
+            base_model=_base_model(training_job),
+            by=training_job.created_by,
         )
-        TrainingJob.objects.filter(pk=training_job.pk).update(
-            model_version=version, summary=dict(result.get("summary", {}))
-        )
+        TrainingJob.objects.filter(pk=training_job.pk).update(model_version=version, summary=dict(outcome.summary))
     return version
+
+
+def _base_model(training_job: TrainingJob) -> BaseModel | None:
+    named = training_job.spec.get("base_model")
+    if not isinstance(named, Mapping):
+        return None
+    return (
+        BaseModel.objects.filter(Q(workspace=None) | Q(workspace=training_job.workspace))
+        .filter(kind=named.get("kind", ""), reference=named.get("name", ""))
+        .order_by("workspace_id")
+        .first()
+    )
 
 
 def drop_files(training_job: TrainingJob) -> None:
