@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
+from workers.inference import run_batch
 from workers.training import run_training
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
 
 RUNNERS: dict[str, Runner] = {
+    "inference.batch": run_batch,
     "training.run": run_training,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""
