@@ -6,6 +6,8 @@ from typing import Any
 from core.jobs.run import Run
 from workers import accounts
 from workers import datasets
+from workers.inference import run_batch
+from workers.training import run_training
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
 
@@ -16,5 +18,7 @@ RUNNERS: dict[str, Runner] = {
     "datasets.export": datasets.run_export,
     "datasets.split": datasets.run_split,
     "datasets.profile": datasets.run_profile,
+    "inference.batch": run_batch,
+    "training.run": run_training,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""
