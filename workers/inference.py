@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apps.datasets.selectors import version_file
 from django.conf import settings
 
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, RowError
 from apps.datasets.formats.reading import read_rows
+from apps.datasets.selectors import version_file
 from apps.inference import services
 from apps.inference.models import BatchJob, Source
 from apps.registry.selectors import version_folder

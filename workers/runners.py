@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
-from workers import accounts
-from workers import datasets
+from workers import accounts, datasets
 from workers.inference import run_batch
 from workers.training import run_training
 

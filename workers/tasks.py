@@ -7,8 +7,8 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from apps.accounts import services as accounts
-from apps.notifications import services as notifications
 from apps.datasets.services import expire_files
+from apps.notifications import services as notifications
 from core.jobs import services as jobs
 from core.jobs.models import Job
 from core.jobs.run import shutting_down

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from apps.datasets.selectors import version_file
 from django.conf import settings
 
+from apps.datasets.selectors import version_file
 from apps.training import services
 from apps.training.models import TrainingJob
 from apps.training.selectors import newest_checkpoint

@@ -33,9 +33,7 @@ def found_by(rows: QuerySet[Example], query: str) -> QuerySet[Example]:
     parts = [f"'{token}'" for token in tokens]
     if tokens[-1].isascii() and query[-1:].isalnum():
         parts[-1] += ":*"
-    condition = RawSQL(
-        '"datasets_example"."search" @@ %s::tsquery', [" & ".join(parts)], output_field=BooleanField()
-    )
+    condition = RawSQL('"datasets_example"."search" @@ %s::tsquery', [" & ".join(parts)], output_field=BooleanField())
     return rows.filter(condition)
 
 

@@ -1,20 +1,14 @@
 """The demo bank's data: complete, valid, written without templates, and not solvable by counting words."""
 
 import hashlib
-import importlib.util
 import json
 import math
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import pytest
 
 DEMO = Path(__file__).resolve().parents[2] / "apps" / "dashboard" / "demo"
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from apps.datasets.formats.guessing import suggest_mapping
 from apps.datasets.formats.mapping import Mapped, compile_mapping
 from apps.datasets.formats.problems import RawRow
@@ -14,8 +17,6 @@ from apps.datasets.formats.records import record_problems
 from apps.datasets.formats.sniffing import sniff
 from apps.datasets.formats.writers import SUFFIXES, Item, WriteOptions, formats_for, losses, write
 from engine.specs.records import KINDS
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 # Formats that say they lose something for a few rows only, which these rows do not hold
 EXACT = [

@@ -169,10 +169,14 @@ def test_several_labels_per_text(encoder: Path, tmp_path: Path, labelled: Any, t
 
     assert result["evaluations"]["dev"]["headline"]["micro_f1"]["value"] > 0.7
     predictions = load_classifier(tmp_path / "out" / "model").predict([rows[0][0]])
-    assert set(predictions.labels[0]) == {predictions.names[k] for k in (predictions.probabilities[0] >= 0.5).nonzero()[0]}
+    assert set(predictions.labels[0]) == {
+        predictions.names[k] for k in (predictions.probabilities[0] >= 0.5).nonzero()[0]
+    }
 
 
-@pytest.mark.parametrize(("architecture", "pooling"), [("bert", "mean"), ("bert", "native"), ("roberta", "mean"), ("roberta", "native")])
+@pytest.mark.parametrize(
+    ("architecture", "pooling"), [("bert", "mean"), ("bert", "native"), ("roberta", "mean"), ("roberta", "native")]
+)
 def test_the_saved_folder_gives_the_trained_logits_here_and_in_transformers(
     encoder: Path, roberta: Path, tmp_path: Path, architecture: str, pooling: str, labelled: Any
 ) -> None:

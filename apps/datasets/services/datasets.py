@@ -110,7 +110,9 @@ def delete(*, actor: Actor, dataset: Dataset) -> None:
     except (ProtectedError, Q, RestrictedError) as error:
         raise conflict(
             "dataset_in_use",
-            _("Training, evaluation or predictions used a version of this dataset, so it must stay. Archive it instead."),
+            _(
+                "Training, evaluation or predictions used a version of this dataset, so it must stay. Archive it instead."
+            ),
         ) from error
     transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
 

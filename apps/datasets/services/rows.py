@@ -130,7 +130,11 @@ def _fits(dataset: Dataset, row: Incoming) -> bool:
         row.problem = ("label_too_long", "labels", _("A label is longer than 200 characters. Is it the right column?"))
     elif fresh := [label for label in row.labels if label not in _known(dataset)]:
         if len(dataset.labels) + len(fresh) > MAX_LABELS:
-            row.problem = ("too_many_labels", "labels", _("The dataset has 5,000 labels already. Is it the right column?"))
+            row.problem = (
+                "too_many_labels",
+                "labels",
+                _("The dataset has 5,000 labels already. Is it the right column?"),
+            )
         else:
             dataset.labels.extend(fresh)
             _known(dataset).update(fresh)
