@@ -109,7 +109,7 @@ def register_version(
         obj=version,
         workspace=workspace,
         source=source,
-        by=str(by) if by else "",
+        made_by=str(by) if by else "",
         content_hash=version.content_hash,
     )
     return version
