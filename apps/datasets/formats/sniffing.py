@@ -118,7 +118,7 @@ def _text_file(path: Path, filename: str, compression: str, limits: Limits) -> S
             "packed_twice", "Parquet and Excel are compressed by themselves: unpack the file once."
         )
     strange = sum(byte < 9 or 13 < byte < 27 for byte in head)
-    if not encoding.startswith("utf-16") and strange > max(8, len(head) // 50):
+    if not encoding.startswith("utf-16") and strange > max(64, len(head) // 20):
         raise FileProblem(
             "binary_file", "The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text."
         )
