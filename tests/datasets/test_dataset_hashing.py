@@ -18,7 +18,9 @@ def test_order_of_labels_and_spans_and_empty_meta_do_not_count() -> None:
     spans = [{"start": 0, "end": 1, "label": "x"}, {"start": 0, "end": 2, "label": "a"}]
 
     assert content_hash("classification", one) == content_hash("classification", {"text": "t", "labels": ["a", "b"]})
-    assert content_hash("spans", {"text": "abc", "spans": spans}) == content_hash("spans", {"text": "abc", "spans": spans[::-1]})
+    assert content_hash("spans", {"text": "abc", "spans": spans}) == content_hash(
+        "spans", {"text": "abc", "spans": spans[::-1]}
+    )
     assert one["labels"] == ["b", "a"]
 
 
@@ -29,7 +31,9 @@ def test_texts_that_only_look_equal_differ() -> None:
 
 
 def test_a_version_hash_knows_no_order_but_every_row() -> None:
-    rows: list[tuple[str, str, str | None]] = [(f"{n:064x}", "train" if n % 2 else "", None if n % 3 else str(n)) for n in range(50)]
+    rows: list[tuple[str, str, str | None]] = [
+        (f"{n:064x}", "train" if n % 2 else "", None if n % 3 else str(n)) for n in range(50)
+    ]
     whole = version_hash(rows)
     shuffled = random.Random(1).sample(rows, len(rows))
 
@@ -37,5 +41,7 @@ def test_a_version_hash_knows_no_order_but_every_row() -> None:
     assert version_hash(rows[:-1]) != whole
     assert version_hash([*rows, rows[0]]) != whole
     assert version_hash([(rows[0][0], "dev", rows[0][2]), *rows[1:]]) != whole
-    assert version_hash([(rows[0][0], rows[0][1], ""), *rows[1:]]) != version_hash([(rows[0][0], rows[0][1], None), *rows[1:]])
+    assert version_hash([(rows[0][0], rows[0][1], ""), *rows[1:]]) != version_hash(
+        [(rows[0][0], rows[0][1], None), *rows[1:]]
+    )
     assert version_hash([]) != whole

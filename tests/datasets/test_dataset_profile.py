@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from apps.datasets.profile.duplicates import NearIndex, shingles
 from apps.datasets.profile.report import profile
 from apps.datasets.profile.texts import Lengths, language, token_count
@@ -12,11 +13,16 @@ CHINESE = "我昨天在商场用信用卡付款的时候被拒绝了请问是什
 
 
 def rows(*entries: tuple[str, str, str]) -> list[tuple[int, dict[str, object], str]]:
-    return [(n, {"text": text, "labels": [label] if label else []}, split) for n, (text, label, split) in enumerate(entries, 1)]
+    return [
+        (n, {"text": text, "labels": [label] if label else []}, split)
+        for n, (text, label, split) in enumerate(entries, 1)
+    ]
 
 
 def test_labels_lengths_and_splits() -> None:
-    found = profile("classification", rows(("a b", "x", "train"), ("c", "x", "test"), ("你好吗", "y", "train"), ("d", "", "")))
+    found = profile(
+        "classification", rows(("a b", "x", "train"), ("c", "x", "test"), ("你好吗", "y", "train"), ("d", "", ""))
+    )
 
     assert found["rows"] == 4
     assert found["splits"] == {"": 1, "test": 1, "train": 2}
@@ -30,14 +36,19 @@ def test_labels_lengths_and_splits() -> None:
 
 
 def test_exact_duplicates_ignore_case_width_and_spaces() -> None:
-    found = profile("classification", rows(("Hello  World", "x", ""), ("ｈｅｌｌｏ world", "x", ""), ("other", "x", "")))
+    found = profile(
+        "classification", rows(("Hello  World", "x", ""), ("ｈｅｌｌｏ world", "x", ""), ("other", "x", ""))
+    )
 
     assert found["exact_duplicates"] == {"rows": 1, "groups": 1, "examples": [[1, 2]]}
     assert found["conflicting_labels"]["groups"] == 0
 
 
 def test_one_text_with_two_labels_is_a_conflict_and_unlabelled_is_none() -> None:
-    found = profile("classification", rows(("same", "x", ""), ("same", "y", ""), ("same", "", ""), ("fine", "", ""), ("fine", "z", "")))
+    found = profile(
+        "classification",
+        rows(("same", "x", ""), ("same", "y", ""), ("same", "", ""), ("fine", "", ""), ("fine", "z", "")),
+    )
 
     assert found["conflicting_labels"] == {"groups": 1, "examples": [[1, 2]]}
 

@@ -1,9 +1,10 @@
 """Search tokens: what a person types is found in what was indexed, in Chinese from one character on."""
 
 import pytest
-from apps.datasets.search import SEARCHED_CHARACTERS, query_tokens, search_tokens
 from hypothesis import given
 from hypothesis import strategies as st
+
+from apps.datasets.search import SEARCHED_CHARACTERS, query_tokens, search_tokens
 
 
 def finds(query: str, text: str) -> bool:

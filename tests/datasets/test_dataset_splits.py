@@ -3,9 +3,10 @@
 from collections import Counter
 
 import pytest
-from apps.datasets.splits import assign_split, check_shares, stratified_splits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from apps.datasets.splits import assign_split, check_shares, stratified_splits
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 KEYS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60).map(str)), max_size=120)
@@ -50,7 +51,9 @@ def test_every_label_meets_the_shares() -> None:
 
 
 def test_several_labels_and_none_are_balanced_too() -> None:
-    rows: list[tuple[str | list[str], str]] = [(["a", "b"] if n % 2 else ["a"] if n % 5 else [], str(n)) for n in range(1000)]
+    rows: list[tuple[str | list[str], str]] = [
+        (["a", "b"] if n % 2 else ["a"] if n % 5 else [], str(n)) for n in range(1000)
+    ]
 
     found = stratified_splits(rows, SHARES)
 

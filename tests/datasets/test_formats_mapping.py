@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from apps.datasets.formats.guessing import suggest_mapping
 from apps.datasets.formats.mapping import FIELDS, Mapped, Mapping, apply_mapping, missing_fields
 from apps.datasets.formats.problems import Position, RawRow, RowError
@@ -76,7 +77,15 @@ def test_numbers_are_looked_up_in_the_table_of_labels() -> None:
 
 
 def test_id_split_and_extra_columns_travel_beside_the_record() -> None:
-    values = {"id": 12, "text": "t", "Split": "Validation", "score": 0.5, "tags": None, "nested": {"a": [1]}, "meta": {"k": "v"}}
+    values = {
+        "id": 12,
+        "text": "t",
+        "Split": "Validation",
+        "score": 0.5,
+        "tags": None,
+        "nested": {"a": [1]},
+        "meta": {"k": "v"},
+    }
 
     found = apply("corpus", values)
 
@@ -168,7 +177,11 @@ GOOD, BAD = ({"role": "assistant", "content": c} for c in ("good", "bad"))
         {"chosen": [U, GOOD], "rejected": [U, BAD]},
         {"chosen": "\n\nHuman: hi\n\nAssistant: good", "rejected": "\n\nHuman: hi\n\nAssistant: bad"},
         {"instruction": "hi", "input": "", "chosen": "good", "rejected": "bad"},
-        {"conversations": SHAREGPT[:1], "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}},
+        {
+            "conversations": SHAREGPT[:1],
+            "chosen": {"from": "gpt", "value": "good"},
+            "rejected": {"from": "gpt", "value": "bad"},
+        },
         {"input": {"messages": [U]}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
     ],
 )
@@ -227,7 +240,9 @@ def test_tokens_and_tags_become_text_and_spans() -> None:
     mapping = suggest_mapping("spans", list(named), [named], {"ner_tags": ["O", "B-PER"]})
     assert [s["end"] for s in record("spans", named, mapping)["spans"]] == [3, 7]
     assert codes("spans", {"tokens": ["a"], "tags": ["O", "O"]}) == ["tag_count"]
-    assert codes("spans", {"tokens": ["a"], "tags": ["X-1"]}, Mapping({"tokens": "tokens", "tags": "tags"})) == ["bad_tag"]
+    assert codes("spans", {"tokens": ["a"], "tags": ["X-1"]}, Mapping({"tokens": "tokens", "tags": "tags"})) == [
+        "bad_tag"
+    ]
 
 
 def test_a_text_beside_tokens_keeps_its_spaces() -> None:

@@ -4,11 +4,12 @@ Cases from threads of other tools, typed by hand: label-studio #1347, #3078, #49
 """
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from apps.datasets.formats.mapping import Mapped, Mapping, apply_mapping
 from apps.datasets.formats.offsets import from_codepoints, to_codepoints
 from apps.datasets.formats.problems import Position, RawRow
-from hypothesis import given
-from hypothesis import strategies as st
 
 FIREFIGHTER = "\U0001f9d1\U0001f3fb\u200d\U0001f692"  # person, skin tone, ZWJ, fire engine
 GOLDEN = [  # text, surface, (code points), (UTF-16 units), (UTF-8 bytes)

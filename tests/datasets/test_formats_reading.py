@@ -12,6 +12,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError
 from apps.datasets.formats.reading import read_rows
@@ -49,7 +50,10 @@ def test_csv_keeps_line_breaks_spaces_and_quotes_inside_cells(tmp_path: Path) ->
 
     rows = read(path, CSV)
 
-    assert good(rows) == [{"text": "a\r\nb\n\rc  d ", "label": 'x "y"'}, {"text": " e\u0301\u2028\u0085", "label": "=1"}]
+    assert good(rows) == [
+        {"text": "a\r\nb\n\rc  d ", "label": 'x "y"'},
+        {"text": " e\u0301\u2028\u0085", "label": "=1"},
+    ]
 
 
 def test_ragged_rows_and_nul_bytes_cost_only_their_row(tmp_path: Path) -> None:
@@ -74,7 +78,9 @@ def test_invalid_utf8_names_the_byte_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_five_megabyte_cell_is_refused_and_the_next_row_read(tmp_path: Path) -> None:
-    path = saved(tmp_path, b"text,label\n" + b"x" * 5_000_000 + b',1\n"' + b"y,y\n" * 1_250_000 + b'",1\nok,1\n')
+    path = saved(
+        tmp_path, b"text,label\n" + b"x" * 5_000_000 + b',1\n"' + (b"y" * 499 + b",\n") * 10_000 + b'",1\nok,1\n'
+    )
 
     rows = read(path, CSV)
 
@@ -152,7 +158,15 @@ def test_jsonl_lines_end_only_at_line_feeds(tmp_path: Path) -> None:
 
 
 def test_broken_json_lines_are_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    lines = [b'{"text": "a"}', b'{"text": ', b"[1]", b'{"a": NaN}', b'{"text": "\xff"}', b"[" * 100_000, b'{"text": "b"}']
+    lines = [
+        b'{"text": "a"}',
+        b'{"text": ',
+        b"[1]",
+        b'{"a": NaN}',
+        b'{"text": "\xff"}',
+        b"[" * 100_000,
+        b'{"text": "b"}',
+    ]
 
     rows = read(saved(tmp_path, b"\n".join(lines)), ReadOptions("jsonl"))
 
@@ -276,7 +290,9 @@ def test_plain_text_by_line_and_whole(tmp_path: Path) -> None:
 
 def test_parquet_rows_values_and_damage(tmp_path: Path) -> None:
     path = tmp_path / "f.parquet"
-    table = pa.table({"text": ["a", None], "n": pa.array([1, 2], pa.int8()), "labels": [["x"], []], "b": [b"ok", b"\xff"]})
+    table = pa.table(
+        {"text": ["a", None], "n": pa.array([1, 2], pa.int8()), "labels": [["x"], []], "b": [b"ok", b"\xff"]}
+    )
     pq.write_table(table, path)
 
     rows = read(path, ReadOptions("parquet"))
@@ -350,7 +366,9 @@ def test_conll_columns_comments_and_bad_sentences(tmp_path: Path) -> None:
 
 def sources(folder: Path) -> dict[str, tuple[Path, ReadOptions]]:
     texts = [f"text {n}" + ("\r\nmore" if n % 3 else "") for n in range(25)]
-    csv = ("text,n\r\n" + "".join(f'"{t}",{n}\r\n' + ("bad\r\n" if n == 7 else "") for n, t in enumerate(texts))).encode()
+    csv = (
+        "text,n\r\n" + "".join(f'"{t}",{n}\r\n' + ("bad\r\n" if n == 7 else "") for n, t in enumerate(texts))
+    ).encode()
     jsonl = b"\n".join(json.dumps({"text": t}).encode() for t in texts)
     table = pa.table({"text": texts})
     pq.write_table(table, folder / "f.parquet", row_group_size=10)

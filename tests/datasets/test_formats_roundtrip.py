@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from apps.datasets.formats.guessing import suggest_mapping
 from apps.datasets.formats.mapping import Mapped, compile_mapping
 from apps.datasets.formats.problems import RawRow
@@ -14,8 +17,6 @@ from apps.datasets.formats.records import record_problems
 from apps.datasets.formats.sniffing import sniff
 from apps.datasets.formats.writers import SUFFIXES, Item, WriteOptions, formats_for, losses, write
 from engine.specs.records import KINDS
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 # Formats that say they lose something for a few rows only, which these rows do not hold
 EXACT = [
@@ -93,7 +94,7 @@ def told(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("kind", "format"), EXACT)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_export_then_import_is_identity(kind: str, format: str, data: st.DataObject) -> None:
     rows = data.draw(items(kind))
@@ -112,7 +113,7 @@ def test_export_then_import_is_identity(kind: str, format: str, data: st.DataObj
     assert told(found) == told(rows)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(asked=st.lists(TEXT, min_size=1, max_size=3), system=st.none() | TEXT)
 def test_alpaca_keeps_questions_and_answers(asked: list[str], system: str | None) -> None:
     turns = [{"role": role, "content": said} for said in asked for role in ("user", "assistant")]

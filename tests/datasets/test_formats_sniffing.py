@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from apps.datasets.formats.problems import FileProblem
 from apps.datasets.formats.sniffing import Sniffed, sniff
 
@@ -18,9 +19,7 @@ def sniffed(folder: Path, content: bytes | str, name: str = "file") -> Sniffed:
     return sniff(path, name)
 
 
-@pytest.mark.parametrize(
-    ("delimiter", "format"), [(",", "csv"), (";", "csv"), ("\t", "tsv"), ("|", "csv")]
-)
+@pytest.mark.parametrize(("delimiter", "format"), [(",", "csv"), (";", "csv"), ("\t", "tsv"), ("|", "csv")])
 def test_the_delimiter_is_found_even_when_quoted_cells_hold_others(tmp_path: Path, delimiter: str, format: str) -> None:
     rows = [f'"a, b; c\nd{n}"{delimiter}x{delimiter}{n}' for n in range(9)]
 

@@ -11,6 +11,7 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.parquet import version_schema
 from apps.datasets.formats.problems import RawRow
@@ -41,7 +42,9 @@ def conll(folder: Path, item: Item, **options: str) -> tuple[list[str], list[str
 
 
 @pytest.mark.parametrize(("kind", "format"), [(kind, name) for kind in KINDS for name in formats_for(kind)])
-def test_the_same_rows_give_the_same_bytes(tmp_path: Path, kind: str, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_rows_give_the_same_bytes(
+    tmp_path: Path, kind: str, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(kind, format, [ROWS[kind]] * 3, tmp_path / "one")
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
 
@@ -76,8 +79,13 @@ def test_formulas_are_neutralised_for_spreadsheets_only(tmp_path: Path, start: s
     safe = write("classification", "csv_spreadsheet", [item], tmp_path / "b.csv")
 
     assert exact.dropped == []
-    assert list(csv.reader(io.StringIO((tmp_path / "a.csv").read_bytes().decode(), newline="")))[1][1] == f"{start}cmd()"
-    assert list(csv.reader(io.StringIO((tmp_path / "b.csv").read_bytes().decode("utf-8-sig"), newline="")))[1][1] == f"'{start}cmd()"
+    assert (
+        list(csv.reader(io.StringIO((tmp_path / "a.csv").read_bytes().decode(), newline="")))[1][1] == f"{start}cmd()"
+    )
+    assert (
+        list(csv.reader(io.StringIO((tmp_path / "b.csv").read_bytes().decode("utf-8-sig"), newline="")))[1][1]
+        == f"'{start}cmd()"
+    )
     assert safe.dropped[0].startswith("1 values got an apostrophe")
     assert losses("classification", "csv_spreadsheet")
 
@@ -115,7 +123,7 @@ def test_conll_tags_of_every_scheme(tmp_path: Path) -> None:
 
     for scheme, tags in wanted.items():
         lines, dropped = conll(tmp_path, item, scheme=scheme)
-        assert lines == [f"{word} {tag}" for word, tag in zip("Ann Lee Bob x".split(), tags, strict=True)]
+        assert lines == [f"{word} {tag}" for word, tag in zip(["Ann", "Lee", "Bob", "x"], tags, strict=True)]
         assert dropped == []
 
 
@@ -210,9 +218,7 @@ def test_the_hugging_face_layout(tmp_path: Path) -> None:
     splits = ["test", "train", "unsplit", "validation"]
     assert names == ["README.md", *[f"data/{split}-00000-of-00001.parquet" for split in splits]]
     assert yaml.safe_load(card.split("---")[1]) == {
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in splits]}
-        ]
+        "configs": [{"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in splits]}]
     }
     assert "# my data\n" in card
     assert train["external_id"].to_pylist() == ["0", "3"]

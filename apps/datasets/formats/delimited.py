@@ -75,9 +75,7 @@ def column_names(cells: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         listed = ", ".join(f"“{name}”" for name in twice)
-        raise FileProblem(
-            "duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them."
-        )
+        raise FileProblem("duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them.")
     return names
 
 
@@ -94,13 +92,9 @@ def read_header(path: Path, options: ReadOptions) -> tuple[list[str], Position]:
         except StopIteration as error:
             raise FileProblem("empty_file", "The file is empty.") from error
         except csv.Error as error:
-            raise FileProblem(
-                "bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}"
-            ) from error
+            raise FileProblem("bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}") from error
         if feed.error:
-            raise FileProblem(
-                feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}."
-            )
+            raise FileProblem(feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}.")
         if not options.header:
             return [f"column_{at}" for at in range(1, len(cells) + 1)], Position()
         return column_names(cells), feed.position(0)
@@ -142,8 +136,7 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
                 message = f"The row has {len(cells)} values, the header has {width} columns."
                 yield RowError(rows, "ragged_row", message, snippet(feed.record[0].raw), position)
             elif (
-                feed.bytes > limit
-                and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
+                feed.bytes > limit and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
             ):
                 yield cell_error(rows, position, limit, names[large], cells[large])
             else:

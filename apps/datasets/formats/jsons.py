@@ -65,9 +65,7 @@ class _ItemGuard:
 
     def read(self, size: int = -1) -> bytes:
         if self.since > self._limit:
-            raise FileProblem(
-                "item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes."
-            )
+            raise FileProblem("item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes.")
         given = self._stream.read(size)
         self.since += len(given)
         return given
@@ -107,13 +105,7 @@ def _floats(value: Any) -> Any:
 def _json_problem(error: Exception, rows: int) -> FileProblem:
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
-        return FileProblem(
-            "invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding."
-        )
-    if isinstance(error, ijson.IncompleteJSONError) and (
-        "premature" in reason or "incomplete" in reason.lower()
-    ):
-        return FileProblem(
-            "truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again."
-        )
+        return FileProblem("invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding.")
+    if isinstance(error, ijson.IncompleteJSONError) and ("premature" in reason or "incomplete" in reason.lower()):
+        return FileProblem("truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again.")
     return FileProblem("invalid_json", f"The JSON file is broken after entry {rows}: {reason}")

@@ -132,9 +132,7 @@ def single_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             f"The zip holds {len(members)} files. Upload a zip with exactly one, or each file by itself.",
         )
     if members[0].flag_bits & 0x1:
-        raise FileProblem(
-            "zip_encrypted", "The zip is protected by a password. Unpack it and upload the content."
-        )
+        raise FileProblem("zip_encrypted", "The zip is protected by a password. Unpack it and upload the content.")
     return members[0]
 
 
