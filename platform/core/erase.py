@@ -26,7 +26,7 @@ def erase(rows: models.QuerySet[Any]) -> int:
         return gone
 
 
-def _erase(rows: models.QuerySet[Any], above: tuple[Any, ...], mentions: set[models.Field[Any, Any]]) -> int:
+def _erase(rows: models.QuerySet[Any], above: tuple[Any, ...], mentions: "set[models.Field[Any, Any]]") -> int:
     """`above` is the path of foreign keys that led here; a self-reference is followed once."""
     gone = 0
     for relation in rows.model._meta.get_fields(include_hidden=True):

@@ -9,7 +9,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 _END = object()
 
 
-def streamed(request: HttpRequest, pieces: Iterator[str | bytes], *, filename: str, content_type: str) -> StreamingHttpResponse:
+def streamed(
+    request: HttpRequest, pieces: Iterator[str | bytes], *, filename: str, content_type: str
+) -> StreamingHttpResponse:
     """A download made of `pieces`.
 
     Django collects a plain iterator whole before it sends the first byte under ASGI; an asynchronous one it

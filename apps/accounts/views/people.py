@@ -160,5 +160,3 @@ def _with_language(response: HttpResponse, language: str) -> HttpResponse:
     else:
         response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
     return response
-
-
