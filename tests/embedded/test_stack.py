@@ -61,7 +61,9 @@ def test_trigrams_vectors_and_letters_beyond_ascii_work(home: Path) -> None:
         connection.execute("CREATE EXTENSION vector")
         connection.execute("CREATE EXTENSION pg_trgm")
 
-        row = connection.execute("SELECT lower('ÀПР'), array_length(show_trgm('Привет'), 1), '[1,2]'::vector").fetchone()
+        row = connection.execute(
+            "SELECT lower('ÀПР'), array_length(show_trgm('Привет'), 1), '[1,2]'::vector"
+        ).fetchone()
 
     assert row == ("àпр", 7, "[1,2]")
 

@@ -157,7 +157,16 @@ def full_disk() -> str:
 
 def pip(progress: Progress, *words: str | Path, what: str) -> None:
     """pip as the person has configured it."""
-    command: list[str | Path] = [PYTHON, "-m", "pip", "install", "--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
+    command: list[str | Path] = [
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--progress-bar",
+        "off",
+        "--disable-pip-version-check",
+    ]
     progress.run([*command, *words], what=what)
 
 
