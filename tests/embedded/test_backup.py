@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -53,14 +52,6 @@ def archive(home: Path) -> Path:
     return home / "backups" / "first.tar"
 
 
-HARMS: dict[str, Callable[[bytes, int], bytes]] = {
-    "flip": lambda data, at: data[:at] + b"X" + data[at + 1 :],
-    "cut": lambda data, at: data[: at + 3],
-    "cut between members": lambda data, at: data[: data.rindex(backup.MANIFEST.encode())],
-    "cut within the dump": lambda data, at: data[:5000],
-}
-
-
 def test_a_backup_of_a_running_home_comes_back_in_a_fresh_one(home: Path, archive: Path, folder: Path) -> None:
     into_fresh(archive, folder / "fresh", backup.verify(archive))
 
@@ -76,11 +67,11 @@ def test_a_damaged_backup_is_refused_before_anything_happens(archive: Path) -> N
     data = archive.read_bytes()
     middle = data.rindex("灵犀".encode())
 
-    for harm, change in HARMS.items():
-        archive.write_bytes(change(data, middle))
+    changed = data[:middle] + b"X" + data[middle + 1 :]
+    for harmed in (changed, data[: middle + 3], data[: data.rindex(backup.MANIFEST.encode())], data[:5000]):
+        archive.write_bytes(harmed)
         with pytest.raises(Refused, match=r"not a whole backup.*Nothing was restored"):
             backup.verify(archive)
-            pytest.fail(f"{harm} was not noticed")
     archive.write_bytes(data)
     with tarfile.open(archive, "a") as tar:
         tar.addfile(tarfile.TarInfo("home/extra"), io.BytesIO())
