@@ -27,9 +27,10 @@ ARCHITECTURES = {
     "albert": "AlbertForSequenceClassification",
     "mpnet": "MPNetForSequenceClassification",
 }
-REFUSED_ENDINGS = (
-    ".bin .pt .pth .pkl .pickle .ckpt .h5 .msgpack .joblib .npy .npz .py .pyc .so .dll .dylib .sh .exe .jar .onnx".split()
-)
+REFUSED_ENDINGS = {
+    *(".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".joblib", ".npy", ".npz"),
+    *(".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe", ".jar", ".onnx"),
+}
 TAKEN = {
     "config.json",
     "tokenizer.json",
@@ -133,7 +134,9 @@ def _checked_entries(source: Path, limit_bytes: int) -> list[zipfile.ZipInfo]:
         is_link = (entry.external_attr >> 16) & 0o170000 not in (0, 0o100000)
         if outside or is_link or "\0" in entry.filename:
             raise Refused(
-                "unsafe_path", _("The zip holds an unsafe path: %s.") % entry.filename[:100], hint=_("Zip the plain folder.")
+                "unsafe_path",
+                _("The zip holds an unsafe path: %s.") % entry.filename[:100],
+                hint=_("Zip the plain folder."),
             )
         if entry.flag_bits & 1:
             raise Refused("encrypted", _("The zip is encrypted."), hint=_("Zip the folder without a password."))
@@ -182,7 +185,9 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (folder / name).is_file():
             raise Refused(
-                "file_missing", _("%s is missing.") % name, hint=_("Zip config.json, model.safetensors and tokenizer.json.")
+                "file_missing",
+                _("%s is missing.") % name,
+                hint=_("Zip config.json, model.safetensors and tokenizer.json."),
             )
     config, tokenizer = _json(folder / "config.json"), _json(folder / "tokenizer_config.json")
     if any("auto_map" in found or "custom_pipelines" in found for found in (config, tokenizer)):

@@ -45,9 +45,7 @@ def test_rolling_back_goes_one_step_further_each_time(register: Register, actor:
     for version in versions:
         point(actor, version)
 
-    names = [
-        rollback_alias(actor=actor, family=versions[0].family, name="champion").version.number for _ in range(2)
-    ]
+    names = [rollback_alias(actor=actor, family=versions[0].family, name="champion").version.number for _ in range(2)]
 
     assert names == [2, 1]
     with pytest.raises(Refused, match="no earlier version"):
