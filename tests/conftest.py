@@ -87,7 +87,29 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
         folder = tmp_path_factory.mktemp("classifier")
-        words = "the a my card loan refund money where is not working please help when rate lost pay back 我 的 卡".split()
+        words = [
+            "the",
+            "a",
+            "my",
+            "card",
+            "loan",
+            "refund",
+            "money",
+            "where",
+            "is",
+            "not",
+            "working",
+            "please",
+            "help",
+            "when",
+            "rate",
+            "lost",
+            "pay",
+            "back",
+            "我",
+            "的",
+            "卡",
+        ]
         vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *(f"##{letter}" for letter in "abcdefgh")]
         (folder / "vocab.txt").write_text("\n".join(vocabulary))
         BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)

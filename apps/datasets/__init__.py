@@ -1,1 +1,1 @@
-"""The room of the data: datasets, their examples, imports, exports, splits, checks and frozen versions."""
+"""Texts: datasets, examples, imports, exports, splits, checks and frozen versions."""

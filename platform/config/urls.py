@@ -1,6 +1,7 @@
 """All addresses: pages below /w/<workspace>/, the API below /api/v1/, health outside both."""
 
 from django.urls import include, path
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from config import health
@@ -34,9 +35,11 @@ urlpatterns = [
     path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/redoc", SpectacularRedocView.as_view(url_name="api-schema"), name="api-redoc"),
+    path("language", set_language, name="set_language"),
     path("w/<slug:workspace>/", include(PAGES)),
     path("", include("apps.accounts.urls")),
 ]
 
+handler403 = "config.health.not_allowed"
 handler404 = "config.health.not_found"
 handler500 = "config.health.server_error"
