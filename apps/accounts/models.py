@@ -68,6 +68,7 @@ class Workspace(models.Model):
     job_retention_days = models.PositiveIntegerField(null=True, blank=True, default=365)
     file_retention_days = models.PositiveIntegerField(null=True, blank=True, default=30)
     is_demo = models.BooleanField(default=False)
+    deleting_at = models.DateTimeField(null=True, blank=True)  # asked for: nobody enters any more
 
     def __str__(self) -> str:
         return self.name
@@ -80,6 +81,7 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=list(ROLE_NAMES.items()))
     created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # when the person last changed to this workspace
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once")]
@@ -115,6 +117,20 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return self.email or f"link {self.pk}"
 
+    @property
+    def open(self) -> bool:
+        """Whether the link still works."""
+        return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
+
+    @property
+    def state(self) -> str:
+        """accepted, revoked, expired or open."""
+        if self.accepted_at:
+            return "accepted"
+        if self.revoked_at:
+            return "revoked"
+        return "open" if self.open else "expired"
+
 
 class ApiKey(models.Model):
     """A secret for programs: shown once, stored hashed, scoped and expiring."""
@@ -135,6 +151,13 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def state(self) -> str:
+        """revoked, expired or active."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "active"
 
 
 class AuditEntry(models.Model):

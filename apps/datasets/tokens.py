@@ -17,9 +17,7 @@ CJK_CHARACTER = re.compile(f"[{CJK}]")
 @lru_cache(maxsize=1)
 def _simple() -> re.Pattern[str]:
     marks = "".join(
-        re.escape(chr(c))
-        for c in range(0x300, min(sys.maxunicode, 0xFFFF))
-        if unicodedata.category(chr(c))[0] == "M"
+        re.escape(chr(c)) for c in range(0x300, min(sys.maxunicode, 0xFFFF)) if unicodedata.category(chr(c))[0] == "M"
     )
     letter = f"(?:(?![{CJK}])\\w)[{marks}\u200c\u200d]*"
     return re.compile(

@@ -101,7 +101,7 @@ def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
                 "Split the dataset or raise holdout_share.",
             )
         ]
-    if len({names for names in dev.labels}) < 2:
+    if len(set(dev.labels)) < 2:
         return [
             Problem(
                 "one_class_dev", "dev_split", "All dev rows carry the same label.", "Split again, stratified by label."

@@ -35,7 +35,8 @@ class Template:
     @cached_property
     def ids(self) -> dict[str, int]:
         """The ids of the special tokens."""
-        return {token: self.tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        found = {token: self.tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        return {token: number for token, number in found.items() if number is not None}
 
     def description(self) -> dict[str, Any]:
         """What is saved beside the model; its hash covers the rule and the vocabulary."""

@@ -96,8 +96,6 @@ class SheetWriter:
                 xml, strange = cell_xml(cell)
                 controls = controls or strange
                 where = f"{_letters(at)}{self.rows}"
-                parts.append(
-                    f'<c r="{where}" s="1" t="inlineStr"><is><t xml:space="preserve">{xml}</t></is></c>'
-                )
+                parts.append(f'<c r="{where}" s="1" t="inlineStr"><is><t xml:space="preserve">{xml}</t></is></c>')
         self._sheet.write(("".join(parts) + "</row>").encode())
         return controls

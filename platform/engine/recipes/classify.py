@@ -74,9 +74,8 @@ def train(
     )
 
     # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
-    groups = parameter_groups(model, spec)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True) if groups else None
+    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
     average: dict[str, Tensor] = {}
     best: dict[str, Tensor] = {}
     cursor = Cursor()
@@ -97,8 +96,7 @@ def train(
         model.load_state_dict(saved.tensors("weights"))
         average = to_device(saved.tensors("average"), device) if saved.has("average") else {}
         best = saved.tensors("best") if saved.has("best") else {}
-        if optimiser is not None:
-            checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
+        checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
         report.log("info", f"Resumed at step {cursor.step}, epoch {cursor.epoch + 1}")
     elif spec.head_start == "probe" or spec.method == "frozen":
@@ -118,9 +116,11 @@ def train(
 
     def save(is_best: bool = False) -> None:
         nonlocal saved_at
-        tensors = {"weights": model.state_dict(), "random": checkpoint.random_tensors()}
-        if optimiser is not None:
-            tensors["optimiser"] = checkpoint.optimiser_tensors(optimiser, names)
+        tensors = {
+            "weights": model.state_dict(),
+            "optimiser": checkpoint.optimiser_tensors(optimiser, names),
+            "random": checkpoint.random_tensors(),
+        }
         if average:
             tensors["average"] = average
         if best:
@@ -171,7 +171,6 @@ def train(
         model.train()
         for window in windows[cursor.position :]:
             share = learning_rate_share(cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule)
-            assert optimiser is not None
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
             loss = backward(window)
@@ -226,6 +225,7 @@ def train(
         if patience and cursor.epochs_without_better >= patience:
             report.log("info", f"No better {spec.best_metric} for {patience} epochs; stopped after epoch {epoch + 1}")
             cursor.epoch = epochs
+            break
         if cursor.epoch < epochs and spec.checkpoint_every_steps:
             save(is_best=is_best)
 

@@ -6,12 +6,14 @@ from engine.specs.base_models import BaseModel
 from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
 
+DEFAULT_BASE = BaseModel()
+
 
 @dataclass(frozen=True)
 class ClassifySpec:
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
 
-    base_model: BaseModel = option(BaseModel(), "Pretrained encoder to start from")
+    base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     multi_label: bool = option(
         False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
     )
