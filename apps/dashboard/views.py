@@ -29,7 +29,9 @@ def home(request: PageRequest) -> HttpResponse:
     context: dict[str, Any] = {"now": rooms.now(request.actor)}
     if request.GET.get("part") == "now":
         return render(request, "dashboard/_now.html", context)
-    context |= {"loop": rooms.loop(request.actor), "steps": rooms.first_steps(request.actor)}
+    counts = selectors.counts_of(request.actor.workspace)
+    steps = rooms.first_steps(request.actor, counts)
+    context |= {"loop": rooms.loop(request.actor, counts), "steps": steps, "done": sum(step.done for step in steps)}
     return render(request, "dashboard/home.html", context)
 
 
