@@ -26,6 +26,7 @@ from core.access import fetch
 from core.api.views import WorkspaceView, WorkspaceViewSet
 from core.errors import Refused
 from engine import specs
+from engine.specs.recipes import DATA_KINDS
 
 
 class TrainingJobViewSet(WorkspaceViewSet):
@@ -149,7 +150,7 @@ class RecipesView(WorkspaceView):
         found = [
             {
                 "name": name,
-                "data_kind": specs.DATA_KINDS[name],
+                "data_kind": DATA_KINDS[name],
                 "options": [
                     {**dataclasses.asdict(info), "default": _plain(info.default)} for info in specs.spec_fields(name)
                 ],

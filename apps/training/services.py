@@ -22,6 +22,7 @@ from core.errors import Problem, Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
 from engine import specs
+from engine.specs.recipes import DATA_KINDS
 
 LEAST_ROWS = 8
 TASKS = {"classify": "classification", "chat": "generation"}
@@ -44,7 +45,7 @@ def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> t
 
 
 def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Problem]:
-    wanted = specs.DATA_KINDS[recipe]
+    wanted = DATA_KINDS[recipe]
     if version.dataset.kind != wanted:
         return [
             Problem(
