@@ -10,7 +10,19 @@ from django.db.models import QuerySet
 
 from apps.accounts.models import AuditEntry
 
-COLUMNS = ("id", "at", "actor", "action", "object_type", "object_id", "object_label", "detail", "ip", "user_id", "key_id")
+COLUMNS = (
+    "id",
+    "at",
+    "actor",
+    "action",
+    "object_type",
+    "object_id",
+    "object_label",
+    "detail",
+    "ip",
+    "user_id",
+    "key_id",
+)
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
 PIECE = 1000
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -51,5 +63,7 @@ def _csv_text(lines: list[list[Any]]) -> str:
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    text = value.isoformat() if name == "at" else json.dumps(value, ensure_ascii=False) if name == "detail" else str(value)
+    text = (
+        value.isoformat() if name == "at" else json.dumps(value, ensure_ascii=False) if name == "detail" else str(value)
+    )
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -25,7 +25,7 @@ def time_zones() -> list[tuple[str, Any]]:
     ]
 
 
-class ProfileForm(forms.ModelForm[User]):
+class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     """What a person may change about themselves."""
 
     language = forms.ChoiceField(
@@ -43,7 +43,7 @@ class ProfileForm(forms.ModelForm[User]):
         }
 
 
-class WorkspaceForm(forms.ModelForm[Workspace]):
+class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
     """General settings of a workspace."""
 
     class Meta:
@@ -116,9 +116,7 @@ class KeyForm(forms.Form):
         super().__init__(*args, **kwargs)
         field = self.fields["scopes"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = [
-            (name, meaning) for name, (meaning, _roles) in PERMISSIONS.items() if actor.may(name)
-        ]
+        field.choices = [(name, meaning) for name, (meaning, _roles) in PERMISSIONS.items() if actor.may(name)]
 
     def expires_at(self) -> datetime | None:
         """The moment the key ends; None for never."""

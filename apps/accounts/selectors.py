@@ -34,9 +34,7 @@ def members(workspace: Workspace) -> QuerySet[Membership]:
 
 def invitations(workspace: Workspace) -> QuerySet[Invitation]:
     """Invitations with who made and who took them, newest first."""
-    return (
-        Invitation.objects.filter(workspace=workspace).select_related("invited_by", "accepted_by").order_by("-id")
-    )
+    return Invitation.objects.filter(workspace=workspace).select_related("invited_by", "accepted_by").order_by("-id")
 
 
 def invitation_by_token(token: str) -> Invitation | None:
@@ -85,7 +83,7 @@ def _last_seen(session: UserSession) -> datetime:
 
 def people() -> QuerySet[User]:
     """Everybody of this installation with the number of their workspaces."""
-    return User.objects.annotate(workspace_count=Count("memberships")).order_by("email")
+    return User.objects.annotate(workspace_count=Count("memberships"))
 
 
 def role_table() -> list[dict[str, Any]]:

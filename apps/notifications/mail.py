@@ -33,5 +33,8 @@ def message(delivery: Delivery) -> EmailMessage:
         subject=f"[Lingxi] {' '.join(notice.title.split())}",
         body=body,
         to=[delivery.address],
-        headers={"Message-ID": f"<notice-{notice.pk}.delivery-{delivery.pk}@{domain}>", "Auto-Submitted": "auto-generated"},
+        headers={
+            "Message-ID": f"<notice-{notice.pk}.delivery-{delivery.pk}@{domain}>",
+            "Auto-Submitted": "auto-generated",
+        },
     )

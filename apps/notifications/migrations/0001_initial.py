@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('accounts', '0003_temp'),
+        ('accounts', '0003_last_used_and_deleting'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -310,7 +310,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"JobState": "core.jobs.states.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "core.jobs.states.State",
+        "InvitationState": "apps.accounts.models.InvitationState",
+        "ApiKeyState": "apps.accounts.models.ApiKeyState",
+    },
 }
 
 # --- Logging ------------------------------------------------------------------------------------------------
