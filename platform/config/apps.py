@@ -10,4 +10,4 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         """Make our Celery the current one, so that pages wake workers through the configured broker."""
-        from config import celery  # noqa: F401, PLC0415 - after the settings are loaded
+        from config import celery  # noqa: F401 - after the settings are loaded
