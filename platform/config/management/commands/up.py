@@ -146,6 +146,7 @@ def stop_servers(stack: Stack, warden: Janitor) -> None:
 def prepare(say: Any) -> None:
     """Translations and migrations; a database that holds something is backed up before it changes."""
     compile_translations(settings.ROOT)
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if not plan:
