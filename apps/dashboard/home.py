@@ -12,6 +12,7 @@ from apps.dashboard.kinds import Kind, kind_of
 from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.jobs.models import Job
+from core.navigation import room_url
 from core.pages import workspace_url
 
 SHOWN = 6
@@ -139,7 +140,7 @@ def loop(actor: Actor, counts: selectors.Counts) -> list[Stage]:
         ("inference.read", _("Label"), "tags", "inference:list", counts.batches, "inference.batch"),
     )
     return [
-        Stage(title, icon, workspace_url(actor, name), count, kind in counts.busy_kinds)
+        Stage(title, icon, room_url(actor, name), count, kind in counts.busy_kinds)
         for permission, title, icon, name, count, kind in stations
         if actor.may(permission)
     ]
@@ -153,28 +154,28 @@ def first_steps(actor: Actor, counts: selectors.Counts) -> list[Step]:
         Step(
             _("Bring your texts"),
             _("A CSV, Excel or JSON file with texts and labels becomes a dataset."),
-            workspace_url(actor, "datasets:new"),
+            room_url(actor, "datasets:new"),
             _("New dataset"),
             counts.datasets > 0,
         ),
         Step(
             _("Train a model on them"),
             _("Freeze a version of the dataset, then fine-tune a small pretrained encoder."),
-            workspace_url(actor, "training:new"),
+            room_url(actor, "training:new"),
             _("New training"),
             counts.trainings > 0,
         ),
         Step(
             _("See how good it is"),
             _("Evaluate the model version on texts that it has not seen."),
-            workspace_url(actor, "evaluation:new"),
+            room_url(actor, "evaluation:new"),
             _("New evaluation"),
             counts.evaluations > 0,
         ),
         Step(
             _("Label new texts"),
             _("Give it a file; get the same file back with labels and probabilities."),
-            workspace_url(actor, "inference:new"),
+            room_url(actor, "inference:new"),
             _("New prediction"),
             counts.batches > 0,
         ),

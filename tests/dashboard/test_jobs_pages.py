@@ -142,7 +142,7 @@ def test_pages_ask_a_bounded_number_of_queries(
         Job.objects.filter(pk=made.pk).update(state=states[number % 6], finished_at=timezone.now())
     client = page(bob)
 
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(20):
         shown = client.get(path)
 
     assert shown.status_code == 200
