@@ -174,5 +174,3 @@ def _ticking(run: Run, rows: Iterator[Any], total: int, phase: str) -> Iterator[
         yield row
         if at % 500 == 0:
             run.progress(at, max(at, total))
-
-

@@ -69,7 +69,7 @@ def difference(old: Iterator[Digest], new: Iterator[Digest]) -> dict[str, Any]:
     before, after = next(old, None), next(new, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before.example_id < after.example_id):
-            assert before is not None  # noqa: S101 - for the type checker
+            assert before is not None
             note("removed", before.example_id)
             before = next(old, None)
         elif before is None or after.example_id < before.example_id:

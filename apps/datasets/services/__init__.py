@@ -3,7 +3,7 @@
 from apps.datasets.services.corrections import correct
 from apps.datasets.services.datasets import archive, create, delete, set_labels, unarchive, update
 from apps.datasets.services.examples import add, bulk_change, edit, remove, restore
-from apps.datasets.services.exports import export, expire_files
+from apps.datasets.services.exports import expire_files, export
 from apps.datasets.services.imports import choose, receive, receive_url, start
 from apps.datasets.services.profiles import request_profile
 from apps.datasets.services.splitting import request_split

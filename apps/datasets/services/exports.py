@@ -103,7 +103,7 @@ def items(export_job: ExportJob, tick: Callable[[int], None]) -> Iterator[Item]:
 
 
 def _version_items(export_job: ExportJob) -> Iterable[Item]:
-    assert export_job.version is not None  # noqa: S101 - the caller looked
+    assert export_job.version is not None
     kind, split = export_job.dataset.kind, export_job.filters.get("split")
     for row in rows_of(version_file(export_job.version)):
         if split is None or (row["split"] or "") == split:

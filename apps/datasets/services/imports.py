@@ -125,7 +125,11 @@ def sniffed(path: Path, name: str) -> Sniffed:
 
 
 def choose(
-    *, actor: Actor, import_job: ImportJob, options: Values[str, Any] | None = None, mapping: Values[str, Any] | None = None
+    *,
+    actor: Actor,
+    import_job: ImportJob,
+    options: Values[str, Any] | None = None,
+    mapping: Values[str, Any] | None = None,
 ) -> ImportJob:
     """Change how the file is read and which column is which field, before the import starts."""
     if import_job.job_id is not None:
@@ -237,7 +241,18 @@ def start(*, actor: Actor, import_job: ImportJob, dry_run: bool = False) -> Impo
 def _again(actor: Actor, import_job: ImportJob) -> ImportJob:
     if not import_job.file_path and import_job.source == Source.UPLOAD:
         raise conflict("file_gone", _("The file was removed after its retention period. Upload it again."))
-    copied = ("dataset", "source", "url", "file_name", "file_path", "file_bytes", "file_hash", "options", "mapping", "columns")
+    copied = (
+        "dataset",
+        "source",
+        "url",
+        "file_name",
+        "file_path",
+        "file_bytes",
+        "file_hash",
+        "options",
+        "mapping",
+        "columns",
+    )
     return ImportJob.objects.create(created_by=actor.user, **{name: getattr(import_job, name) for name in copied})
 
 

@@ -163,5 +163,3 @@ def seal(
     )
     version.refresh_from_db()
     return version
-
-
