@@ -7,7 +7,11 @@ import pytest
 from engine.specs import KINDS, check_record, parquet_columns
 
 GOOD: dict[str, dict[str, Any]] = {
-    "classification": {"text": "好", "labels": ["a"], "meta": {"source": "mail", "stars": 4, "spam": False, "by": None}},
+    "classification": {
+        "text": "好",
+        "labels": ["a"],
+        "meta": {"source": "mail", "stars": 4, "spam": False, "by": None},
+    },
     "spans": {"text": "to Bern", "spans": [{"start": 3, "end": 7, "label": "place"}]},
     "pairs": {"source": "hello", "target": "你好"},
     "qa": {"question": "where?", "context": "in Bern", "answers": [{"text": "Bern", "start": 3}]},
