@@ -39,7 +39,10 @@ def run_demo(run: Run) -> Mapping[str, Any]:
         ("import", lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
         ("split", _split),
         ("freeze", _freeze),
-        ("import", lambda r, a: _import(r, a, "客服问题（中文）", Kind.CLASSIFICATION, "service_questions.jsonl", "zh")),
+        (
+            "import",
+            lambda r, a: _import(r, a, "客服问题（中文）", Kind.CLASSIFICATION, "service_questions.jsonl", "zh"),
+        ),
         ("import", lambda r, a: _import(r, a, "News comments 评论", Kind.CLASSIFICATION, "news_comments.jsonl")),
         ("import", lambda r, a: _import(r, a, "Support chats 客服对话", Kind.CHAT, "support_chats.jsonl")),
         ("train", _train),
@@ -123,8 +126,8 @@ def _evaluate(run: Run, actor: Actor) -> None:
     assert training_job.model_version is not None
     found = training_job.model_version.evaluations.order_by("-id").first()
     if found is None:
-        found = evaluation.start(
-            actor=actor, version=training_job.model_version, dataset_version=_version(actor), splits=["test"]
+        found = evaluation.start_evaluation(
+            actor=actor, model_version=training_job.model_version, dataset_version=_version(actor)
         )
     _wait(run, found.job)
 
