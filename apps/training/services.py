@@ -240,7 +240,6 @@ def finish(*, run: Run, training_job: TrainingJob, outcome: Outcome) -> ModelVer
                 parameter_count=outcome.parameter_count,
             ),
             dataset_version=training_job.dataset_version,
-            dataset_version=training_job.dataset_version,
             base_model=_base_model(training_job),
             by=training_job.created_by,
         )
