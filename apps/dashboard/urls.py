@@ -1,7 +1,20 @@
 """Pages of the dashboard app."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from apps.dashboard import views
 
 app_name = "dashboard"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("jobs", views.jobs, name="jobs"),
+    path("jobs/<int:pk>", views.job, name="job"),
+    path("jobs/<int:pk>/progress", views.job_progress, name="job_progress"),
+    path("jobs/<int:pk>/log", views.job_log, name="job_log"),
+    path("jobs/<int:pk>/cancel", views.job_cancel, name="job_cancel"),
+    path("jobs/<int:pk>/pause", views.job_pause, name="job_pause"),
+    path("jobs/<int:pk>/resume", views.job_resume, name="job_resume"),
+    path("jobs/<int:pk>/retry", views.job_retry, name="job_retry"),
+    path("jobs/<int:pk>/priority", views.job_prioritise, name="job_prioritise"),
+]

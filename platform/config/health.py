@@ -46,6 +46,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(request, "core/404.html", status=404)
 
 
+def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403 in the same two shapes."""
+    if request.path.startswith(("/api/", "/v1/")):
+        return plain_problem(request, 403, "not_allowed", _("Your role or API key does not allow this."))
+    return render(request, "core/403.html", status=403)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """500 in the same two shapes; the log holds the traceback under the request's id."""
     if request.path.startswith(("/api/", "/v1/")):

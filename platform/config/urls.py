@@ -38,5 +38,6 @@ urlpatterns = [
     path("", include("apps.accounts.urls")),
 ]
 
+handler403 = "config.health.not_allowed"
 handler404 = "config.health.not_found"
 handler500 = "config.health.server_error"

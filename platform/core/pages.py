@@ -10,17 +10,33 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from core.access import Actor
+from core.navigation import navigation, place_of
+
+THEMES = ("auto", "light", "dark")
+THEME_COOKIE = "lingxi_theme"
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Context of the frame: the actor (None outside a workspace), languages and the single sign-on name."""
+    """Context of the frame: the actor (None outside a workspace), where we are, theme and languages."""
     actor: Actor | None = getattr(request, "actor", None)
+    user: Any = getattr(request, "user", None)
+    known = user is not None and user.is_authenticated
     return {
         "actor": actor,
         "workspace": actor.workspace if actor else None,
+        "memberships": user.memberships.select_related("workspace").order_by("workspace__name") if known else [],
+        "navigation": navigation(actor) if actor else [],
+        "place": place_of(request),
+        "theme": theme_of(request),
         "languages": settings.LANGUAGES,
         "oidc_name": settings.OIDC_NAME,
     }
+
+
+def theme_of(request: HttpRequest) -> str:
+    """auto, light or dark: what this browser chose last, else the person's setting."""
+    wanted = request.COOKIES.get(THEME_COOKIE) or getattr(getattr(request, "user", None), "theme", "")
+    return wanted if wanted in THEMES else "auto"
 
 
 def workspace_url(actor: Actor, name: str, **kwargs: Any) -> str:

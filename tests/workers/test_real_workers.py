@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.jobs import services as jobs
-from core.jobs.models import Job, JobLog
-from core.jobs.states import State
 from django.conf import settings
 from django.db import connection
 from redis import Redis
+
+from core.jobs import services as jobs
+from core.jobs.models import Job, JobLog
+from core.jobs.states import State
 
 PROGRAM = Path(__file__).with_name("celery_for_test.py")
 
@@ -30,7 +31,13 @@ def worker(*options: str, **extra: str) -> Iterator[subprocess.Popen[bytes]]:
     url = f"postgresql://{db['USER']}:{db['PASSWORD']}@/{db['NAME']}?host={host}" + (f"&port={port}" if port else "")
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM), *options],
-        env={**os.environ, "DATABASE_URL": url, "LINGXI_JOB_LEASE_SECONDS": "3", "LINGXI_JOB_BEAT_SECONDS": "1", **extra},
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "LINGXI_JOB_LEASE_SECONDS": "3",
+            "LINGXI_JOB_BEAT_SECONDS": "1",
+            **extra,
+        },
         start_new_session=True,
     )
     try:

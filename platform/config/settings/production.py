@@ -4,7 +4,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.env import env_bool, env_int
 from config.settings.base import *  # noqa: F403
-from config.settings.base import HOME, SECRET_KEY, VENDOR_STATIC
+from config.settings.base import HOME, SECRET_KEY
 
 if len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("Set LINGXI_SECRET_KEY to at least 50 random characters.")
@@ -25,4 +25,3 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-STATICFILES_DIRS = [("vendor", VENDOR_STATIC)]

@@ -27,7 +27,7 @@ class WorkspaceMixin(APIView):
     def actor(self) -> Actor:
         """Who calls."""
         actor = self.request.auth
-        assert isinstance(actor, Actor)  # noqa: S101 - ActorMay let nobody else in
+        assert isinstance(actor, Actor)
         return actor
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

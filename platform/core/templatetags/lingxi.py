@@ -1,16 +1,22 @@
 """Small filters and tags that every page may use."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django import template
+from django import forms, template
+from django.forms import BoundField
+from django.http import HttpRequest
 from django.template.context import Context
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import formats, timezone
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+
+from core.jobs.states import State
 
 register = template.Library()
 
@@ -62,3 +68,102 @@ def duration(value: timedelta | float | None) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """A share 0..1 in percent."""
     return "–" if value is None else f"{value * 100:.{digits}f} %"
+
+
+@register.filter
+def quantity(value: float | None) -> str:
+    """A count with thousands grouped: 12,345."""
+    return "–" if value is None else formats.number_format(value, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def rate(value: float | None) -> str:
+    """A speed with two or three figures that matter: 0.42, 7.3, 1,250."""
+    if value is None:
+        return "–"
+    digits = 0 if value >= 100 else 1 if value >= 1 else 2
+    return formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def filesize(value: int | None) -> str:
+    """Bytes for people: 3.4 MB (powers of 1000, as disks are sold)."""
+    if value is None:
+        return "–"
+    size, unit = float(value), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+
+
+@register.simple_tag
+def ago(value: datetime | None) -> str | SafeString:
+    """A moment that the browser keeps saying in relative words: {% ago job.created_at %}."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" data-relative title="{}">{}</time>',
+        local.isoformat(timespec="seconds"),
+        formats.date_format(local, "DATETIME_FORMAT"),
+        formats.date_format(local, "SHORT_DATETIME_FORMAT"),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def page_link(context: Context, cursor: str) -> str:
+    """This page's address at another cursor, its filters kept."""
+    query = context["request"].GET.copy()
+    for name in ("before", "after"):
+        query.pop(name, None)
+    name, _equals, value = cursor.partition("=")
+    query[name] = value
+    return f"?{query.urlencode()}"
+
+
+@register.filter
+def back_here(referer: str | None, request: HttpRequest) -> str:
+    """The page a person came from if it is ours, else the start page."""
+    if referer and url_has_allowed_host_and_scheme(referer, {request.get_host()}):
+        return referer
+    return "/"
+
+
+@register.filter
+def is_check(field: BoundField) -> bool:
+    """Whether a field is a single check box."""
+    return isinstance(field.field.widget, forms.CheckboxInput)
+
+
+@register.filter
+def styled(field: BoundField) -> SafeString:
+    """The field's widget in the look of the house."""
+    widget = field.field.widget
+    if isinstance(widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
+        wanted = "form-check-input"
+    elif isinstance(widget, forms.Select):
+        wanted = "form-select"
+    else:
+        wanted = "form-control"
+    own = str(widget.attrs.get("class", ""))
+    return field.as_widget(attrs={"class": f"{own} {wanted}".strip()})
+
+
+@register.filter
+def unlocalized(value: object) -> str:
+    """A number as programs write it: no grouping, a point for fractions."""
+    return "" if value is None else str(value)
+
+
+@register.filter
+def state_name(value: str) -> str:
+    """A state's word for people, e.g. of a transition."""
+    return str(State(value).label) if value in State.values else value
+
+
+@register.filter
+def as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else as_json(value)

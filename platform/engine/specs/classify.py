@@ -13,7 +13,7 @@ DEFAULT_BASE = BaseModel()
 class ClassifySpec:
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
 
-    base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")  # noqa: RUF009 (frozen)
+    base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     multi_label: bool = option(
         False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
     )

@@ -1,0 +1,35 @@
+"""What the kinds of jobs are called, with an icon each."""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job for people."""
+
+    title: str | Promise
+    icon: str
+
+
+KINDS = {
+    "datasets.import": Kind(_("Import"), "file-import"),
+    "datasets.export": Kind(_("Export"), "file-export"),
+    "datasets.freeze": Kind(_("Freeze a version"), "snowflake"),
+    "datasets.profile": Kind(_("Profile"), "report-analytics"),
+    "datasets.split": Kind(_("Split"), "arrows-shuffle"),
+    "registry.import": Kind(_("Import a model"), "package-import"),
+    "registry.export": Kind(_("Export a model"), "package-export"),
+    "registry.verify": Kind(_("Check a model's files"), "shield-check"),
+    "accounts.delete_workspace": Kind(_("Delete the workspace"), "trash"),
+    "training.run": Kind(_("Training"), "chart-line"),
+    "evaluation.run": Kind(_("Evaluation"), "target-arrow"),
+    "inference.batch": Kind(_("Batch prediction"), "tags"),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind called `name`; an unknown one speaks for itself."""
+    return KINDS.get(name) or Kind(name, "activity")

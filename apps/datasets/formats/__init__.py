@@ -1,0 +1,1 @@
+"""Files in, canonical records out, and back: no database, no Django."""

@@ -1,0 +1,111 @@
+"""Reading JSON Lines and JSON lists one object at a time."""
+
+import io
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import ijson
+
+from apps.datasets.formats.lines import cell_error, decode_line, oversized, read_lines
+from apps.datasets.formats.options import ReadOptions
+from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
+from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:
+    """One object a line; blank lines are passed over."""
+    limits, rows = options.limits, start.row
+    with open_lines(path, options) as stream:
+        skip_to(stream, start.offset)
+        for line in read_lines(stream, start, limits.max_record_bytes):
+            if line.raw is not None and not line.raw.strip():
+                continue
+            rows += 1
+            position = Position(line.end, rows, line.number)
+            text = decode_line(line, options, rows, rows)
+            if isinstance(text, RowError):
+                yield text
+                continue
+            try:
+                value = _decoder.decode(text)
+            except (ValueError, RecursionError) as error:
+                yield RowError(
+                    rows, "invalid_json", f"Line {line.number} is not JSON: {error}.", snippet(text), position
+                )
+                continue
+            size = line.end - line.start
+            yield _row(_floats(value), rows, position, limits.max_cell_bytes if size > limits.max_cell_bytes else 0)
+
+
+def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | RowError:
+    if not isinstance(value, dict):
+        message = f'An object like {{"text": …}} was expected, here is a {type(value).__name__}.'
+        return RowError(number, "not_an_object", message, snippet(value), position)
+    large = next((name for name, cell in value.items() if limit and oversized(cell, limit)), None)
+    if large is not None:
+        return cell_error(number, position, limit, large, value[large])
+    return RawRow(number, value, position)
+
+
+class _ItemGuard:
+    """Counts the bytes a JSON parser takes between two items: one item may not grow without end."""
+
+    def __init__(self, stream: io.BufferedReader, limit: int) -> None:
+        self._stream, self._limit, self.since = stream, limit, 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self.since > self._limit:
+            raise FileProblem("item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes.")
+        given = self._stream.read(size)
+        self.since += len(given)
+        return given
+
+
+def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:
+    """The objects of a JSON list; damage in the middle keeps what came before and then raises FileProblem."""
+    limits, rows = options.limits, 0
+    prefix = f"{options.list_path}.item" if options.list_path else "item"
+    with open_utf8(path, options) as stream:
+        guard = _ItemGuard(stream, limits.max_record_bytes)
+        items = ijson.items(guard, prefix)  # use_float would refuse integers over 64 bits
+        while True:
+            try:
+                value = next(items)
+            except StopIteration:
+                break
+            except (ijson.JSONError, ValueError, RecursionError) as error:
+                raise _json_problem(error, rows) from error
+            guard.since, rows = 0, rows + 1
+            if rows > start.row:
+                yield _row(_floats(value), rows, Position(0, rows), limits.max_cell_bytes)
+    if not rows:
+        where = f"under “{options.list_path}”" if options.list_path else "at the top level"
+        raise FileProblem("no_list", f"The JSON file has no list of objects {where}.")
+
+
+def _floats(value: Any) -> Any:
+    """The parser's Decimals as floats, as every other reader of JSON gives them."""
+    if isinstance(value, dict):
+        return {name: _floats(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_floats(entry) for entry in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _json_problem(error: Exception, rows: int) -> FileProblem:
+    reason = " ".join(str(error).split())[:200]
+    if "UTF" in reason or "utf" in reason:
+        return FileProblem("invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding.")
+    if isinstance(error, ijson.IncompleteJSONError) and ("premature" in reason or "incomplete" in reason.lower()):
+        return FileProblem("truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again.")
+    return FileProblem("invalid_json", f"The JSON file is broken after entry {rows}: {reason}")

@@ -1,0 +1,82 @@
+"""The full check of a canonical record: fields and bounds (engine.specs), the order of roles, and what a database can store."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.specs.problems import Problem
+from engine.specs.records import check_record
+
+_AFTER = {
+    "": ("system", "user", "assistant"),
+    "system": ("user", "assistant"),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
+
+
+def record_problems(kind: str, record: Mapping[str, Any]) -> list[Problem]:
+    """Everything that keeps `record` out of a dataset of `kind`; an empty list lets it in."""
+    problems = check_record(kind, record) or _unstorable(record)
+    if problems:
+        return problems
+    if kind == "chat":
+        return _role_order("messages", record["messages"])
+    if kind == "preference":
+        return _role_order("prompt", record["prompt"], closing=("user", "tool"))
+    return []
+
+
+def _role_order(field: str, messages: Sequence[Mapping[str, str]], closing: Sequence[str] = ()) -> list[Problem]:
+    before = ""
+    for at, message in enumerate(messages):
+        role = message["role"]
+        if role not in _AFTER[before]:
+            what = f"after “{before}”" if before else "at the beginning"
+            said = f"Message {at + 1} is of “{role}”, which cannot come {what}."
+            return [Problem("role_order", f"{field}.{at}.role", said, "Let user and assistant take turns.")]
+        before = role
+    if closing and before not in closing:
+        return [
+            Problem(
+                "role_order",
+                field,
+                "The prompt must end with what the user said.",
+                "Cut the last answer off.",
+            )
+        ]
+    return []
+
+
+def _unstorable(value: Any, field: str = "") -> list[Problem]:
+    """NUL, half of a surrogate pair, and numbers that JSON does not know."""
+    if isinstance(value, str):
+        if "\0" in value:
+            return [Problem("nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file.")]
+        if not value.isascii() and _surrogate(value):
+            return [
+                Problem(
+                    "lone_surrogate",
+                    field,
+                    f"“{field}” holds half a character (a lone surrogate).",
+                    "Fix the text.",
+                )
+            ]
+        return []
+    if isinstance(value, Mapping):
+        named = [(f"{field}.{name}" if field else str(name), name, entry) for name, entry in value.items()]
+        return [p for path, name, entry in named for p in (*_unstorable(name, path), *_unstorable(entry, path))]
+    if isinstance(value, list):
+        return [p for at, entry in enumerate(value) for p in _unstorable(entry, f"{field}.{at}")]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [Problem("wrong_type", field, f"“{field}” is not a finite number.", "Leave it empty.")]
+    return []
+
+
+def _surrogate(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""What a dataset is like: balance, lengths, languages, duplicates, conflicts and leakage, as plain dicts."""

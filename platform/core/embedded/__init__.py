@@ -1,0 +1,1 @@
+"""A private PostgreSQL and Valkey below one folder, for machines without services of their own."""

@@ -1,0 +1,27 @@
+/* Starts every behaviour once per page. Each module says on top which data- attribute binds it. */
+
+import "./theme.js";
+import "./drawer.js";
+import "./toasts.js";
+import "./requests.js";
+import "./confirm.js";
+import "./copy.js";
+import "./hotkeys.js";
+import "./bulk.js";
+import { bindCharts } from "./charts.js";
+import { bindDrops } from "./drop.js";
+import { bindProgress } from "./progress.js";
+import { bindRelative } from "./relative.js";
+import { bindSortable } from "./sortable.js";
+
+function bind(root) {
+  bindSortable(root);
+  bindRelative(root);
+  bindDrops(root);
+  bindProgress(root);
+  bindCharts(root);
+}
+
+bind(document);
+document.addEventListener("htmx:load", (event) => bind(event.target));
+document.documentElement.dataset.ready = "true";
