@@ -7,6 +7,7 @@ from celery import shared_task
 from celery.signals import worker_shutting_down
 
 from apps.accounts import services as accounts
+from apps.datasets.services import expire_files
 from apps.notifications import services as notifications
 from core.jobs import services as jobs
 from core.jobs.models import Job
@@ -51,5 +52,6 @@ def clean_up() -> None:
     """Remove what is older than the retention periods."""
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
+    removed |= expire_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)

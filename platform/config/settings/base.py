@@ -160,6 +160,9 @@ JOBS_RUNNING_PER_WORKSPACE = {
 TRAIN_THREADS = env_int("LINGXI_TRAIN_THREADS", 1, "Compute threads of a training run; raise it on idle cores.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
 UPLOAD_LIMIT_BYTES = env_int("LINGXI_UPLOAD_LIMIT_BYTES", 1_000_000_000, "Largest file that may be uploaded.")
+BASE_MODEL_FOLDERS = env_list(
+    "LINGXI_BASE_MODEL_FOLDERS", str(HOME / "base-models"), "Folders whose model folders may be used as base models."
+)
 OUTBOUND_ALLOW = env_list(
     "LINGXI_OUTBOUND_ALLOW",
     "",
@@ -312,6 +315,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "JobState": "core.jobs.states.State",
+        "ModelVersionState": "apps.registry.models.VersionState",
+        "ModelVersionSource": "apps.registry.models.Source",
+        "BaseModelKind": "apps.registry.models.BaseKind",
+        "AliasMoveKind": "apps.registry.models.MoveKind",
+        "ApprovalState": "apps.registry.models.Decision",
         "InvitationState": "apps.accounts.models.InvitationState",
         "ApiKeyState": "apps.accounts.models.ApiKeyState",
     },

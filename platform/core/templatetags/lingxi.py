@@ -161,3 +161,9 @@ def unlocalized(value: object) -> str:
 def state_name(value: str) -> str:
     """A state's word for people, e.g. of a transition."""
     return str(State(value).label) if value in State.values else value
+
+
+@register.filter
+def as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else as_json(value)

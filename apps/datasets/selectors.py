@@ -1,0 +1,94 @@
+"""Reading datasets: lists, examples by filter, versions and their files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.db.models import BooleanField, QuerySet
+from django.db.models.expressions import RawSQL
+
+from apps.datasets.models import (
+    BadRow,
+    Dataset,
+    DatasetVersion,
+    Example,
+    ExampleRevision,
+    ExportJob,
+    ImportJob,
+)
+from apps.datasets.search import query_tokens
+from core.storage import home
+
+LIST_COLUMNS = ("id", "external_id", "text", "labels", "split", "length", "revision", "updated_at", "deleted_at")
+
+
+def datasets(workspace: Any, *, archived: bool = False) -> QuerySet[Dataset]:
+    """Datasets of a workspace with their makers; archived ones only when asked for."""
+    rows = Dataset.objects.filter(workspace=workspace).select_related("created_by")
+    return rows.filter(archived_at__isnull=not archived)
+
+
+def examples(dataset: Dataset) -> QuerySet[Example]:
+    """Examples that are not deleted."""
+    return Example.objects.filter(dataset=dataset, deleted_at=None)
+
+
+def found_by(rows: QuerySet[Example], query: str) -> QuerySet[Example]:
+    """Examples that hold every word of `query`; the last word may be a beginning. A query without words finds none."""
+    tokens = query_tokens(query)
+    if not tokens:
+        return rows.none() if query.strip() else rows
+    parts = [f"'{token}'" for token in tokens]
+    if tokens[-1].isascii() and query[-1:].isalnum():
+        parts[-1] += ":*"
+    condition = RawSQL('"datasets_example"."search" @@ %s::tsquery', [" & ".join(parts)], output_field=BooleanField())
+    return rows.filter(condition)
+
+
+def imports(dataset: Dataset) -> QuerySet[ImportJob]:
+    """Imports of a dataset with their jobs."""
+    return ImportJob.objects.filter(dataset=dataset).select_related("job", "created_by")
+
+
+def bad_rows(import_job: ImportJob) -> QuerySet[BadRow]:
+    """Refused rows of an import, in the order of the file."""
+    return BadRow.objects.filter(import_job=import_job).order_by("id")
+
+
+def exports(dataset: Dataset) -> QuerySet[ExportJob]:
+    """Exports of a dataset with their jobs and versions."""
+    return ExportJob.objects.filter(dataset=dataset).select_related("job", "version__dataset", "created_by")
+
+
+def versions(dataset: Dataset) -> QuerySet[DatasetVersion]:
+    """Versions of a dataset, also those still being written, newest first."""
+    rows = DatasetVersion.everything.filter(dataset=dataset)
+    return rows.select_related("job", "created_by", "previous", "dataset").order_by("-number")
+
+
+def latest_version(dataset: Dataset) -> DatasetVersion | None:
+    """The newest frozen version."""
+    return DatasetVersion.objects.filter(dataset=dataset).select_related("dataset").order_by("-number").first()
+
+
+def version_file(version: DatasetVersion) -> Path:
+    """The Parquet file of a frozen version."""
+    return home() / version.path
+
+
+def snapshot(rows: QuerySet[Example], *fields: str) -> Iterator[tuple[Any, ...]]:
+    """Rows by id as tuples of `fields`, all of one moment, in constant memory.
+
+    Outside a transaction PostgreSQL keeps the cursor (WITH HOLD), so a long reader holds no transaction open.
+    """
+    return rows.order_by("id").values_list(*fields).iterator(chunk_size=2_000)
+
+
+def all_examples(dataset: Dataset) -> QuerySet[Example]:
+    """Examples, deleted ones too; ExampleFilter leaves those out unless asked."""
+    return Example.objects.filter(dataset=dataset)
+
+
+def history(example: Example) -> QuerySet[ExampleRevision]:
+    """What an example was before, newest first, with who changed it."""
+    return example.revisions.select_related("by").order_by("-id")
