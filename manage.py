@@ -12,8 +12,16 @@ for folder in (str(ROOT), str(ROOT / "platform")):  # platform/ itself is never 
 
 
 def main() -> None:
-    """Run one management command."""
+    """Run one management command, on the embedded servers unless the environment names others."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.embedded")
+    from core.embedded.connect import adopt
+    from core.embedded.errors import StackError
+
+    try:
+        sys.argv = adopt(sys.argv, default_home=ROOT / "var")
+    except StackError as error:
+        raise SystemExit(str(error)) from error
+
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

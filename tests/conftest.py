@@ -1,6 +1,7 @@
 """The cast of every test: alice owns the workspace, bob is a teammate, charlie is a stranger."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,3 +76,57 @@ def page(client: Any) -> Callable[[User], Any]:
         return client
 
     return log_in
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes Hugging Face folders of a BERT classifier, width 16, with random weights of a given seed."""
+
+    def make(labels: tuple[str, ...] = ("refund", "card", "loan"), seed: int = 1) -> Path:
+        import torch
+        from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+        folder = tmp_path_factory.mktemp("classifier")
+        words = [
+            "the",
+            "a",
+            "my",
+            "card",
+            "loan",
+            "refund",
+            "money",
+            "where",
+            "is",
+            "not",
+            "working",
+            "please",
+            "help",
+            "when",
+            "rate",
+            "lost",
+            "pay",
+            "back",
+            "我",
+            "的",
+            "卡",
+        ]
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *(f"##{letter}" for letter in "abcdefgh")]
+        (folder / "vocab.txt").write_text("\n".join(vocabulary))
+        BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            id2label=dict(enumerate(labels)),
+            label2id={label: at for at, label in enumerate(labels)},
+            num_labels=len(labels),
+            initializer_range=0.5,
+        )
+        BertForSequenceClassification(config).save_pretrained(folder)
+        return folder
+
+    return make

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from django.db import OperationalError
 
+from apps.notifications.services import job_ended
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from core.jobs.services import claim
@@ -33,6 +34,7 @@ def run_next(queue: str, runners: Mapping[str, Runner] = RUNNERS) -> int | None:
     with run.beating():
         perform(run, runners)
     logger.info("job %s is %s", run.job.pk, run.job.state)
+    job_ended(job=run.job)
     wake(queue)
     return int(run.job.pk)
 

@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
-from workers import datasets
+from workers import accounts, datasets
+from workers.demo import run_demo
+from workers.inference import run_batch
+from workers.training import run_training
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
 
 RUNNERS: dict[str, Runner] = {
+    "accounts.delete_workspace": accounts.run_delete_workspace,
+    "dashboard.demo": run_demo,
     "datasets.import": datasets.run_import,
     "datasets.freeze": datasets.run_freeze,
     "datasets.export": datasets.run_export,
     "datasets.split": datasets.run_split,
     "datasets.profile": datasets.run_profile,
+    "inference.batch": run_batch,
+    "training.run": run_training,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""

@@ -6,8 +6,11 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
+from apps.accounts import services as accounts
 from apps.datasets.services import expire_files
+from apps.notifications import services as notifications
 from core.jobs import services as jobs
+from core.jobs.models import Job
 from core.jobs.run import shutting_down
 from workers import loop
 
@@ -33,9 +36,22 @@ def sweep() -> None:
     done = jobs.sweep()
     if any(done.values()):
         logger.warning("swept: %s", done)
+    for job in Job.objects.filter(pk__in=done["failed"] + done["cancelled"]):
+        notifications.job_ended(job=job)
+    notifications.deliver_due()
+
+
+@shared_task(name="workers.deliver")
+def deliver(delivery_id: int) -> None:
+    """Try to bring one notice to a person; the row decides whether it is due."""
+    notifications.deliver(delivery_id=delivery_id)
 
 
 @shared_task(name="workers.clean_up")
 def clean_up() -> None:
     """Remove what is older than the retention periods."""
-    logger.info("expired files: %s", expire_files())
+    removed = accounts.apply_retention()
+    removed["notices"] = notifications.apply_retention()
+    removed |= expire_files()
+    if any(removed.values()):
+        logger.info("cleaned up: %s", removed)

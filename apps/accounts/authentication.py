@@ -43,8 +43,8 @@ class WorkspaceSessionAuthentication(SessionAuthentication):
         assert isinstance(user, User)
         slug = request.headers.get("X-Workspace", "")
         if not slug:
-            first = Membership.objects.filter(user=user).order_by("id").values_list("workspace__slug", flat=True)
-            slug = first.first() or ""
+            mine = Membership.objects.filter(user=user, workspace__deleting_at=None).order_by("id")
+            slug = mine.values_list("workspace__slug", flat=True).first() or ""
         try:
             return user, actor_of_member(user, slug, client_ip(request._request))
         except Http404 as error:

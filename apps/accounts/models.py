@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.roles import ROLE_NAMES
 
@@ -68,6 +69,7 @@ class Workspace(models.Model):
     job_retention_days = models.PositiveIntegerField(null=True, blank=True, default=365)
     file_retention_days = models.PositiveIntegerField(null=True, blank=True, default=30)
     is_demo = models.BooleanField(default=False)
+    deleting_at = models.DateTimeField(null=True, blank=True)  # asked for: nobody enters any more
 
     def __str__(self) -> str:
         return self.name
@@ -80,6 +82,7 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=list(ROLE_NAMES.items()))
     created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # when the person last changed to this workspace
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once")]
@@ -98,6 +101,23 @@ def new_token(prefix: str) -> str:
     return f"{prefix}_{secrets.token_urlsafe(32)}"
 
 
+class InvitationState(models.TextChoices):
+    """What became of a link."""
+
+    OPEN = "open", _("Open")
+    ACCEPTED = "accepted", _("Accepted")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
+class ApiKeyState(models.TextChoices):
+    """Whether a key works."""
+
+    ACTIVE = "active", _("Active")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
 class Invitation(models.Model):
     """A link by which someone joins a workspace with a role."""
 
@@ -114,6 +134,20 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return self.email or f"link {self.pk}"
+
+    @property
+    def open(self) -> bool:
+        """Whether the link still works."""
+        return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
+
+    @property
+    def state(self) -> InvitationState:
+        """What became of it by now."""
+        if self.accepted_at:
+            return InvitationState.ACCEPTED
+        if self.revoked_at:
+            return InvitationState.REVOKED
+        return InvitationState.OPEN if self.open else InvitationState.EXPIRED
 
 
 class ApiKey(models.Model):
@@ -135,6 +169,14 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def state(self) -> ApiKeyState:
+        """Whether it works now."""
+        if self.revoked_at:
+            return ApiKeyState.REVOKED
+        ended = self.expires_at is not None and self.expires_at <= timezone.now()
+        return ApiKeyState.EXPIRED if ended else ApiKeyState.ACTIVE
 
 
 class AuditEntry(models.Model):

@@ -74,9 +74,7 @@ def stratified_splits(
     return result
 
 
-def _in_turn(
-    groups: Mapping[str, Counter[str]], known: Mapping[str, str], total: Counter[str], seed: int
-) -> list[str]:
+def _in_turn(groups: Mapping[str, Counter[str]], known: Mapping[str, str], total: Counter[str], seed: int) -> list[str]:
     def order(key: str) -> tuple[int, int, float, str]:
         held = groups[key]
         return min(total[label] for label in held), -sum(held.values()), place(key, seed), key

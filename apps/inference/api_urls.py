@@ -1,5 +1,14 @@
 """REST endpoints of the inference app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.inference.api import BatchViewSet, OnlineViewSet
+
+urlpatterns = [
+    path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
+    path("predictions/<int:pk>", BatchViewSet.as_view({"get": "retrieve"})),
+    path("predictions/<int:pk>/rows", BatchViewSet.as_view({"get": "rows"})),
+    path("predictions/<int:pk>/export", BatchViewSet.as_view({"get": "export"})),
+    path("classify", OnlineViewSet.as_view({"post": "create"})),
+    path("classify/<int:pk>", OnlineViewSet.as_view({"get": "retrieve"})),
+]

@@ -1,7 +1,18 @@
 """Pages of the inference app."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from apps.inference import views
 
 app_name = "inference"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.index, name="list"),
+    path("new", views.new, name="new"),
+    path("<int:pk>", views.detail, name="detail"),
+    path("<int:pk>/live", views.live, name="live"),
+    path("<int:pk>/rows", views.rows, name="rows"),
+    path("<int:pk>/file", views.file, name="file"),
+    path("try/<int:version_pk>", views.ask, name="try"),
+    path("asked/<int:pk>", views.asked, name="asked"),
+]

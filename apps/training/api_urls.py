@@ -1,5 +1,15 @@
 """REST endpoints of the training app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.training.api import RecipesView, TrainingJobViewSet
+
+urlpatterns = [
+    path("recipes", RecipesView.as_view()),
+    path("training-jobs", TrainingJobViewSet.as_view({"get": "list", "post": "create"})),
+    path("training-jobs/validate", TrainingJobViewSet.as_view({"post": "validate"})),
+    path("training-jobs/<int:pk>", TrainingJobViewSet.as_view({"get": "retrieve"})),
+    path("training-jobs/<int:pk>/curves", TrainingJobViewSet.as_view({"get": "curves"})),
+    path("training-jobs/<int:pk>/checkpoints", TrainingJobViewSet.as_view({"get": "checkpoints"})),
+    path("training-jobs/<int:pk>/reproduce", TrainingJobViewSet.as_view({"post": "reproduce"})),
+]

@@ -4,8 +4,10 @@ import logging
 from dataclasses import dataclass
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
 
 logger = logging.getLogger(__name__)
 
@@ -41,3 +43,19 @@ def enqueue(task: Task, *args: int | str) -> None:
 def wake(queue: str) -> None:
     """Tell one worker of `queue` that there is work."""
     enqueue(RUN_NEXT[queue], queue)
+
+
+def notify(channel: str) -> None:
+    """Wake a resident role that waits on `channel` (Redis publish) once the transaction is committed.
+
+    Nobody listening is fine: residents look at their rows every second anyway.
+    """
+
+    def send() -> None:
+        try:
+            with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+                client.publish(channel, b"1")
+        except RedisError as error:
+            logger.warning("redis unreachable, %s will be seen at the next look: %s", channel, error)
+
+    transaction.on_commit(send)

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.failures import RunFailed
 
@@ -115,17 +115,19 @@ def find_checkpoint(path: Path) -> Checkpoint:
     return found
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+def optimiser_tensors(optimiser: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Tensor]:
     """The optimiser's state as flat tensors "<parameter>|<key>"."""
     return {
-        f"{names[parameter]}|{key}": value if isinstance(value, Tensor) else torch.tensor(float(value))
+        f"{names[cast(nn.Parameter, parameter)]}|{key}": value
+        if isinstance(value, Tensor)
+        else torch.tensor(float(value))
         for parameter, state in optimiser.state.items()
         for key, value in state.items()
     }
 
 
 def restore_optimiser(
-    optimiser: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+    optimiser: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put what optimiser_tensors() gave back, on each parameter's device."""
     by_name = {name: parameter for parameter, name in names.items()}
@@ -137,7 +139,7 @@ def restore_optimiser(
 
 def random_tensors() -> dict[str, Tensor]:
     """The state of every random generator a recipe may touch: torch (CPU and CUDA), numpy, python."""
-    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
+    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
     found = {
         "torch": torch.get_rng_state(),

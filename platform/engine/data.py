@@ -34,6 +34,12 @@ class TextRows:
             [self.labels[at] for at in positions],
         )
 
+    def extend(self, other: "TextRows") -> None:
+        """Append the rows of `other`."""
+        self.ids += other.ids
+        self.texts += other.texts
+        self.labels += other.labels
+
 
 def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -> Iterator[list[dict[str, Any]]]:
     """Lists of at most `size` rows as dicts of `columns`; RunFailed("bad_data") if the file does not fit."""

@@ -29,6 +29,8 @@ class TextClassifier(nn.Module):
     left aside and `head` reads the mean of the token vectors; with "native" the network's own are used.
     """
 
+    head: nn.Linear
+
     def __init__(self, network: Any, label_count: int, *, pooling: str, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = network.config
@@ -38,7 +40,7 @@ class TextClassifier(nn.Module):
         if pooling == "mean":
             self.base = network.base_model
             self.base.pooler = None
-            self.head: nn.Module = nn.Linear(network.config.hidden_size, label_count)
+            self.head = nn.Linear(network.config.hidden_size, label_count)
             nn.init.normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
         else:

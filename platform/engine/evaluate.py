@@ -94,7 +94,7 @@ def evaluate(
         ExampleRow(
             int(ids[at]),
             tuple(gold[at]),
-            tuple(labels[k] for k in np.flatnonzero(decided[at])),
+            tuple(labels[int(k)] for k in np.flatnonzero(decided[at])),
             float(confidence[at]),
             float(losses[at]),
             bool(right[at]),

@@ -16,7 +16,7 @@ DENSE_CLASSES = 50
 
 def one_hot(classes: Ints, count: int) -> NDArray[np.bool_]:
     """[N] class numbers -> [N, K] booleans."""
-    return np.arange(count)[None, :] == classes[:, None]
+    return np.asarray(np.arange(count)[None, :] == classes[:, None])
 
 
 def counts(gold: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Ints:

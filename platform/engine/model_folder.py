@@ -48,8 +48,8 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     if description["pooling"] == "mean":
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
-        model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE  # type: ignore[assignment,operator]
-        model.head.bias.data = weights[f"{last}.bias"]  # type: ignore[assignment]
+        model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE
+        model.head.bias.data = weights[f"{last}.bias"]
     return model.eval(), load_tokenizer(str(folder)), description
 
 
@@ -99,7 +99,7 @@ def _exported(model: TextClassifier, labels: Sequence[str], multi_label: bool) -
         ("bert.pooler.dense", "classifier") if prefix == "bert" else ("classifier.dense", "classifier.out_proj")
     )
     weights[f"{pooler}.weight"], weights[f"{pooler}.bias"] = identity / POOL_SCALE, torch.zeros(width)
-    weights[f"{last}.weight"], weights[f"{last}.bias"] = model.head.weight * POOL_SCALE, model.head.bias  # type: ignore[assignment,operator]
+    weights[f"{last}.weight"], weights[f"{last}.bias"] = model.head.weight * POOL_SCALE, model.head.bias
     config.architectures = ["BertForSequenceClassification" if prefix == "bert" else _roberta_class(config.model_type)]
     return config, weights
 

@@ -56,7 +56,7 @@ class Classifier:
         start: int = 0,
         window: int = WINDOW,
     ) -> Iterator[tuple[int, Predictions]]:
-        """(position of the first text, its window's predictions), window by window, in order; the first is called `start`."""
+        """(position of the first text, its predictions) window by window, in order; positions begin at `start`."""
         report = report or Silent()
         remaining = iter(texts)
         while chunk := list(islice(remaining, window)):
@@ -69,9 +69,8 @@ class Classifier:
     def _window(self, texts: Sequence[str], report: Report, start: int, total: int) -> NDArray[np.float32]:
         distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
         sequences = encode(self.tokenizer, list(distinct), self.max_length_tokens)
-        logits = forward_all(
-            self.model, sequences, report, phase="predict", start=start, total=total or start + len(texts)
-        )
+        whole = total or start + len(texts)
+        logits = forward_all(self.model, sequences, report, phase="predict", start=start, total=whole)
         probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
         found: NDArray[np.float32] = probabilities.numpy()
         return found[[distinct[text] for text in texts]]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from engine.data import ChatRows
 from engine.preflight_classify import naming
@@ -87,7 +88,7 @@ def order_is_broken(messages: Sequence[Mapping[str, str]]) -> bool:
     if not turns or turns[0] != "user":
         return True
     allowed = {"user": {"assistant"}, "assistant": {"user", "tool"}, "tool": {"assistant", "tool"}}
-    return any(after not in allowed.get(before, set()) for before, after in zip(turns, turns[1:], strict=False))
+    return any(after not in allowed.get(before, set()) for before, after in pairwise(turns))
 
 
 def _broken_order(parts: Mapping[str, ChatRows]) -> list[Problem]:

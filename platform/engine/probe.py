@@ -29,5 +29,5 @@ def fit_probe(
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call, arg-type]
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
     return weight.detach(), bias.detach()

@@ -35,12 +35,13 @@ class Template:
     @cached_property
     def ids(self) -> dict[str, int]:
         """The ids of the special tokens."""
-        return {token: self.tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        found = {token: self.tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        return {token: number for token, number in found.items() if number is not None}
 
     def description(self) -> dict[str, Any]:
         """What is saved beside the model; its hash covers the rule and the vocabulary."""
         rule = {"name": self.name, "roles": ROLE_TOKENS, "end": END, "loss_on": self.loss_on, "jinja": JINJA}
-        text = json.dumps(rule, sort_keys=True) + self.tokenizer.to_str()
+        text = json.dumps([rule, self.ids, json.loads(self.tokenizer.to_str())["model"]], sort_keys=True)
         return {**rule, "hash": hashlib.sha256(text.encode()).hexdigest()}
 
 

@@ -77,7 +77,9 @@ class JsonLines:
     def result(self, **values: Any) -> None:
         self.event("result", **values)
 
-    def failed(self, code: str, message: str, hint: str, rows: Sequence[int], problems: Sequence[Any] = ()) -> None:
+    def failed(
+        self, code: str, message: str, hint: str, rows: Sequence[int] = (), problems: Sequence[Any] = ()
+    ) -> None:
         """The run ended with an expected failure."""
         self.event("failed", code=code, message=message, hint=hint, rows=list(rows), problems=list(problems))
 

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.failed(failure.code, failure.message, failure.hint, failure.rows)
         return FAILED
     except MemoryError:
-        report.failed(*OUT_OF_MEMORY, rows=())
+        report.failed(*OUT_OF_MEMORY)
         return FAILED
     except BrokenPipeError:  # nobody reads any more: the supervisor is gone
         return STOPPED
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_out_of_memory(error):
             raise
         traceback.print_exc()
-        report.failed(*OUT_OF_MEMORY, rows=())
+        report.failed(*OUT_OF_MEMORY)
         return FAILED
     return 0
 
@@ -118,7 +118,7 @@ def read_order(path: Path) -> dict[str, Any]:
 
 
 def die_with_parent() -> None:
-    """Ask Linux for SIGKILL when the parent dies, so that no run outlives its supervisor; elsewhere the pipe must do."""
+    """Ask Linux for SIGKILL when the parent thread dies, so that no run outlives it; elsewhere the pipe must do."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()

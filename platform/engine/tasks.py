@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.data import count_rows, iterate_rows, read_texts
+from engine.data import TextRows, count_rows, iterate_rows, read_texts
 from engine.evaluate import evaluate, write_rows
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
@@ -17,7 +17,6 @@ from engine.preflight import preflight
 from engine.recipes import chat, classify
 from engine.report import Report
 from engine.specs import ChatSpec, Spec
-from engine.specs.classify import ClassifySpec
 
 
 def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[str, Any]:
@@ -28,7 +27,8 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
         return evaluate_version(order, data, out, report)
     if order["task"] == "predict":
         return predict_rows(order, data, out, report)
-    assert spec is not None
+    if spec is None:
+        raise RunFailed("bad_spec", "This task needs a spec.", "Give recipe and spec.")
     if order["task"] == "preflight":
         return preflight(spec, data, report)
     return train(order, spec, data, out, report)
@@ -44,7 +44,6 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
     }
     if isinstance(spec, ChatSpec):
         return chat.train(spec, data, out, report, **options)
-    assert isinstance(spec, ClassifySpec)
     return classify.train(spec, data, out, report, **options)
 
 
@@ -54,20 +53,16 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
     found = read_texts(data)
     parts = [found[name] for name in sorted(found) if not split or name == split]
     classifier = load_classifier(Path(order["model"]))
-    rows = [
-        (number, text, labels)
-        for part in parts
-        for number, text, labels in zip(part.ids, part.texts, part.labels, strict=True)
-        if labels or classifier.multi_label
-    ]
-    if not rows:
+    rows = TextRows()
+    for part in parts:
+        rows.extend(part.pick([at for at, labels in enumerate(part.labels) if labels or classifier.multi_label]))
+    if not len(rows):
         raise RunFailed("no_rows", "There are no labelled rows to measure on.", "Choose another split or label rows.")
-    ids, texts, gold = ([row[at] for row in rows] for at in range(3))
-    predictions = classifier.predict(texts, report)
+    predictions = classifier.predict(rows.texts, report)
     measured, examples = evaluate(
         predictions.probabilities,
-        gold,
-        ids,
+        rows.labels,
+        rows.ids,
         classifier.names,
         multi_label=classifier.multi_label,
         threshold=classifier.threshold,

@@ -15,6 +15,8 @@ csv.field_size_limit(2**31 - 1)  # ours are Limits; the module's own is process-
 
 _QUOTE_HELP = "A quotation mark inside a quoted value must be doubled."
 
+_SUSPECT_ROWS = 20
+
 
 class _Feed:
     """Hands lines to csv.reader and remembers which of them make up the record being read."""
@@ -62,9 +64,10 @@ class _Feed:
         return Position(last.end, rows, last.number)
 
 
-def _reader(feed: _Feed, options: ReadOptions) -> "csv._reader":
-    quoting = csv.QUOTE_MINIMAL if options.quoting else csv.QUOTE_NONE
-    return csv.reader(feed, delimiter=options.delimiter, quoting=quoting, strict=True)
+def _reader(feed: _Feed, options: ReadOptions) -> Iterator[list[str]]:
+    if options.quoting:
+        return csv.reader(feed, delimiter=options.delimiter, strict=True)
+    return csv.reader(feed, delimiter=options.delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
 def column_names(cells: list[str]) -> list[str]:
@@ -73,9 +76,7 @@ def column_names(cells: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         listed = ", ".join(f"“{name}”" for name in twice)
-        raise FileProblem(
-            "duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them."
-        )
+        raise FileProblem("duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them.")
     return names
 
 
@@ -92,13 +93,9 @@ def read_header(path: Path, options: ReadOptions) -> tuple[list[str], Position]:
         except StopIteration as error:
             raise FileProblem("empty_file", "The file is empty.") from error
         except csv.Error as error:
-            raise FileProblem(
-                "bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}"
-            ) from error
+            raise FileProblem("bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}") from error
         if feed.error:
-            raise FileProblem(
-                feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}."
-            )
+            raise FileProblem(feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}.")
         if not options.header:
             return [f"column_{at}" for at in range(1, len(cells) + 1)], Position()
         return column_names(cells), feed.position(0)
@@ -114,7 +111,7 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
         skip_to(stream, start.offset)
         feed = _Feed(stream, start, options)
         reader = _reader(feed, options)
-        recovering = False
+        suspect = 0  # rows that may still be pieces of a record with broken quotation marks
         while True:
             feed.begin()
             try:
@@ -122,8 +119,9 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
             except StopIteration:
                 return
             except csv.Error as error:
-                rows, recovering = rows + 1, True
+                rows += 1
                 yield _broken(feed, rows, str(error))
+                suspect = _SUSPECT_ROWS if _odd_quotes(feed) else suspect
                 continue
             if not cells:
                 continue
@@ -131,20 +129,24 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
             position = feed.position(rows)
             if feed.error:
                 yield _bad_bytes(feed, rows, position, options)
-            elif recovering and sum((line.raw or b"").count(b'"') for line in feed.record) % 2:
+            elif suspect and _odd_quotes(feed):
+                suspect = 0
                 message = "This line follows a row with broken quotation marks and seems to be a part of it."
                 yield RowError(rows, "broken_quotes", message, snippet(feed.record[0].raw), position)
             elif len(cells) != width:
                 message = f"The row has {len(cells)} values, the header has {width} columns."
                 yield RowError(rows, "ragged_row", message, snippet(feed.record[0].raw), position)
             elif (
-                feed.bytes > limit
-                and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
+                feed.bytes > limit and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
             ):
                 yield cell_error(rows, position, limit, names[large], cells[large])
             else:
-                recovering = False
+                suspect = max(0, suspect - 1)
                 yield RawRow(rows, dict(zip(names, cells, strict=True)), position)
+
+
+def _odd_quotes(feed: _Feed) -> bool:
+    return sum((line.raw or b"").count(b'"') for line in feed.record) % 2 == 1
 
 
 def _broken(feed: _Feed, number: int, reason: str) -> RowError:

@@ -42,9 +42,7 @@ def to_messages(value: Any, field: str = "messages") -> list[Message]:
         return _transcript(value)
     value = parsed(value, field)
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise Unmappable(
-            "wrong_type", field, f"“{field}” must be a list of messages with a role and a content."
-        )
+        raise Unmappable("wrong_type", field, f"“{field}” must be a list of messages with a role and a content.")
     return [_message(entry, f"{field}.{at}") for at, entry in enumerate(value)]
 
 
@@ -65,9 +63,7 @@ def _message(entry: Mapping[str, Any], field: str) -> Message:
     if not isinstance(name, str):
         raise Unmappable("wrong_type", field, f"The message “{field}” names no role.")
     if entry.get("tool_calls") or entry.get("function_call"):
-        raise Unmappable(
-            "tool_calls", field, f"The message “{field}” calls a tool; such calls cannot be kept."
-        )
+        raise Unmappable("tool_calls", field, f"The message “{field}” calls a tool; such calls cannot be kept.")
     content = entry.get("content", entry.get("value"))
     if isinstance(content, list):
         content = _parts(content, field)
@@ -99,9 +95,7 @@ def alpaca_messages(values: Mapping[str, Any]) -> list[Message]:
     if values.get("system"):
         messages.append({"role": "system", "content": values["system"]})
     history = parsed(values.get("history") or [], "history")
-    if not isinstance(history, list) or not all(
-        isinstance(turn, list | tuple) and len(turn) == 2 for turn in history
-    ):
+    if not isinstance(history, list) or not all(isinstance(turn, list | tuple) and len(turn) == 2 for turn in history):
         raise Unmappable("wrong_type", "history", "“history” must be a list of [question, answer] pairs.")
     for asked, answered in history:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
@@ -187,11 +181,7 @@ def as_alpaca(kind: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
     asked = said[-2] if kind == "chat" else said[-1]
     before = said[:-2] if kind == "chat" else said[:-1]
     entry: dict[str, Any] = {"instruction": asked, "input": ""}
-    entry |= (
-        {"output": said[-1]}
-        if kind == "chat"
-        else {"chosen": record["chosen"], "rejected": record["rejected"]}
-    )
+    entry |= {"output": said[-1]} if kind == "chat" else {"chosen": record["chosen"], "rejected": record["rejected"]}
     if system is not None:
         entry["system"] = system
     return entry | {"history": [list(pair) for pair in zip(before[0::2], before[1::2], strict=True)]}

@@ -82,9 +82,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
-def _by_name(
-    field: str, columns: Sequence[str], rows: Sequence[Values[str, Any]], taken: dict[str, str]
-) -> str:
+def _by_name(field: str, columns: Sequence[str], rows: Sequence[Values[str, Any]], taken: dict[str, str]) -> str:
     for wanted in _NAMES[field]:
         if "." in wanted:
             parent, child = wanted.split(".")
@@ -128,17 +126,13 @@ def _is_spans(value: Any) -> bool:
 
 def _is_tags(value: Any) -> bool:
     value = _listed(value)
-    return isinstance(value, list) and all(
-        isinstance(t, int) or (isinstance(t, str) and is_tag(t)) for t in value
-    )
+    return isinstance(value, list) and all(isinstance(t, int) or (isinstance(t, str) and is_tag(t)) for t in value)
 
 
 def _is_label(value: Any) -> bool:
     value = _listed(value)
     return (
-        all(isinstance(v, str | int | float) for v in value)
-        if isinstance(value, list)
-        else not isinstance(value, dict)
+        all(isinstance(v, str | int | float) for v in value) if isinstance(value, list) else not isinstance(value, dict)
     )
 
 
@@ -159,9 +153,7 @@ _SHAPES = {
 }
 
 
-def _settle(
-    kind: str, found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]
-) -> None:
+def _settle(kind: str, found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]) -> None:
     """Drop what does not belong together and fill what names did not tell."""
     if kind == "spans" and not ("tokens" in found and "tags" in found):
         for name in ("tokens", "tags"):
@@ -195,15 +187,13 @@ def _settle(
 
 
 def _translation(found: dict[str, str], rows: Sequence[Values[str, Any]]) -> None:
-    pair = next((row["translation"] for row in rows if isinstance(row.get("translation"), dict)), {})
+    pair: dict[str, Any] = next((row["translation"] for row in rows if isinstance(row.get("translation"), dict)), {})
     if len(pair) == 2:
         found["source"], found["target"] = (f"translation.{language}" for language in pair)
 
 
 def _longest(found: dict[str, str], columns: Sequence[str], rows: Sequence[Values[str, Any]]) -> None:
-    free = [
-        c for c in columns if c not in found.values() and any(isinstance(row.get(c), str) for row in rows)
-    ]
+    free = [c for c in columns if c not in found.values() and any(isinstance(row.get(c), str) for row in rows)]
     if free:
         found["text"] = max(
             free, key=lambda c: sum(len(row.get(c) or "") for row in rows if isinstance(row.get(c), str))
@@ -228,9 +218,7 @@ def _few_values(found: dict[str, str], columns: Sequence[str], rows: Sequence[Va
 def _separator(kind: str, found: dict[str, str], rows: Sequence[Values[str, Any]]) -> str:
     if kind != "classification" or "label" not in found:
         return ""
-    cells = [
-        v for row in rows if isinstance(v := row.get(found["label"]), str) and v and not v.startswith("[")
-    ]
+    cells = [v for row in rows if isinstance(v := row.get(found["label"]), str) and v and not v.startswith("[")]
     counts = {separator: sum(separator in cell for cell in cells) for separator in _SEPARATORS}
     best = max(counts, key=lambda s: counts[s])
     return best if counts[best] * 10 >= max(1, len(cells)) and counts[best] else ""

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[Ra
                 )
                 continue
             size = line.end - line.start
-            yield _row(value, rows, position, limits.max_cell_bytes if size > limits.max_cell_bytes else 0)
+            yield _row(_floats(value), rows, position, limits.max_cell_bytes if size > limits.max_cell_bytes else 0)
 
 
 def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | RowError:
@@ -64,9 +65,7 @@ class _ItemGuard:
 
     def read(self, size: int = -1) -> bytes:
         if self.since > self._limit:
-            raise FileProblem(
-                "item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes."
-            )
+            raise FileProblem("item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes.")
         given = self._stream.read(size)
         self.since += len(given)
         return given
@@ -78,7 +77,7 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
     prefix = f"{options.list_path}.item" if options.list_path else "item"
     with open_utf8(path, options) as stream:
         guard = _ItemGuard(stream, limits.max_record_bytes)
-        items = ijson.items(guard, prefix, use_float=True)
+        items = ijson.items(guard, prefix)  # use_float would refuse integers over 64 bits
         while True:
             try:
                 value = next(items)
@@ -88,22 +87,25 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
                 raise _json_problem(error, rows) from error
             guard.since, rows = 0, rows + 1
             if rows > start.row:
-                yield _row(value, rows, Position(0, rows), limits.max_cell_bytes)
+                yield _row(_floats(value), rows, Position(0, rows), limits.max_cell_bytes)
     if not rows:
         where = f"under “{options.list_path}”" if options.list_path else "at the top level"
         raise FileProblem("no_list", f"The JSON file has no list of objects {where}.")
 
 
+def _floats(value: Any) -> Any:
+    """The parser's Decimals as floats, as every other reader of JSON gives them."""
+    if isinstance(value, dict):
+        return {name: _floats(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_floats(entry) for entry in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
 def _json_problem(error: Exception, rows: int) -> FileProblem:
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
-        return FileProblem(
-            "invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding."
-        )
-    if isinstance(error, ijson.IncompleteJSONError) and (
-        "premature" in reason or "incomplete" in reason.lower()
-    ):
-        return FileProblem(
-            "truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again."
-        )
+        return FileProblem("invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding.")
+    if isinstance(error, ijson.IncompleteJSONError) and ("premature" in reason or "incomplete" in reason.lower()):
+        return FileProblem("truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again.")
     return FileProblem("invalid_json", f"The JSON file is broken after entry {rows}: {reason}")

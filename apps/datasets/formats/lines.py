@@ -42,9 +42,7 @@ def decode_line(line: Line, options: ReadOptions, number: int, rows: int) -> str
     position = Position(line.end, rows, line.number)
     if line.raw is None:
         limit = options.limits.max_record_bytes
-        return RowError(
-            number, "line_too_long", f"Line {line.number} is longer than {limit:,} bytes.", "", position
-        )
+        return RowError(number, "line_too_long", f"Line {line.number} is longer than {limit:,} bytes.", "", position)
     if b"\0" in line.raw:
         at = line.start + line.raw.index(b"\0")
         message = f"Line {line.number} holds a NUL byte (byte {at:,} of the file)."
@@ -60,9 +58,7 @@ def decode_line(line: Line, options: ReadOptions, number: int, rows: int) -> str
 def oversized(values: object, limit: int) -> bool:
     """Whether a text inside `values` takes more than `limit` bytes in UTF-8."""
     if isinstance(values, str):
-        return len(values) > limit or (
-            len(values) * 4 > limit and len(values.encode("utf-8", "replace")) > limit
-        )
+        return len(values) > limit or (len(values) * 4 > limit and len(values.encode("utf-8", "replace")) > limit)
     if isinstance(values, dict):
         return any(oversized(value, limit) for value in values.values())
     return isinstance(values, list) and any(oversized(value, limit) for value in values)

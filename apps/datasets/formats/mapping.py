@@ -47,12 +47,10 @@ class Mapping:
     columns: dict[str, str] = field(default_factory=dict)  # field -> column
     meta: tuple[str, ...] | None = None  # columns kept as meta; None: all that no field uses
     label_separator: str = ""  # "" = a cell is one label (a JSON list is always several)
-    label_names: dict[str, str] = field(
-        default_factory=dict
-    )  # "0" -> "negative"; -1 is unlabelled where names exist
+    label_names: dict[str, str] = field(default_factory=dict)  # "0" -> "negative"; -1 is unlabelled where names exist
     split: str = ""  # for rows without a split of their own: train | dev | test | ""
     offset_unit: str = "codepoint"  # of span and answer offsets: codepoint | utf16 | byte
-    token_join: str = "auto"  # tokens to text: auto | space | none
+    token_join: str = "auto"  # noqa: S105  # tokens to text: auto | space | none
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain JSON; `from_mapping` reads it back."""
@@ -90,15 +88,12 @@ def compile_mapping(kind: str, mapping: Mapping) -> Callable[[RawRow], Mapped | 
     """`apply_mapping` with everything that is the same for all rows worked out once."""
     make = _MAKERS[kind]
     columns = mapping.columns
-    used = {column.split(".")[0] if "." in column else column for column in columns.values()} | set(
-        columns.values()
-    )
+    used = {column.split(".")[0] if "." in column else column for column in columns.values()} | set(columns.values())
 
     def convert(raw: RawRow) -> Mapped | list[RowError]:
         values = raw.values
         cells = {
-            name: values[column] if column in values else read.path(values, column)
-            for name, column in columns.items()
+            name: values[column] if column in values else read.path(values, column) for name, column in columns.items()
         }
         try:
             record = make(cells, mapping)

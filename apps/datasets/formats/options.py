@@ -13,9 +13,7 @@ class Limits:
     """Guards against files made to hurt; all in bytes of the unpacked file."""
 
     max_cell_bytes: int = 1_000_000  # one value of one row
-    max_record_bytes: int = (
-        32_000_000  # one line or one quoted record; also how far an open quote is followed
-    )
+    max_record_bytes: int = 32_000_000  # one line or one quoted record; also how far an open quote is followed
     max_unpacked_bytes: int = 8_000_000_000  # a compressed file unpacked
     max_ratio: int = 250  # unpacked / packed, looked at after the first 16 MB
 

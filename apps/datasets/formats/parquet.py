@@ -24,9 +24,7 @@ _TYPES = {
     "list<struct<start: int64, end: int64, label: string>>": pa.list_(
         pa.struct([("start", pa.int64()), ("end", pa.int64()), ("label", pa.string())])
     ),
-    "list<struct<text: string, start: int64>>": pa.list_(
-        pa.struct([("text", pa.string()), ("start", pa.int64())])
-    ),
+    "list<struct<text: string, start: int64>>": pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())])),
     "list<struct<role: string, content: string>>": pa.list_(_MESSAGE),
 }
 

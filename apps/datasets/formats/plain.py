@@ -46,9 +46,7 @@ def _whole(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow
     if len(raw) > limit:
         yield cell_error(1, end, limit, "text", raw)
     elif b"\0" in raw:
-        yield RowError(
-            1, "nul_byte", f"The file holds a NUL byte (byte {raw.index(0):,}).", snippet(raw), end
-        )
+        yield RowError(1, "nul_byte", f"The file holds a NUL byte (byte {raw.index(0):,}).", snippet(raw), end)
     elif raw.strip():
         yield RawRow(1, {"text": raw.decode("utf-8", "replace")}, end)
     else:

@@ -28,9 +28,7 @@ def record_problems(kind: str, record: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
-def _role_order(
-    field: str, messages: Sequence[Mapping[str, str]], closing: Sequence[str] = ()
-) -> list[Problem]:
+def _role_order(field: str, messages: Sequence[Mapping[str, str]], closing: Sequence[str] = ()) -> list[Problem]:
     before = ""
     for at, message in enumerate(messages):
         role = message["role"]
@@ -55,11 +53,7 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
     """NUL, half of a surrogate pair, and numbers that JSON does not know."""
     if isinstance(value, str):
         if "\0" in value:
-            return [
-                Problem(
-                    "nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file."
-                )
-            ]
+            return [Problem("nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file.")]
         if not value.isascii() and _surrogate(value):
             return [
                 Problem(
@@ -72,9 +66,7 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
         return []
     if isinstance(value, Mapping):
         named = [(f"{field}.{name}" if field else str(name), name, entry) for name, entry in value.items()]
-        return [
-            p for path, name, entry in named for p in (*_unstorable(name, path), *_unstorable(entry, path))
-        ]
+        return [p for path, name, entry in named for p in (*_unstorable(name, path), *_unstorable(entry, path))]
     if isinstance(value, list):
         return [p for at, entry in enumerate(value) for p in _unstorable(entry, f"{field}.{at}")]
     if isinstance(value, float) and not math.isfinite(value):

@@ -42,9 +42,7 @@ class Sniffed:
     sample: list[dict[str, Any]] = field(default_factory=list)  # first good rows
     shape: str = ""  # openai_chat | sharegpt | alpaca | preference | "" : the layout inside JSON
     sheets: list[str] = field(default_factory=list)
-    label_names: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # class names by column (Parquet of `datasets`)
+    label_names: dict[str, list[str]] = field(default_factory=dict)  # class names by column (Parquet of `datasets`)
     scheme: str = ""  # tagging scheme of CoNLL
     problems: list[tuple[str, str]] = field(default_factory=list)
 
@@ -72,7 +70,7 @@ def sniff(path: Path, filename: str = "", limits: Limits = Limits()) -> Sniffed:
     if not magic:
         raise FileProblem("empty_file", "The file is empty.")
     compression = ""
-    if magic.startswith(b"PK\x03\x04") or magic.startswith(b"PK\x05\x06"):
+    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if found := _archive(path, limits):
             return found
         with open_zip(path) as archive:
@@ -82,9 +80,7 @@ def sniff(path: Path, filename: str = "", limits: Limits = Limits()) -> Sniffed:
         compression, filename = "gzip", filename.removesuffix(".gz")
     elif magic.startswith(b"PAR1"):
         columns, names = parquet_schema(path)
-        return _with_sample(
-            path, Sniffed("parquet", ReadOptions("parquet", limits=limits), columns, label_names=names)
-        )
+        return _with_sample(path, Sniffed("parquet", ReadOptions("parquet", limits=limits), columns, label_names=names))
     return _text_file(path, filename, compression, limits)
 
 
@@ -100,9 +96,7 @@ def _archive(path: Path, limits: Limits) -> Sniffed | None:
         sheets = [sheet.title for sheet in book.worksheets]
     if not sheets:
         raise FileProblem("no_sheet", "The workbook has no sheet with cells.")
-    return _with_sample(
-        path, Sniffed("xlsx", ReadOptions("xlsx", sheet=sheets[0], limits=limits), [], sheets=sheets)
-    )
+    return _with_sample(path, Sniffed("xlsx", ReadOptions("xlsx", sheet=sheets[0], limits=limits), [], sheets=sheets))
 
 
 def _text_file(path: Path, filename: str, compression: str, limits: Limits) -> Sniffed:
@@ -113,15 +107,11 @@ def _text_file(path: Path, filename: str, compression: str, limits: Limits) -> S
                 "binary_file", f"This is {name}, not a data file. Upload CSV, JSON, Parquet, Excel or text."
             )
     encoding, sure = detect_encoding(sample)
-    if head.startswith(b"PAR1") or head.startswith(b"PK\x03\x04"):
-        raise FileProblem(
-            "packed_twice", "Parquet and Excel are compressed by themselves: unpack the file once."
-        )
+    if head.startswith((b"PAR1", b"PK\x03\x04")):
+        raise FileProblem("packed_twice", "Parquet and Excel are compressed by themselves: unpack the file once.")
     strange = sum(byte < 9 or 13 < byte < 27 for byte in head)
-    if not encoding.startswith("utf-16") and strange > max(8, len(head) // 50):
-        raise FileProblem(
-            "binary_file", "The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text."
-        )
+    if not encoding.startswith("utf-16") and strange > max(64, len(head) // 20):
+        raise FileProblem("binary_file", "The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text.")
     problems = []
     if not sure:
         said = f"The encoding is not certain; {encoding} fits best. Check the preview or choose another."
@@ -149,7 +139,7 @@ def _head(path: Path, compression: str, limits: Limits) -> tuple[bytes, bytes]:
 
 def _read(source: Any, size: int) -> bytes:
     """Up to `size` bytes; damage behind the first bytes is left for the import to report with its row."""
-    parts, left = [], size
+    parts, left = list[bytes](), size
     while left:
         try:
             part = source.read1(left)
@@ -181,9 +171,7 @@ def _recognise(path: Path, text: str, filename: str, options: ReadOptions) -> Sn
         return Sniffed("jsonl", replace(options, format="jsonl"), [])
     if _looks_conll(text, filename):
         return Sniffed("conll", replace(options, format="conll"), ["tokens", "tags"])
-    if not filename.endswith((".txt", ".text", ".md")) and (
-        found := _delimited(path, text, filename, options)
-    ):
+    if not filename.endswith((".txt", ".text", ".md")) and (found := _delimited(path, text, filename, options)):
         return found
     if filename.endswith((".csv", ".tsv")):
         name = "tsv" if filename.endswith(".tsv") else "csv"
@@ -211,11 +199,7 @@ def _list_path(path: Path, options: ReadOptions) -> str:
     with open_utf8(path, options) as stream:
         try:
             for prefix, event, _ in itertools.islice(ijson.parse(stream), 2_000):
-                if (
-                    event == "start_map"
-                    and events
-                    and events[-1] == (prefix.removesuffix(".item"), "start_array")
-                ):
+                if event == "start_map" and events and events[-1] == (prefix.removesuffix(".item"), "start_array"):
                     return events[-1][0]
                 events.append((prefix, event))
         except (ijson.JSONError, FileProblem, ValueError):
@@ -241,13 +225,9 @@ def _looks_conll(text: str, filename: str) -> bool:
     lines = text.split("\n")[:400]
     lines = [line.rstrip("\r") for line in lines[: -1 if len(lines) > 1 else None]] or lines
     rows = [line for line in lines if line.strip() and not line.startswith(("-DOCSTART-", "# "))]
-    tagged = [
-        columns for row in rows if len(columns := split_columns(row)) >= 2 and is_tag(columns[-1].strip())
-    ]
+    tagged = [columns for row in rows if len(columns := split_columns(row)) >= 2 and is_tag(columns[-1].strip())]
     certain = filename.endswith((".conll", ".bio", ".iob", ".iob2", ".bmes", ".conll03"))
-    return len(tagged) >= max(1, 0.9 * len(rows)) and (
-        certain or len({c[-1] for c in tagged}) > 1 or len(tagged) > 3
-    )
+    return len(tagged) >= max(1, 0.9 * len(rows)) and (certain or len({c[-1] for c in tagged}) > 1 or len(tagged) > 3)
 
 
 def _delimited(path: Path, text: str, filename: str, options: ReadOptions) -> Sniffed | None:

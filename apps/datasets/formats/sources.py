@@ -45,14 +45,17 @@ class GzipStream(io.RawIOBase):
         super().__init__()
         self._packed, self._guard, self._read = packed, _Guard(limits), 0
         self._decoder = zlib.decompressobj(wbits=31)
-        self._input, self._begun = b"", False
+        self._input, self._begun, self._damaged = b"", False, False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        wanted = len(buffer)
         while True:
+            if self._damaged:
+                raise FileProblem(
+                    "damaged_gzip", "The gzip file is damaged (a checksum or block is wrong). Upload it again."
+                )
             if not self._input:
                 self._input = self._packed.read(_CHUNK)
                 self._read += len(self._input)
@@ -68,18 +71,36 @@ class GzipStream(io.RawIOBase):
                     continue
                 self._decoder = zlib.decompressobj(wbits=31)
             self._begun = True
-            try:
-                given = self._decoder.decompress(self._input, wanted)
-            except zlib.error as error:
-                raise FileProblem(
-                    "damaged_gzip",
-                    "The gzip file is damaged (a checksum or block is wrong). Upload it again.",
-                ) from error
-            self._input = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
+            given = self._unpack(len(buffer))
             if given:
                 self._guard.check(len(given), self._read)
                 buffer[: len(given)] = given
                 return len(given)
+
+    def _unpack(self, wanted: int) -> bytes:
+        before = self._decoder.copy()
+        try:
+            given = self._decoder.decompress(self._input, wanted)
+        except zlib.error:
+            self._damaged = True
+            return _until_damage(before, self._input, wanted)
+        self._input = self._decoder.unused_data if self._decoder.eof else self._decoder.unconsumed_tail
+        return given
+
+
+def _until_damage(decoder: Any, packed: bytes, wanted: int) -> bytes:
+    """What can be unpacked before the damaged byte, fed byte by byte."""
+    parts, size = [], 0
+    for at in range(len(packed)):
+        try:
+            part = decoder.decompress(packed[at : at + 1], wanted - size)
+        except zlib.error:
+            break
+        parts.append(part)
+        size += len(part)
+        if size >= wanted:
+            break
+    return b"".join(parts)
 
 
 class ZipMemberStream(io.RawIOBase):
@@ -111,9 +132,7 @@ def single_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
             f"The zip holds {len(members)} files. Upload a zip with exactly one, or each file by itself.",
         )
     if members[0].flag_bits & 0x1:
-        raise FileProblem(
-            "zip_encrypted", "The zip is protected by a password. Unpack it and upload the content."
-        )
+        raise FileProblem("zip_encrypted", "The zip is protected by a password. Unpack it and upload the content.")
     return members[0]
 
 

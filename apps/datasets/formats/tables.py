@@ -37,9 +37,7 @@ def _open_parquet(source: Path | IO[bytes]) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(source, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FileProblem(
-            "damaged_parquet", "The Parquet file is damaged or cut off. Upload it again."
-        ) from error
+        raise FileProblem("damaged_parquet", "The Parquet file is damaged or cut off. Upload it again.") from error
 
 
 def parquet_schema(path: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -52,9 +50,7 @@ def parquet_schema(path: Path) -> tuple[list[str], dict[str, list[str]]]:
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        found = {
-            name: (f.get("feature") or f).get("names") for name, f in features.items() if isinstance(f, dict)
-        }
+        found = {name: (f.get("feature") or f).get("names") for name, f in features.items() if isinstance(f, dict)}
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}
     return {name: list(names) for name, names in found.items() if isinstance(names, list)}
@@ -63,9 +59,7 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
 def read_parquet(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:
     """Rows of one Parquet file; whole row groups before `start.row` are not read."""
     if options.compression:
-        raise FileProblem(
-            "packed_parquet", "Parquet is compressed by itself: upload the file without gzip or zip."
-        )
+        raise FileProblem("packed_parquet", "Parquet is compressed by itself: upload the file without gzip or zip.")
     with _open_parquet(path) as file:
         yield from _parquet_rows(file, options.limits, start.row, 0, {})
 
@@ -97,7 +91,7 @@ def read_huggingface(path: Path, options: ReadOptions, start: Position) -> Itera
 def _parquet_rows(
     file: pq.ParquetFile, limits: Limits, skip: int, before: int, extra: dict[str, Any]
 ) -> Iterator[RawRow | RowError]:
-    row, groups, size = 0, [], 0
+    row, size, groups = 0, 0, list[int]()
     for at in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(at)
         if row + group.num_rows <= skip and not groups:
@@ -115,9 +109,7 @@ def _parquet_rows(
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileProblem(
-                "damaged_parquet", f"The Parquet file is damaged after row {before + row}."
-            ) from error
+            raise FileProblem("damaged_parquet", f"The Parquet file is damaged after row {before + row}.") from error
         if row + batch.num_rows <= skip:
             row += batch.num_rows
             continue
@@ -139,9 +131,7 @@ def _batch_values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
                 yield str(error)
 
 
-def _table_row(
-    values: dict[str, Any] | str, number: int, limit: int, extra: dict[str, Any]
-) -> RawRow | RowError:
+def _table_row(values: dict[str, Any] | str, number: int, limit: int, extra: dict[str, Any]) -> RawRow | RowError:
     position = Position(0, number)
     if isinstance(values, str):
         message = "The row holds a text that is not valid UTF-8 or a value out of range."
@@ -208,11 +198,7 @@ def read_xlsx(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
             if not texts:
                 continue
             if not names:
-                names = (
-                    column_names(texts)
-                    if options.header
-                    else [f"column_{at}" for at in range(1, len(texts) + 1)]
-                )
+                names = column_names(texts) if options.header else [f"column_{at}" for at in range(1, len(texts) + 1)]
                 if options.header:
                     continue
             rows += 1
@@ -229,24 +215,18 @@ def _sheet_rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
         except StopIteration:
             return
         except _EXCEL_ERRORS as error:
-            raise FileProblem(
-                "damaged_xlsx", "The sheet is damaged. Save the file again as .xlsx."
-            ) from error
+            raise FileProblem("damaged_xlsx", "The sheet is damaged. Save the file again as .xlsx.") from error
         yield row
 
 
-def _sheet_row(
-    names: list[str], texts: list[str], number: int, position: Position, limit: int
-) -> RawRow | RowError:
+def _sheet_row(names: list[str], texts: list[str], number: int, position: Position, limit: int) -> RawRow | RowError:
     if len(texts) > len(names):
         message = f"The row has {len(texts)} values, the header has {len(names)} columns."
         return RowError(number, "ragged_row", message, snippet(texts), position)
     values = dict(zip(names, texts + [""] * (len(names) - len(texts)), strict=True))
     large = next((name for name, value in values.items() if oversized(value, limit)), None)
     return (
-        RawRow(number, values, position)
-        if large is None
-        else cell_error(number, position, limit, large, values[large])
+        RawRow(number, values, position) if large is None else cell_error(number, position, limit, large, values[large])
     )
 
 
@@ -257,8 +237,4 @@ def _cell_text(value: Any) -> str:
         return _XLSX_ESCAPE.sub(lambda m: chr(int(m.group(1), 16)), value) if "_x" in value else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return (
-        value.isoformat()
-        if isinstance(value, datetime.datetime | datetime.date | datetime.time)
-        else str(value)
-    )
+    return value.isoformat() if isinstance(value, datetime.datetime | datetime.date | datetime.time) else str(value)

@@ -61,9 +61,7 @@ def join_tokens(tokens: Sequence[str], join: str = "auto") -> tuple[str, list[tu
     """(text, [start, end) of each token). `join` is space, none, or auto: no space between two wide characters."""
     text, spans, length, last = [], [], 0, ""
     for token in tokens:
-        if last and (
-            join == "space" or (join == "auto" and not (_WIDE.match(last[-1]) and _WIDE.match(token[0])))
-        ):
+        if last and (join == "space" or (join == "auto" and not (_WIDE.match(last[-1]) and _WIDE.match(token[0])))):
             text.append(" ")
             length += 1
         text.append(token)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from apps.datasets.formats.dialogues import Unmappable, parsed
@@ -37,17 +38,13 @@ def external_id(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Unmappable("bad_id", "external_id", "The id must be a text or a number.")
     if isinstance(value, str) and ("\0" in value or len(value) > 500):
-        raise Unmappable(
-            "bad_id", "external_id", "The id holds a NUL character or is longer than 500 characters."
-        )
+        raise Unmappable("bad_id", "external_id", "The id holds a NUL character or is longer than 500 characters.")
     return str(value)
 
 
 def split(value: Any) -> str:
     """train, dev, test or "" from the names people give them."""
-    name = (
-        SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else ("" if value is None else None)
-    )
+    name = SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else ("" if value is None else None)
     if name is None:
         raise Unmappable("bad_split", "split", f"“{str(value)[:40]}” is not a split. Use train, dev or test.")
     return name
@@ -74,9 +71,7 @@ def _label_list(value: str) -> Any:
         found = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return (
-        found if isinstance(found, list) and all(isinstance(entry, str | int) for entry in found) else value
-    )
+    return found if isinstance(found, list) and all(isinstance(entry, str | int) for entry in found) else value
 
 
 def _label(value: Any, names: Mapping[str, str]) -> str:
@@ -114,18 +109,14 @@ def _span(entry: Any, text: str, unit: str, name: str) -> dict[str, Any]:
     elif isinstance(entry, list | tuple) and len(entry) == 3:
         start, end, label = entry
     else:
-        raise Unmappable(
-            "wrong_type", name, f"“{name}” must be [start, end, label] or an object with these names."
-        )
+        raise Unmappable("wrong_type", name, f"“{name}” must be [start, end, label] or an object with these names.")
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if not isinstance(label, str):
         raise Unmappable("wrong_type", name, f"“{name}” has no label that is a text.")
     start, end = _offset(text, start, unit, name), _offset(text, end, unit, name)
     if isinstance(surface, str) and text[start:end] != surface:
-        message = (
-            f"At {start}..{end} the text reads “{text[start:end][:40]}”, the span says “{surface[:40]}”."
-        )
+        message = f"At {start}..{end} the text reads “{text[start:end][:40]}”, the span says “{surface[:40]}”."
         raise Unmappable("span_mismatch", name, message)
     return {"start": start, "end": end, "label": label}
 
@@ -148,11 +139,7 @@ def _offset(text: str, value: Any, unit: str, name: str) -> int:
 def tagged(cells: Mapping[str, Any], join: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Text and spans of token and tag lists; a `text` that holds the tokens in order is kept as it is."""
     tokens, tags = parsed(cells.get("tokens"), "tokens"), parsed(cells.get("tags"), "tags")
-    if (
-        not isinstance(tokens, list)
-        or not tokens
-        or not all(isinstance(token, str) and token for token in tokens)
-    ):
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) and token for token in tokens):
         raise Unmappable("wrong_type", "tokens", "“tokens” must be a list of texts, none of them empty.")
     if not isinstance(tags, list) or len(tags) != len(tokens):
         raise Unmappable("tag_count", "tags", "There must be as many tags as tokens.")
@@ -237,10 +224,8 @@ def meta(
     if cell is None or cell == "":
         return found
     if isinstance(cell, str):
-        try:
+        with suppress(ValueError, RecursionError):  # a plain text stays one
             cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            pass
     if isinstance(cell, Mapping):
         return found | {str(name): _scalar(value) for name, value in cell.items()}
     return found | {column or "meta": _scalar(cell)}

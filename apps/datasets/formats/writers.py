@@ -50,9 +50,7 @@ class WriteOptions:
     tokenizer: str = "simple"  # CoNLL: simple (words, each CJK character) | char | whitespace
     scheme: str = "iob2"  # CoNLL: iob2 | iob1 | iobes | bilou
     offset_unit: str = "codepoint"  # spans and answer starts: codepoint | utf16 | byte
-    extras: bool | None = (
-        None  # id, split and meta in chat formats; None: all but OpenAI, which refuses unknown names
-    )
+    extras: bool | None = None  # id, split and meta in chat formats; None: all but OpenAI, which refuses unknown names
     example_ids: bool = False  # Parquet: the column example_id of a frozen version
     name: str = "dataset"  # Hugging Face: title of the README
 
@@ -80,9 +78,7 @@ def losses(kind: str, format: str, options: WriteOptions = WriteOptions()) -> li
     if format == "csv_spreadsheet":
         return ["Values that begin with = + - @, a tab or a carriage return get an apostrophe in front."]
     if format == "xlsx":
-        return [
-            f"Rows with a value over {MAX_CELL_CHARACTERS:,} characters and rows after {MAX_ROWS:,} are left out."
-        ]
+        return [f"Rows with a value over {MAX_CELL_CHARACTERS:,} characters and rows after {MAX_ROWS:,} are left out."]
     if format == "text":
         lost = ["Ids, splits and extra columns are left out.", "Line breaks inside a text become spaces."]
         return lost if kind == "corpus" else [*lost, "Labels and spans are left out."]
@@ -123,22 +119,16 @@ def _in_unit(kind: str, items: Iterable[Item], options: WriteOptions) -> Iterato
         record = dict(item.record)
         if kind == "spans":
             ends = ("start", "end")
-            moved = [
-                s | {e: from_codepoints(record["text"], s[e], unit) for e in ends} for s in record["spans"]
-            ]
+            moved = [s | {e: from_codepoints(record["text"], s[e], unit) for e in ends} for s in record["spans"]]
             record["spans"] = moved
         else:
             context = record["context"]
-            record["answers"] = [
-                a | {"start": from_codepoints(context, a["start"], unit)} for a in record["answers"]
-            ]
+            record["answers"] = [a | {"start": from_codepoints(context, a["start"], unit)} for a in record["answers"]]
         yield Item(record, item.external_id, item.split, item.example_id)
 
 
 def _keeps_extras(format: str, options: WriteOptions) -> bool:
-    return (
-        format != "openai_chat" if options.extras is None else (options.extras or format in ("json", "jsonl"))
-    )
+    return format != "openai_chat" if options.extras is None else (options.extras or format in ("json", "jsonl"))
 
 
 def _dump(value: Any) -> str:
@@ -181,9 +171,7 @@ def _tail(item: Item) -> dict[str, Any]:
     return found | ({"meta": item.record["meta"]} if item.record.get("meta") else {})
 
 
-def _write_table(
-    kind: str, items: Iterable[Item], path: Path, delimiter: str, change: Callable[[str], str]
-) -> int:
+def _write_table(kind: str, items: Iterable[Item], path: Path, delimiter: str, change: Callable[[str], str]) -> int:
     rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\r\n")
@@ -202,9 +190,7 @@ def _tsv(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, no
     return _write_table(kind, items, path, "\t", str)
 
 
-def _csv_spreadsheet(
-    kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]
-) -> int:
+def _csv_spreadsheet(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
     def neutral(cell: str) -> str:
         if not cell.startswith(_FORMULA):
             return cell
@@ -263,9 +249,7 @@ def _openai(kind: str, items: Iterable[Item], path: Path, options: WriteOptions,
     return _lines(path, (_with_extras(as_openai(kind, i.record), i, "openai_chat", options) for i in items))
 
 
-def _sharegpt(
-    kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]
-) -> int:
+def _sharegpt(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
     return _list(path, (_with_extras(as_sharegpt(kind, i.record), i, "sharegpt", options) for i in items))
 
 
@@ -302,9 +286,7 @@ def _conll(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, 
             notes["spans left out: a longer one overlaps them."] += tagged.nested
             notes["spans left out: they begin or end inside a token."] += tagged.partial
             _note_extras("", item, notes)
-            file.writelines(
-                f"{token}\t{tag}\n" for token, tag in zip(tagged.tokens, tagged.tags, strict=True)
-            )
+            file.writelines(f"{token}\t{tag}\n" for token, tag in zip(tagged.tokens, tagged.tags, strict=True))
             file.write("\n")
             rows += 1
     return _clean(notes, rows)
@@ -314,9 +296,7 @@ def _note_extras(kind: str, item: Item, notes: Counter[str]) -> None:
     notes["rows lost their id, split or extra columns."] += bool(
         item.external_id or item.split or item.record.get("meta")
     )
-    notes["rows lost their labels or spans."] += bool(
-        kind and (item.record.get("labels") or item.record.get("spans"))
-    )
+    notes["rows lost their labels or spans."] += bool(kind and (item.record.get("labels") or item.record.get("spans")))
 
 
 def _clean(notes: Counter[str], rows: int) -> int:
@@ -348,9 +328,7 @@ def _parquet(kind: str, items: Iterable[Item], path: Path, options: WriteOptions
     return write_parquet(kind, map(_row, items), path, example_ids=options.example_ids)
 
 
-def _huggingface(
-    kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]
-) -> int:
+def _huggingface(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
     return write_huggingface(kind, map(_row, items), path, name=options.name)
 
 

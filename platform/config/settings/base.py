@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 from psycopg.conninfo import conninfo_to_dict
@@ -24,6 +25,7 @@ CSRF_TRUSTED_ORIGINS = env_list(
 SITE_URL = env("LINGXI_SITE_URL", "http://127.0.0.1:8000", "Public address, used in mails and links.")
 
 INSTALLED_APPS = [
+    "apps.accounts",  # before allauth, whose templates it replaces
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -43,7 +45,6 @@ INSTALLED_APPS = [
     "allauth.usersessions",
     "config",
     "core",
-    "apps.accounts",
     "apps.notifications",
     "apps.datasets",
     "apps.registry",
@@ -64,7 +65,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "apps.accounts.middleware.LanguageMiddleware",
+    "apps.accounts.middleware.SessionSeenMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -91,6 +93,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "core.pages.frame",
+                "apps.accounts.pages.frame",
             ],
             "builtins": [
                 "django.templatetags.i18n",
@@ -157,6 +160,9 @@ JOBS_RUNNING_PER_WORKSPACE = {
 TRAIN_THREADS = env_int("LINGXI_TRAIN_THREADS", 1, "Compute threads of a training run; raise it on idle cores.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
 UPLOAD_LIMIT_BYTES = env_int("LINGXI_UPLOAD_LIMIT_BYTES", 1_000_000_000, "Largest file that may be uploaded.")
+BASE_MODEL_FOLDERS = env_list(
+    "LINGXI_BASE_MODEL_FOLDERS", str(HOME / "base-models"), "Folders whose model folders may be used as base models."
+)
 OUTBOUND_ALLOW = env_list(
     "LINGXI_OUTBOUND_ALLOW",
     "",
@@ -176,13 +182,16 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no mail to strangers, the same answer for everybody
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Lingxi] "
+ACCOUNT_LOGOUT_REDIRECT_URL = "/login"
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     "login_failed": "10/m/ip,5/5m/key",
     "reset_password": "20/m/ip,5/m/key",
 }
 ACCOUNT_SESSION_REMEMBER = True
-USERSESSIONS_TRACK_ACTIVITY = True
+USERSESSIONS_TRACK_ACTIVITY = False  # apps.accounts.middleware does, without a write per request
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -193,25 +202,22 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 OIDC_NAME = env("LINGXI_OIDC_NAME", "", "Name on the single sign-on button; empty leaves it off.")
-SOCIALACCOUNT_PROVIDERS = (
-    {
-        "openid_connect": {
-            "APPS": [
-                {
-                    "provider_id": "oidc",
-                    "name": OIDC_NAME,
-                    "client_id": env("LINGXI_OIDC_CLIENT_ID", "", "OpenID Connect client id."),
-                    "secret": env("LINGXI_OIDC_SECRET", "", "OpenID Connect client secret."),
-                    "settings": {
-                        "server_url": env("LINGXI_OIDC_SERVER", "", "OpenID Connect issuer address."),
-                    },
-                }
-            ]
-        }
-    }
-    if OIDC_NAME
-    else {}
-)
+OIDC_SERVER = env("LINGXI_OIDC_SERVER", "", "OpenID Connect issuer address.")
+OIDC_CLIENT_ID = env("LINGXI_OIDC_CLIENT_ID", "", "OpenID Connect client id.")
+OIDC_SECRET = env("LINGXI_OIDC_SECRET", "", "OpenID Connect client secret.")
+OIDC_ENABLED = bool(OIDC_NAME and OIDC_SERVER and OIDC_CLIENT_ID)
+OIDC_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(OIDC_SERVER))
+OIDC_APP = {
+    "provider_id": "oidc",
+    "name": OIDC_NAME,
+    "client_id": OIDC_CLIENT_ID,
+    "secret": OIDC_SECRET,
+    "settings": {"server_url": OIDC_SERVER, "oauth_pkce_enabled": True},
+}
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"APPS": [OIDC_APP]}} if OIDC_ENABLED else {}
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # joins the user whose address the provider has verified
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True  # and knows them by their subject from then on
+SOCIALACCOUNT_STORE_TOKENS = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -224,6 +230,7 @@ EMAIL_HOST_USER = env("LINGXI_SMTP_USER", "", "SMTP user.")
 EMAIL_HOST_PASSWORD = env("LINGXI_SMTP_PASSWORD", "", "SMTP password.")
 EMAIL_USE_TLS = env_bool("LINGXI_SMTP_TLS", True, "STARTTLS for SMTP.")
 EMAIL_TIMEOUT = 20
+NOTICE_SECONDS = env_int("LINGXI_NOTICE_SECONDS", 30, "A job that ran this long tells its starter when it is done.")
 DEFAULT_FROM_EMAIL = env("LINGXI_MAIL_FROM", "lingxi@localhost", "Sender of mails.")
 EMAIL_BACKEND = (
     "django.core.mail.backends.smtp.EmailBackend" if EMAIL_HOST else "django.core.mail.backends.console.EmailBackend"
@@ -268,7 +275,7 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'"],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *([OIDC_ORIGIN] if OIDC_ENABLED else [])],  # the log-in form leads there
         "frame-ancestors": ["'none'"],
     }
 }
@@ -306,7 +313,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"JobState": "core.jobs.states.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "core.jobs.states.State",
+        "ModelVersionState": "apps.registry.models.VersionState",
+        "ModelVersionSource": "apps.registry.models.Source",
+        "BaseModelKind": "apps.registry.models.BaseKind",
+        "AliasMoveKind": "apps.registry.models.MoveKind",
+        "ApprovalState": "apps.registry.models.Decision",
+        "InvitationState": "apps.accounts.models.InvitationState",
+        "ApiKeyState": "apps.accounts.models.ApiKeyState",
+    },
 }
 
 # --- Logging ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pwd
 import secrets
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -161,11 +161,16 @@ def secrets_of(home: Path) -> Secrets:
     kept = home / "secrets.json"
     if not kept.exists():
         make_home(home)
-        fresh = {name: secrets.token_hex(32) for name in ("postgres", "valkey", "secret_key")}
-        with sentences(home):
-            _write_once(kept, json.dumps(fresh))
+        write_secrets(home, secret_key=secrets.token_hex(32))
     with sentences(home):
         return Secrets(**json.loads(kept.read_text()))
+
+
+def write_secrets(home: Path, *, secret_key: str) -> None:
+    """Fresh passwords beside a signing key that may come from a backup; keeps what is there already."""
+    fresh = Secrets(postgres=secrets.token_hex(32), valkey=secrets.token_hex(32), secret_key=secret_key)
+    with sentences(home):
+        _write_once(home / "secrets.json", json.dumps(asdict(fresh)))
 
 
 def _write_once(path: Path, text: str) -> None:

@@ -154,8 +154,8 @@ def train(
             (losses.sum() / count).backward()  # type: ignore[no-untyped-call]
             if not torch.isfinite(losses).all():
                 flat = [parts["train"].ids[at] for sequence in some for at in sequence]
-                bad = owners[~torch.isfinite(losses.detach().cpu())].unique().tolist()
-                raise not_finite([flat[at] for at in bad], cursor.step)
+                bad = owners[~torch.isfinite(losses.detach().cpu())].tolist()
+                raise not_finite([flat[at] for at in sorted(set(bad))], cursor.step)
             total += float(losses.detach().sum())
         return total / count
 

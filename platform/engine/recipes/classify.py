@@ -64,6 +64,7 @@ def train(
     max_length = reading_length(spec, network.config, tokenizer)
     model = TextClassifier(network, len(labels), pooling=choose_pooling(spec, network.config), dropout=spec.dropout)
     model.to(device)
+    mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     targets = {
         name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
@@ -74,9 +75,8 @@ def train(
     )
 
     # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
-    groups = parameter_groups(model, spec)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True) if groups else None
+    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
     average: dict[str, Tensor] = {}
     best: dict[str, Tensor] = {}
     cursor = Cursor()
@@ -97,8 +97,7 @@ def train(
         model.load_state_dict(saved.tensors("weights"))
         average = to_device(saved.tensors("average"), device) if saved.has("average") else {}
         best = saved.tensors("best") if saved.has("best") else {}
-        if optimiser is not None:
-            checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
+        checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
         report.log("info", f"Resumed at step {cursor.step}, epoch {cursor.epoch + 1}")
     elif spec.head_start == "probe" or spec.method == "frozen":
@@ -118,9 +117,11 @@ def train(
 
     def save(is_best: bool = False) -> None:
         nonlocal saved_at
-        tensors = {"weights": model.state_dict(), "random": checkpoint.random_tensors()}
-        if optimiser is not None:
-            tensors["optimiser"] = checkpoint.optimiser_tensors(optimiser, names)
+        tensors = {
+            "weights": model.state_dict(),
+            "optimiser": checkpoint.optimiser_tensors(optimiser, names),
+            "random": checkpoint.random_tensors(),
+        }
         if average:
             tensors["average"] = average
         if best:
@@ -145,7 +146,8 @@ def train(
         count = sum(len(batch) for batch in window)
         losses = []
         for batch in window:
-            rows = row_losses(model, [encoded["train"][at] for at in batch], targets["train"][batch].to(device), spec)
+            sequences = [hide_tokens(encoded["train"][at], mask_id, spec.token_dropout) for at in batch]
+            rows = row_losses(model, sequences, targets["train"][batch].to(device), spec)
             (rows.sum() / count).backward()  # type: ignore[no-untyped-call]
             losses.append(rows.detach())
         whole = torch.cat(losses)
@@ -171,7 +173,6 @@ def train(
         model.train()
         for window in windows[cursor.position :]:
             share = learning_rate_share(cursor.step, total_steps, warmup=spec.warmup_share, schedule=spec.schedule)
-            assert optimiser is not None
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
             loss = backward(window)
@@ -206,11 +207,11 @@ def train(
                 save()
 
         try:
-            measured = measure(model, average, encoded["dev"], targets["dev"], spec, report)
+            measured = measure(model, average, encoded["dev"], targets["dev"], spec, report) if encoded["dev"] else {}
         except Stopped:
             save()
             raise
-        value = -measured["loss"] if spec.best_metric == "loss" else measured[spec.best_metric]
+        value = chosen_by(spec, measured) if measured else float(epoch)  # without dev rows the last epoch is the best
         is_best = math.isfinite(value) and (cursor.best_metric is None or value > cursor.best_metric)
         if is_best:
             cursor.best_metric, cursor.best_epoch, cursor.epochs_without_better = value, epoch, 0
@@ -226,6 +227,7 @@ def train(
         if patience and cursor.epochs_without_better >= patience:
             report.log("info", f"No better {spec.best_metric} for {patience} epochs; stopped after epoch {epoch + 1}")
             cursor.epoch = epochs
+            break
         if cursor.epoch < epochs and spec.checkpoint_every_steps:
             save(is_best=is_best)
 
@@ -310,6 +312,20 @@ def start_head(
     features = forward_all(model, sequences, report, phase="probe", features=True)
     weight, bias = fit_probe(features, targets, multi_label=spec.multi_label)
     model.head.load_state_dict({"weight": weight, "bias": bias})
+
+
+def chosen_by(spec: ClassifySpec, measured: dict[str, float]) -> float:
+    """The figure that chooses the best epoch, larger is better."""
+    return -measured["loss"] if spec.best_metric == "loss" else measured[spec.best_metric]
+
+
+def hide_tokens(sequence: list[int], mask_id: int, share: float) -> list[int]:
+    """The sequence with about `share` of its inner tokens replaced, drawn from torch's generator."""
+    if not share:
+        return sequence
+    hidden = (torch.rand(len(sequence)) < share).tolist()
+    hidden[0] = hidden[-1] = False
+    return [mask_id if gone else token for token, gone in zip(sequence, hidden, strict=True)]
 
 
 def row_losses(model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec) -> Tensor:

@@ -46,9 +46,6 @@ def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str
     """AdamW groups with their peak rate: head, then each layer below slower by `layer_decay`."""
     depth = int(getattr(model.config, "num_hidden_layers", 1))
     groups: dict[tuple[float, float], list[Tensor]] = {}
-    if spec.method == "frozen":
-        model.requires_grad_(False)
-        return []
     for name, parameter in model.named_parameters():
         words = name.split(".")
         if words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words:

@@ -6,12 +6,14 @@ from engine.specs.base_models import BaseModel
 from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
 
+DEFAULT_BASE = BaseModel()
+
 
 @dataclass(frozen=True)
 class ClassifySpec:
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
 
-    base_model: BaseModel = option(BaseModel(), "Pretrained encoder to start from")
+    base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     multi_label: bool = option(
         False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
     )
@@ -47,6 +49,9 @@ class ClassifySpec:
         1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
     )
     dropout: float = option(0.1, "Share of values dropped in the encoder and before the head", minimum=0, maximum=0.9)
+    token_dropout: float = option(
+        0.0, "Share of input tokens hidden behind the mask token while training", minimum=0, maximum=0.9
+    )
     label_smoothing: float = option(0.0, "Share of the target spread over all labels", minimum=0, maximum=0.5)
     head_start: str = option(
         "probe",
@@ -78,7 +83,10 @@ class ClassifySpec:
     dev_split: str = option("dev", "Name of the split that chooses the best epoch")
     test_split: str = option("test", "Name of the split that is measured once at the end")
     holdout_share: float = option(
-        0.1, "Share of the training rows held out as dev when the dataset has no dev split", minimum=0, maximum=0.5
+        0.1,
+        "Share of train held out as dev when the dataset has no dev split; 0 learns from all and keeps the last epoch",
+        minimum=0,
+        maximum=0.5,
     )
     checkpoint_every_steps: int = option(
         0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000

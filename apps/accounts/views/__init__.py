@@ -1,0 +1,1 @@
+"""Pages of people and of workspace settings."""

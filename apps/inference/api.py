@@ -1,0 +1,141 @@
+"""REST endpoints of inference: batches, their rows and export, and single requests."""
+
+from typing import Any
+
+from django.http import Http404, StreamingHttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.datasets.models import DatasetVersion
+from apps.inference import services
+from apps.inference.exports import FORMATS, download
+from apps.inference.filters import BatchFilter, PredictionFilter
+from apps.inference.models import BatchJob, OnlineRequest, Prediction
+from apps.inference.serializers import (
+    AskSerializer,
+    BatchJobSerializer,
+    OnlineRequestSerializer,
+    PredictionSerializer,
+    StartBatchSerializer,
+)
+from apps.registry.selectors import resolve_version
+from core.access import fetch
+from core.api.views import WorkspaceViewSet
+from core.errors import Refused
+
+
+class BatchViewSet(WorkspaceViewSet):
+    """Batch predictions of the workspace."""
+
+    queryset = BatchJob.objects.select_related("job")
+    serializer_class = BatchJobSerializer
+    filterset_class = BatchFilter
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+    @extend_schema(operation_id="predictions_list", summary="List batch predictions")
+    def list(self, request: Request) -> Response:
+        """Newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Label texts, a dataset version or a file",
+        request={"application/json": StartBatchSerializer, "multipart/form-data": StartBatchSerializer},
+        responses={201: BatchJobSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Queue a batch; the model is resolved to one version now."""
+        serializer = StartBatchSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        batch_job = self._start(dict(serializer.validated_data))
+        return Response(self.get_serializer(batch_job).data, status=201)
+
+    def _start(self, values: dict[str, Any]) -> BatchJob:
+        sources = [name for name in ("texts", "dataset_version", "file") if values.get(name)]
+        if len(sources) != 1:
+            raise Refused("one_source", _("Send exactly one of: texts, dataset_version, file."), field="texts")
+        version = resolve_version(self.actor.workspace, values["model"])
+        common = {"actor": self.actor, "version": version, "reference": values["model"]}
+        if sources == ["texts"]:
+            return services.predict_texts(items=values["texts"], **common)
+        if sources == ["file"]:
+            return services.predict_upload(
+                upload=values["file"], text_column=values["text_column"], id_column=values["id_column"], **common
+            )
+        try:
+            data = fetch(
+                self.actor,
+                DatasetVersion.objects.select_related("dataset"),
+                self.write_permission,
+                within="dataset__workspace",
+                pk=values["dataset_version"],
+            )
+        except Http404 as error:
+            raise Refused(
+                "unknown_dataset_version",
+                _("There is no such dataset version in this workspace."),
+                field="dataset_version",
+            ) from error
+        return services.predict_version(data=data, split=values["split"], **common)
+
+    @extend_schema(summary="One batch")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and counts."""
+        return self.etag_response(self._one(pk))
+
+    @extend_schema(
+        operation_id="predictions_rows_list",
+        summary="The labelled texts of a batch",
+        responses=PredictionSerializer(many=True),
+        parameters=[
+            OpenApiParameter("label", str),
+            OpenApiParameter("max_probability", float, description="Only rows the model was at most this sure of."),
+        ],
+    )
+    def rows(self, request: Request, pk: int) -> Response:
+        """Rows stored so far, also while the batch runs."""
+        batch_job = self._one(pk)
+        filters = PredictionFilter(request.query_params, queryset=Prediction.objects.filter(batch_job=batch_job))
+        if not filters.is_valid():
+            raise Refused("invalid", _("max_probability must be a number from 0 to 1."), field="max_probability")
+        page = self.paginate_queryset(filters.qs)
+        return self.get_paginated_response(PredictionSerializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Download a batch",
+        parameters=[OpenApiParameter("file_format", str, enum=[*FORMATS], description="csv by default.")],
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY)},
+    )
+    def export(self, request: Request, pk: int) -> StreamingHttpResponse:
+        """All stored rows in order; `csv-spreadsheet` neutralises formulas and is lossy."""
+        return download(self._one(pk), request.query_params.get("file_format", "csv"))
+
+    def _one(self, pk: int) -> BatchJob:
+        return fetch(self.actor, BatchJob.objects.select_related("job"), self.read_permission, pk=pk)
+
+
+class OnlineViewSet(WorkspaceViewSet):
+    """A few texts labelled at once."""
+
+    queryset = OnlineRequest.objects.all()
+    serializer_class = OnlineRequestSerializer
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+    @extend_schema(summary="Label a few texts now", request=AskSerializer, responses={202: OnlineRequestSerializer})
+    def create(self, request: Request) -> Response:
+        """The answer is ready within a moment: read it by the returned id."""
+        serializer = AskSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        version = resolve_version(self.actor.workspace, serializer.validated_data["model"])
+        made = services.ask(actor=self.actor, version=version, texts=serializer.validated_data["texts"])
+        return Response(self.get_serializer(made).data, status=202)
+
+    @extend_schema(summary="The answer to a single request")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, labels with probabilities."""
+        return Response(self.get_serializer(fetch(self.actor, OnlineRequest, self.read_permission, pk=pk)).data)

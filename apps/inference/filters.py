@@ -1,0 +1,31 @@
+"""Filters of batches and of their rows, shared by page and API."""
+
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
+
+from apps.inference.models import BatchJob, Prediction
+from core.jobs.states import State
+
+
+class BatchFilter(FilterSet):
+    """By state and model version."""
+
+    state = ChoiceFilter(field_name="job__state", choices=State.choices, label=_("State"), empty_label=_("Any state"))
+    model_version = NumberFilter(field_name="model_version_id", label=_("Model version id"))
+
+    class Meta:
+        model = BatchJob
+        fields = ("state", "model_version")
+
+
+class PredictionFilter(FilterSet):
+    """By label and by how sure the model was."""
+
+    label = CharFilter(field_name="label", label=_("Label"))
+    max_probability = NumberFilter(
+        field_name="probability", lookup_expr="lte", min_value=0, max_value=1, label=_("Probability at most")
+    )
+
+    class Meta:
+        model = Prediction
+        fields = ("label", "max_probability")

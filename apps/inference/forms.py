@@ -1,0 +1,67 @@
+"""Forms of the prediction pages."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.datasets.models import DatasetVersion, Split
+from apps.registry.models import ModelVersion
+from core.access import Actor
+
+
+class BatchForm(forms.Form):
+    """A model version, and either a file or a frozen dataset version."""
+
+    model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
+    file = forms.FileField(
+        label=_("File"),
+        required=False,
+        help_text=_("CSV, TSV, JSONL, JSON, Excel, Parquet or one text per line."),
+    )
+    text_column = forms.CharField(
+        label=_("Text column"), required=False, max_length=200, help_text=_("Empty lets Lingxi find it.")
+    )
+    dataset_version = forms.ModelChoiceField(
+        DatasetVersion.objects.none(), label=_("or a dataset version"), required=False
+    )
+    split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        models, data = self.fields["model_version"], self.fields["dataset_version"]
+        assert isinstance(models, forms.ModelChoiceField)
+        assert isinstance(data, forms.ModelChoiceField)
+        models.queryset = (
+            ModelVersion.objects.filter(workspace=actor.workspace, task="classification")
+            .select_related("family")
+            .order_by("-id")
+        )
+        data.queryset = (
+            DatasetVersion.objects.filter(
+                dataset__workspace=actor.workspace, dataset__kind__in=["classification", "corpus", "spans"]
+            )
+            .select_related("dataset")
+            .order_by("-id")
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Exactly one source."""
+        values = super().clean() or {}
+        if bool(values.get("file")) == bool(values.get("dataset_version")):
+            raise forms.ValidationError(_("Choose a file or a dataset version, one of the two."), code="one_source")
+        return values
+
+
+class TryForm(forms.Form):
+    """A few texts, one a line."""
+
+    texts = forms.CharField(
+        label=_("Texts, one a line"),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=100_000,
+    )
+
+    def lines(self) -> list[str]:
+        """The texts without blank lines."""
+        return [line for line in self.cleaned_data["texts"].splitlines() if line.strip()]

@@ -1,0 +1,120 @@
+"""Batch predictions: a job, its rows, and single texts labelled while somebody waits."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from core.jobs.models import Job
+
+
+class Source(models.TextChoices):
+    """Where the texts of a batch come from."""
+
+    VERSION = "version", _("Dataset version")
+    UPLOAD = "upload", _("File")
+    TEXTS = "texts", _("List of texts")
+
+
+class BatchJob(models.Model):
+    """A model version over many texts; the version is fixed when the batch is made."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="batch_jobs")
+    job = models.OneToOneField(Job, models.CASCADE, related_name="batch")
+    model_version = models.ForeignKey("registry.ModelVersion", models.RESTRICT, related_name="batch_jobs")
+    reference = models.CharField(max_length=140, blank=True)  # what was asked for: a name, an alias or an id
+    source = models.CharField(max_length=10, choices=Source.choices)
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", models.PROTECT, null=True, blank=True, related_name="batch_jobs"
+    )
+    split = models.CharField(max_length=10, blank=True)
+    file_name = models.CharField(max_length=255, blank=True)
+    file_path = models.CharField(max_length=300, blank=True)  # the upload, below HOME
+    options = models.JSONField(default=dict, blank=True)  # how the upload is read
+    text_column = models.CharField(max_length=200, blank=True)
+    id_column = models.CharField(max_length=200, blank=True)
+    input_path = models.CharField(max_length=300, blank=True)  # the prepared Parquet file, below HOME
+    row_count = models.BigIntegerField(null=True, blank=True)
+    stored_count = models.BigIntegerField(default=0)
+    bad_count = models.BigIntegerField(default=0)
+    bad_rows = models.JSONField(default=list, blank=True)  # the first of them: number, code, message
+    label_counts = models.JSONField(default=dict, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="batch_workspace")]
+
+    def __str__(self) -> str:
+        return self.file_name or str(self.dataset_version or f"batch {self.pk}")
+
+    @property
+    def labels_by_count(self) -> list[tuple[str, int]]:
+        """Labels given so far, most frequent first."""
+        return sorted(self.label_counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+class Prediction(models.Model):
+    """What a model version said of one text; exactly one row per position of a batch."""
+
+    batch_job = models.ForeignKey(BatchJob, models.CASCADE, related_name="predictions", db_index=False)
+    position = models.BigIntegerField()  # from 0, in the order of the input
+    custom_id = models.CharField(max_length=500, blank=True)
+    text = models.TextField()
+    labels = ArrayField(models.TextField(), default=list)
+    label = models.TextField(blank=True)  # the surest one, for filters
+    probability = models.FloatField()  # of `label`, 0..1
+    probabilities = models.JSONField(default=list)  # [[label, probability], ...], the highest few
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["batch_job", "position"], name="prediction_once"),
+            models.CheckConstraint(
+                condition=models.Q(probability__gte=0, probability__lte=1), name="prediction_probability_share"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["batch_job", "label", "id"], name="prediction_label"),
+            models.Index(fields=["batch_job", "probability", "id"], name="prediction_probability"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.text[:60]}"
+
+
+class OnlineState(models.TextChoices):
+    """Where a single request is."""
+
+    WAITING = "waiting", _("Waiting")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+class OnlineRequest(models.Model):
+    """A few texts labelled while somebody waits: a committed row that the resident role answers."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
+    model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
+    texts = models.JSONField()
+    state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
+    token = models.BigIntegerField(default=0)  # raised by each claim
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    results = models.JSONField(default=list, blank=True)  # per text: labels and [[label, probability], ...]
+    error_message = models.TextField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["id"], condition=models.Q(state="waiting"), name="online_waiting"),
+            models.Index(fields=["workspace", "-id"], name="online_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return f"request {self.pk}"

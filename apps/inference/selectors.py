@@ -1,0 +1,41 @@
+"""Batches and predictions as pages, API and workers read them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from apps.inference.models import BatchJob, Prediction
+
+EXPORT_ROWS = 2000
+
+
+def batch_jobs(workspace: Any) -> QuerySet[BatchJob]:
+    """Batches of a workspace, newest first, with job, model and data joined."""
+    return (
+        BatchJob.objects.filter(workspace=workspace)
+        .select_related("job", "model_version__family", "dataset_version__dataset", "created_by")
+        .order_by("-id")
+    )
+
+
+def predictions(batch_job: BatchJob) -> QuerySet[Prediction]:
+    """The stored rows of a batch in the order of its input."""
+    return Prediction.objects.filter(batch_job=batch_job).order_by("position")
+
+
+def exported_rows(batch_job: BatchJob) -> Iterator[Prediction]:
+    """Every stored row in order, in memory of a few thousand."""
+    done = -1
+    while rows := list(predictions(batch_job).filter(position__gt=done)[:EXPORT_ROWS]):
+        yield from rows
+        done = rows[-1].position
+
+
+def label_chart(batch_job: BatchJob, limit: int = 30) -> dict[str, Any]:
+    """The distribution of labels in the shape that the chart module draws."""
+    shown = batch_job.labels_by_count[:limit]
+    return {
+        "categories": [label for label, _n in shown],
+        "series": [{"name": "texts", "values": [n for _l, n in shown]}],
+    }

@@ -1,0 +1,91 @@
+"""Batches and predictions as the API shows and takes them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.inference.models import BatchJob, OnlineRequest, Prediction
+
+
+class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
+    """A batch with the state of its job."""
+
+    state = serializers.CharField(source="job.state", read_only=True)
+    job = serializers.IntegerField(source="job_id", read_only=True, help_text="Id below /jobs, with log and progress.")
+    error_code = serializers.CharField(source="job.error_code", read_only=True)
+    error_message = serializers.CharField(source="job.error_message", read_only=True)
+    finished_at = serializers.DateTimeField(source="job.finished_at", read_only=True, allow_null=True)
+    label_counts = serializers.DictField(child=serializers.IntegerField(), read_only=True)
+    bad_rows = serializers.ListField(child=serializers.DictField(), read_only=True)
+
+    class Meta:
+        model = BatchJob
+        fields = (
+            "id", "model_version", "reference", "source", "dataset_version", "split", "file_name", "text_column",
+            "id_column", "row_count", "stored_count", "bad_count", "bad_rows", "label_counts", "created_at", "job",
+            "state", "error_code", "error_message", "finished_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class PredictionSerializer(serializers.ModelSerializer[Prediction]):
+    """One labelled text."""
+
+    labels = serializers.ListField(child=serializers.CharField(), read_only=True)
+    probabilities = serializers.ListField(
+        child=serializers.ListField(), read_only=True, help_text="[[label, probability], ...], the highest few."
+    )
+
+    class Meta:
+        model = Prediction
+        fields = ("id", "position", "custom_id", "text", "labels", "label", "probability", "probabilities")
+        read_only_fields = fields
+
+
+class TextItemSerializer(serializers.Serializer[Any]):
+    """One text to label."""
+
+    id = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
+    text = serializers.CharField(max_length=100_000, trim_whitespace=False)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Label two texts",
+            {"model": "Service questions@champion", "texts": [{"id": "a", "text": "My card is gone"}]},
+            request_only=True,
+        ),
+        OpenApiExample("Label a split", {"model": "17", "dataset_version": 4, "split": "test"}, request_only=True),
+    ]
+)
+class StartBatchSerializer(serializers.Serializer[Any]):
+    """A model by id, name@alias, name:number or name, and one source: texts, a dataset version or a file."""
+
+    model = serializers.CharField(max_length=140)
+    texts = TextItemSerializer(many=True, required=False)
+    dataset_version = serializers.IntegerField(required=False, min_value=1)
+    split = serializers.ChoiceField(choices=["", "train", "dev", "test"], required=False, default="")
+    file = serializers.FileField(required=False)
+    text_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+    id_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+
+
+class AskSerializer(serializers.Serializer[Any]):
+    """A few texts to label now."""
+
+    model = serializers.CharField(max_length=140)
+    texts = serializers.ListField(child=serializers.CharField(max_length=100_000, trim_whitespace=False), max_length=32)
+
+
+class OnlineRequestSerializer(serializers.ModelSerializer[OnlineRequest]):
+    """A request and, once done, its answer."""
+
+    texts = serializers.ListField(child=serializers.CharField(), read_only=True)
+    results = serializers.ListField(child=serializers.DictField(), read_only=True)
+
+    class Meta:
+        model = OnlineRequest
+        fields = ("id", "model_version", "state", "texts", "results", "error_message", "created_at", "answered_at")
+        read_only_fields = fields

@@ -1,0 +1,127 @@
+"""Pages of prediction: list, new batch, live result, download, and the try-it box of a model version."""
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from apps.inference import services
+from apps.inference.exports import FORMATS, download
+from apps.inference.filters import BatchFilter, PredictionFilter
+from apps.inference.forms import BatchForm, TryForm
+from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction
+from apps.inference.selectors import batch_jobs, label_chart
+from apps.registry.models import ModelVersion
+from core.access import PageRequest, fetch, page
+from core.errors import Refused
+from core.pages import keyset, workspace_url
+
+
+@require_GET
+@page("inference.read")
+def index(request: PageRequest) -> HttpResponse:
+    """All batches, newest first."""
+    filters = BatchFilter(request.GET, queryset=batch_jobs(request.actor.workspace))
+    return render(request, "inference/list.html", {"filter": filters, "page": keyset(request, filters.qs)})
+
+
+@require_http_methods(["GET", "POST"])
+@page("inference.write")
+def new(request: PageRequest) -> HttpResponse:
+    """Choose a version and a source, then start."""
+    form = BatchForm(
+        request.POST or None,
+        request.FILES or None,
+        actor=request.actor,
+        initial={"model_version": request.GET.get("version")},
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            batch_job = _start(request, form.cleaned_data)
+        except Refused as refused:
+            for problem in refused.problems:
+                form.add_error(problem.field if problem.field in form.fields else None, problem.message)
+        else:
+            return redirect(workspace_url(request.actor, "inference:detail", pk=batch_job.pk))
+    return render(request, "inference/new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _start(request: PageRequest, values: dict[str, Any]) -> BatchJob:
+    version = values["model_version"]
+    if values["file"]:
+        return services.predict_upload(
+            actor=request.actor, version=version, upload=values["file"], text_column=values["text_column"]
+        )
+    return services.predict_version(
+        actor=request.actor, version=version, data=values["dataset_version"], split=values["split"]
+    )
+
+
+@require_GET
+@page("inference.read")
+def detail(request: PageRequest, pk: int) -> HttpResponse:
+    """Progress, distribution and rows."""
+    batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
+    return render(request, "inference/detail.html", _detail(request, batch_job))
+
+
+@require_GET
+@page("inference.read")
+def live(request: PageRequest, pk: int) -> HttpResponse:
+    """The part that changes while the batch runs."""
+    batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
+    return render(request, "inference/_live.html", _detail(request, batch_job))
+
+
+@require_GET
+@page("inference.read")
+def rows(request: PageRequest, pk: int) -> HttpResponse:
+    """The filtered table of rows."""
+    batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
+    return render(request, "inference/_rows.html", _detail(request, batch_job))
+
+
+def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:
+    filters = PredictionFilter(request.GET, queryset=Prediction.objects.filter(batch_job=batch_job))
+    return {
+        "batch_job": batch_job,
+        "job": batch_job.job,
+        "chart": label_chart(batch_job),
+        "filter": filters,
+        "page": keyset(request, filters.qs, size=25),
+        "formats": list(FORMATS),
+    }
+
+
+@require_GET
+@page("inference.read")
+def file(request: PageRequest, pk: int) -> HttpResponseBase:
+    """Download the stored rows."""
+    batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
+    return download(batch_job, request.GET.get("file_format", "csv"))
+
+
+@require_http_methods(["GET", "POST"])
+@page("inference.write")
+def ask(request: PageRequest, version_pk: int) -> HttpResponse:
+    """The try-it box: an htmx part with a form, then the answer that asks for itself until it is there."""
+    version = fetch(request.actor, ModelVersion, "inference.write", pk=version_pk)
+    form = TryForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.ask(actor=request.actor, version=version, texts=form.lines())
+        except Refused as refused:
+            form.add_error("texts", refused.message)
+        else:
+            return render(request, "inference/_asked.html", {"asked": made})
+    return render(request, "inference/_try.html", {"form": form, "version": version})
+
+
+@require_GET
+@page("inference.read")
+def asked(request: PageRequest, pk: int) -> HttpResponse:
+    """The answer to a single request, or a part that asks again."""
+    found = fetch(request.actor, OnlineRequest, "inference.read", pk=pk)
+    pairs = list(zip(found.texts, found.results, strict=False)) if found.state == OnlineState.DONE else []
+    return render(request, "inference/_asked.html", {"asked": found, "pairs": pairs})

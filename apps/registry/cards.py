@@ -1,0 +1,95 @@
+"""The model card: what the platform knows of a version, as Markdown."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from apps.registry.models import CardRevision, ModelVersion
+
+FIGURE_NAMES = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1",
+    "weighted_f1": "Weighted F1",
+    "loss": "Loss",
+}
+
+
+def generated_card(version: ModelVersion) -> str:
+    """The part of the card that follows from the version's record."""
+    parts = [_making(version), _figures(version), _classes(version), _files(version)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def full_card(version: ModelVersion, revision: CardRevision) -> str:
+    """The whole card with what people wrote, as the README of an export."""
+    written = [
+        (_("Intended use"), revision.intended_use),
+        (_("Limits"), revision.limits),
+        (_("Licence"), revision.licence),
+        (_("Personal data"), revision.privacy),
+        (_("Notes"), revision.notes),
+    ]
+    parts = [f"# {_cell(str(version))}", version.description.strip()]
+    parts += [f"## {title}\n\n{text.strip()}" for title, text in written if text.strip()]
+    return "\n\n".join(part for part in [*parts, revision.generated.strip()] if part) + "\n"
+
+
+def _making(version: ModelVersion) -> str:
+    base = str(version.base_model) if version.base_model else ""
+    lines = [
+        (_("Task"), version.task),
+        (_("Recipe"), version.recipe),
+        (_("Base model"), base or _("none named")),
+        (_("Made from version"), str(version.parent) if version.parent else ""),
+        (_("Data"), _cell(str(version.dataset_version)) if version.dataset_version else ""),
+        (_("Data hash"), f"`{version.dataset_hash}`" if version.dataset_hash else ""),
+        (_("Spec hash"), f"`{version.spec_hash}`" if version.spec_hash else ""),
+        (_("Seed"), "" if version.seed is None else str(version.seed)),
+        (_("Template hash"), f"`{version.template_hash}`" if version.template_hash else ""),
+        (_("Parameters"), f"{version.parameter_count:,}" if version.parameter_count else ""),
+        (_("Environment"), ", ".join(f"{name} {value}" for name, value in sorted(version.environment.items()))),
+    ]
+    return f"## {_('How it was made')}\n\n" + "\n".join(f"- {name}: {value}" for name, value in lines if value)
+
+
+def _figures(version: ModelVersion) -> str:
+    parts = []
+    for split, report in sorted(version.metrics.items()):
+        rows = [
+            f"| {FIGURE_NAMES.get(name, name)} | {_interval(figure)} |"
+            for name, figure in report.get("headline", {}).items()
+        ]
+        more = [(_("Calibration error"), report.get("calibration", {}).get("ece")), ("ROC-AUC", report.get("roc_auc"))]
+        rows += [f"| {name} | {value:.4f} |" for name, value in more if value is not None]
+        if rows:
+            title = _("Figures on %(split)s (%(rows)s rows)") % {"split": split, "rows": report.get("rows", "?")}
+            head = f"| {_('Figure')} | {_('Value (95 % interval)')} |\n|---|---|"
+            parts.append(f"## {title}\n\n{head}\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def _classes(version: ModelVersion) -> str:
+    rows = [
+        f"| {_cell(row['label'])} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+        for row in version.report.get("per_class", [])
+    ]
+    if not rows:
+        return ""
+    head = f"| {_('Label')} | {_('Precision')} | {_('Recall')} | F1 | {_('Rows')} |\n|---|---|---|---|---|"
+    return f"## {_('By label')}\n\n{head}\n" + "\n".join(rows)
+
+
+def _files(version: ModelVersion) -> str:
+    lines = [f"- `{file['path']}` {file['bytes']:,} B, sha256 `{file['sha256']}`" for file in version.files]
+    return f"## {_('Files')}\n\n" + "\n".join(lines)
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:.4f} ({figure['low']:.4f} – {figure['high']:.4f})"
+
+
+def _cell(text: str) -> str:
+    """User text inside a Markdown table: no new rows, no new cells, no markup."""
+    flat = " ".join(text.split())
+    return "".join(f"\\{sign}" if sign in "\\|`*_[]<>#" else sign for sign in flat)

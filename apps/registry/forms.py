@@ -1,0 +1,107 @@
+"""Forms of the registry's pages."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from apps.registry.models import BaseKind, BaseModel, CardRevision, ModelVersion
+
+
+class DescriptionForm(forms.Form):
+    """The free text of a version."""
+
+    description = forms.CharField(
+        label=_("Description"), required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+class AliasForm(forms.Form):
+    """Which version an alias names."""
+
+    name = forms.CharField(
+        label=_("Alias"), max_length=40, help_text=_("For example champion or candidate. Small letters and hyphens.")
+    )
+    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label=_("Version"))
+    reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
+
+    def __init__(self, *args: Any, family: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = ModelVersion.objects.filter(family=family).select_related("family").defer("samples").order_by("-number")
+        self.fields["version"].queryset = rows  # type: ignore[attr-defined]
+
+
+class ReasonForm(forms.Form):
+    """Why something is done."""
+
+    reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
+
+
+class DecisionForm(forms.Form):
+    """The answer to a request for approval."""
+
+    decision = forms.ChoiceField(choices=[("approve", _("Approve")), ("reject", _("Decline"))], label=_("Decision"))
+    note = forms.CharField(label=_("Note"), required=False, max_length=1000)
+
+
+class CardForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What people write on a card."""
+
+    class Meta:
+        model = CardRevision
+        fields = ("intended_use", "limits", "licence", "privacy", "notes")
+        labels = {
+            "intended_use": _("Intended use"),
+            "limits": _("Limits"),
+            "licence": _("Licence"),
+            "privacy": _("Personal data"),
+            "notes": _("Notes"),
+        }
+        help_texts = {
+            "intended_use": _("Who should use the model, for what?"),
+            "limits": _("Where does it fail, what must it not decide?"),
+            "privacy": _("Which personal data were in the texts, and on what ground were they used?"),
+            "notes": _("Markdown is allowed."),
+        }
+        widgets = {name: forms.Textarea(attrs={"rows": 3}) for name in ("intended_use", "limits", "privacy", "notes")}
+
+
+class ImportForm(forms.Form):
+    """A zip of a Hugging Face folder."""
+
+    name = forms.CharField(
+        label=_("Model name"), max_length=80, help_text=_("A known name adds a version, a new name starts a model.")
+    )
+    file = forms.FileField(
+        label=_("Zip file"),
+        help_text=_("config.json, model.safetensors and tokenizer.json of a text classifier. No pickle, no code."),
+    )
+    description = forms.CharField(
+        label=_("Description"), required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class BaseModelForm(forms.Form):
+    """A base model to start training from."""
+
+    name = forms.CharField(label=_("Name"), max_length=120)
+    kind = forms.ChoiceField(label=_("Kind"), choices=BaseKind.choices)
+    reference = forms.CharField(
+        label=_("Reference"), max_length=300, help_text=_("Package name, folder on the server, or hub id (owner/name).")
+    )
+    revision = forms.CharField(
+        label=_("Revision"), required=False, max_length=80, help_text=_("Hub only: branch, tag or commit.")
+    )
+    task_family = forms.ChoiceField(label=_("Architecture"), choices=BaseModel.FAMILIES)
+    languages = forms.CharField(
+        label=_("Languages"), required=False, max_length=200, help_text=_("Codes with commas: en, zh.")
+    )
+    licence = forms.CharField(label=_("Licence"), required=False, max_length=80)
+    note = forms.CharField(label=_("Note"), required=False, max_length=2000)
+
+    def clean_languages(self) -> list[str]:
+        """As a list of codes."""
+        codes = [part.strip().lower() for part in self.cleaned_data["languages"].split(",") if part.strip()]
+        if any(len(code) > 10 for code in codes):
+            raise forms.ValidationError(_("A language code has at most 10 characters."))
+        return codes

@@ -1,0 +1,148 @@
+"""What pages, the API and other rooms read of the registry."""
+
+from pathlib import Path
+from typing import Any
+
+from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
+
+from apps.registry.models import (
+    Alias,
+    AliasMove,
+    Approval,
+    BaseModel,
+    CardRevision,
+    ModelFamily,
+    ModelVersion,
+    VersionState,
+)
+from core.errors import Refused, conflict
+
+
+def version_folder(version: ModelVersion) -> Path:
+    """The folder of a version's files; Refused when it is damaged or gone."""
+    if version.state == VersionState.DAMAGED or not version.path.is_dir():
+        raise conflict(
+            "version_damaged",
+            _("The files of %s are damaged or missing.") % version,
+            hint=_("Restore the backup or use another version."),
+        )
+    return version.path
+
+
+def base_models_of(workspace: Any) -> QuerySet[BaseModel]:
+    """Built-in base models and the workspace's own, built-in first."""
+    return BaseModel.objects.filter(Q(workspace=None) | Q(workspace=workspace)).order_by("workspace_id", "id")
+
+
+def families_of(workspace: Any) -> QuerySet[ModelFamily]:
+    """Families with their aliases (and the versions these name) and `newest_id`, newest work first."""
+    newest = ModelVersion.objects.filter(family=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    aliases = Alias.objects.select_related("version").order_by("name")
+    return (
+        ModelFamily.objects.filter(workspace=workspace)
+        .annotate(newest_id=Subquery(newest))
+        .prefetch_related(Prefetch("aliases", queryset=aliases))
+        .order_by("-newest_id", "-id")
+    )
+
+
+def versions_of(workspace: Any) -> QuerySet[ModelVersion]:
+    """Versions with family, base model, data and aliases, newest first, without their example rows."""
+    return (
+        ModelVersion.objects.filter(workspace=workspace)
+        .select_related("family", "base_model", "created_by", "dataset_version__dataset", "parent__family")
+        .prefetch_related(Prefetch("aliases", queryset=Alias.objects.order_by("name")))
+        .defer("samples")
+        .order_by("-id")
+    )
+
+
+def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:
+    """Family id -> its newest version."""
+    ids = [newest for family in families if (newest := getattr(family, "newest_id", None))]
+    rows = ModelVersion.objects.filter(pk__in=ids).select_related("family").defer("samples")
+    return {row.family_id: row for row in rows}
+
+
+def moves_of(family: ModelFamily) -> QuerySet[AliasMove]:
+    """The history of a family's aliases, newest first."""
+    return AliasMove.objects.filter(family=family).order_by("-id")
+
+
+def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
+    """Requests for approval with who asked and who decided, newest first."""
+    return Approval.objects.filter(version=version).select_related("requested_by", "decided_by").order_by("-id")
+
+
+def card_of(version: ModelVersion) -> CardRevision:
+    """The newest revision of the card; registering wrote the first one."""
+    return CardRevision.objects.select_related("created_by").filter(version=version).latest("number")
+
+
+def resolve_version(workspace: Any, reference: str) -> ModelVersion:
+    """The version a person means: an id ("17"), "name@alias", "name:3", or "name" (its champion, else newest)."""
+    rows = ModelVersion.objects.filter(workspace=workspace).select_related("family")
+    reference = reference.strip()
+    found: ModelVersion | None
+    if reference.isascii() and reference.isdigit() and len(reference) < 19:
+        found = rows.filter(pk=int(reference)).first()
+    else:
+        found = _by_name(rows, reference)
+    if found is None:
+        raise Refused(
+            "unknown_model_version",
+            _("There is no model version “%s” in this workspace.") % reference[:100],
+            field="model_version",
+            hint=_("Write an id, name@alias, name:number or the name of a model."),
+        )
+    return found
+
+
+def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | None:
+    if "\0" in reference:
+        return None
+    name, at, alias = reference.rpartition("@")
+    if at and (found := rows.filter(family__name__iexact=name, aliases__name=alias).first()):
+        return found
+    name, colon, number = reference.rpartition(":")
+    if colon and number.isascii() and number.isdigit() and len(number) < 10:
+        found = rows.filter(family__name__iexact=name, number=int(number)).first()
+        if found:
+            return found
+    named = rows.filter(family__name__iexact=reference)
+    return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
+
+
+def figures_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
+    """One row per headline figure: its name, and for each version the figure or None.
+
+    `clear` tells whether the intervals of the first and the last version do not touch.
+    """
+    names = dict.fromkeys(name for version in versions for name in version.headline)
+    rows = []
+    for name in names:
+        values = [version.headline.get(name) for version in versions]
+        first, last = values[0], values[-1]
+        clear = bool(first and last) and (first["low"] > last["high"] or last["low"] > first["high"])
+        rows.append({"name": name, "values": values, "clear": clear})
+    return rows
+
+
+def settings_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
+    """Only what differs: settings of the spec and facts of the making, by version."""
+    facts = [
+        {
+            **version.spec,
+            "recipe": version.recipe,
+            "base model": str(version.base_model or ""),
+            "data hash": version.dataset_hash[:16],
+            "content hash": version.content_hash[:16],
+            "labels": len(version.labels),
+            "size in bytes": version.size_bytes,
+        }
+        for version in versions
+    ]
+    names = dict.fromkeys(name for found in facts for name in found)
+    rows = [{"name": name, "values": [found.get(name) for found in facts]} for name in names]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]  # type: ignore[index]

@@ -1,0 +1,313 @@
+"""Shapes of the registry in the API."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.registry.models import (
+    Alias,
+    AliasMove,
+    Approval,
+    BaseModel,
+    CardRevision,
+    ModelFamily,
+    ModelVersion,
+    VersionCheck,
+    VersionExport,
+    VersionImport,
+)
+from core.api.jobs import JobBriefSerializer
+
+ANY_OBJECT = {"type": "object", "additionalProperties": True}
+
+
+class BaseModelSerializer(serializers.ModelSerializer[Any]):
+    """Pretrained weights that a training can start from."""
+
+    is_built_in = serializers.BooleanField(read_only=True)
+    languages = serializers.ListField(child=serializers.CharField(max_length=10), required=False, max_length=50)
+
+    class Meta:
+        model = BaseModel
+        fields = (
+            "id",
+            "name",
+            "kind",
+            "reference",
+            "revision",
+            "task_family",
+            "languages",
+            "licence",
+            "note",
+            "is_built_in",
+            "created_at",
+        )
+        read_only_fields = ("id", "is_built_in", "created_at")
+        validators: list[Any] = []
+
+
+class AliasSerializer(serializers.ModelSerializer[Any]):
+    """An alias and where it points."""
+
+    version = serializers.PrimaryKeyRelatedField[Any](read_only=True)
+    number = serializers.IntegerField(source="version.number", read_only=True)
+
+    class Meta:
+        model = Alias
+        fields = ("name", "version", "number", "moved_at")
+        read_only_fields = fields
+
+
+class AliasWriteSerializer(serializers.Serializer[Any]):
+    """Where an alias shall point."""
+
+    name = serializers.CharField(max_length=40, help_text="Small letters, digits and hyphens, e.g. champion.")
+    version = serializers.IntegerField(min_value=1, help_text="Id of a version of this model.")
+    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    evidence = serializers.DictField(required=False, default=dict, help_text="Anything that speaks for the move.")
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why something is done."""
+
+    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+
+
+class AliasMoveSerializer(serializers.ModelSerializer[Any]):
+    """One move of an alias."""
+
+    class Meta:
+        model = AliasMove
+        fields = (
+            "id",
+            "alias",
+            "kind",
+            "from_version_id",
+            "from_number",
+            "to_version_id",
+            "to_number",
+            "at",
+            "by",
+            "reason",
+            "evidence",
+        )
+        read_only_fields = fields
+
+
+class ModelFamilySerializer(serializers.ModelSerializer[Any]):
+    """A model: the name under which versions are counted."""
+
+    aliases = AliasSerializer(many=True, read_only=True)
+    newest_id = serializers.IntegerField(read_only=True, allow_null=True, help_text="Id of the newest version.")
+
+    class Meta:
+        model = ModelFamily
+        fields = ("id", "name", "task", "last_number", "newest_id", "aliases", "created_at")
+        read_only_fields = fields
+
+
+class ModelVersionSerializer(serializers.ModelSerializer[Any]):
+    """A model version in lists."""
+
+    name = serializers.CharField(source="family.name", read_only=True)
+    aliases = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
+    headline = serializers.SerializerMethodField(help_text="Figure -> value, low and high of its 95 % interval.")
+
+    class Meta:
+        model = ModelVersion
+        fields: tuple[str, ...] = (
+            "id",
+            "family",
+            "name",
+            "number",
+            "aliases",
+            "state",
+            "source",
+            "task",
+            "recipe",
+            "description",
+            "base_model",
+            "dataset_version",
+            "parent",
+            "content_hash",
+            "size_bytes",
+            "headline",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_headline(self, version: ModelVersion) -> dict[str, Any]:
+        """Figures of the test split, else of dev."""
+        return version.headline
+
+
+class ModelVersionDetailSerializer(ModelVersionSerializer):
+    """Everything that is known of a version but its example rows."""
+
+    metrics = serializers.SerializerMethodField()
+    files = serializers.SerializerMethodField()
+    spec = serializers.SerializerMethodField()
+    environment = serializers.SerializerMethodField()
+    timings = serializers.SerializerMethodField()
+
+    class Meta(ModelVersionSerializer.Meta):
+        fields = (
+            *ModelVersionSerializer.Meta.fields,
+            "labels",
+            "multi_label",
+            "parameter_count",
+            "metrics",
+            "spec",
+            "spec_hash",
+            "seed",
+            "environment",
+            "template_hash",
+            "timings",
+            "dataset_hash",
+            "weights_hash",
+            "files",
+            "verified_at",
+        )
+        read_only_fields = fields
+
+    weights_hash = serializers.CharField(read_only=True)
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_metrics(self, version: ModelVersion) -> dict[str, Any]:
+        """Split -> figures with intervals, per label, confusion and calibration."""
+        return dict(version.metrics)
+
+    @extend_schema_field({"type": "array", "items": ANY_OBJECT})
+    def get_files(self, version: ModelVersion) -> list[dict[str, Any]]:
+        """Path, bytes and sha256 of every file."""
+        return list(version.files)
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_spec(self, version: ModelVersion) -> dict[str, Any]:
+        """The validated settings of the run."""
+        return dict(version.spec)
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_environment(self, version: ModelVersion) -> dict[str, Any]:
+        """Library versions and hardware."""
+        return dict(version.environment)
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "number"}})
+    def get_timings(self, version: ModelVersion) -> dict[str, float]:
+        """Seconds by phase."""
+        return dict(version.timings)
+
+
+class DescriptionSerializer(serializers.Serializer[Any]):
+    """The free text of a version."""
+
+    description = serializers.CharField(max_length=5000, allow_blank=True)
+
+
+class SampleSerializer(serializers.Serializer[Any]):
+    """One example of the test split and how the version fared."""
+
+    example_id = serializers.IntegerField(required=False)
+    text = serializers.CharField()
+    gold = serializers.ListField(child=serializers.CharField())
+    predicted = serializers.ListField(child=serializers.CharField())
+    probability = serializers.FloatField()
+    loss = serializers.FloatField()
+    correct = serializers.BooleanField()
+
+
+class CardSerializer(serializers.ModelSerializer[Any]):
+    """One revision of a model card."""
+
+    class Meta:
+        model = CardRevision
+        fields = (
+            "number",
+            "generated",
+            "intended_use",
+            "limits",
+            "licence",
+            "privacy",
+            "notes",
+            "created_at",
+        )
+        read_only_fields = ("number", "generated", "created_at")
+
+
+class ApprovalSerializer(serializers.ModelSerializer[Any]):
+    """A request for approval and its answer."""
+
+    requested_by = serializers.StringRelatedField[Any](read_only=True)
+    decided_by = serializers.StringRelatedField[Any](read_only=True)
+
+    class Meta:
+        model = Approval
+        fields = (
+            "id",
+            "version",
+            "reason",
+            "requested_by",
+            "requested_at",
+            "decision",
+            "decided_by",
+            "decided_at",
+            "is_self_approval",
+            "note",
+        )
+        read_only_fields = fields
+
+
+class ApprovalDecisionSerializer(serializers.Serializer[Any]):
+    """The answer to a request for approval."""
+
+    decision = serializers.ChoiceField(choices=["approve", "reject"])
+    note = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+
+
+class ModelExportSerializer(serializers.ModelSerializer[Any]):
+    """A zip of a version's Hugging Face folder, being made or ready."""
+
+    job = JobBriefSerializer(read_only=True)
+
+    class Meta:
+        model = VersionExport
+        fields = ("id", "version", "job", "bytes", "sha256")
+        read_only_fields = fields
+
+
+class ModelImportSerializer(serializers.ModelSerializer[Any]):
+    """An uploaded zip on its way to becoming a version."""
+
+    job = JobBriefSerializer(read_only=True)
+
+    class Meta:
+        model = VersionImport
+        fields = ("id", "name", "filename", "description", "version", "job")
+        read_only_fields = fields
+
+
+class ModelImportWriteSerializer(serializers.Serializer[Any]):
+    """A zip of a Hugging Face folder to register."""
+
+    name = serializers.CharField(max_length=80)
+    file = serializers.FileField()
+    description = serializers.CharField(max_length=5000, required=False, allow_blank=True, default="")
+
+
+class ModelCheckSerializer(serializers.ModelSerializer[Any]):
+    """A comparison of a version's files with their hashes."""
+
+    job = JobBriefSerializer(read_only=True)
+    problems = serializers.SerializerMethodField(help_text="What differs; null until looked at.")
+
+    class Meta:
+        model = VersionCheck
+        fields = ("id", "version", "job", "problems")
+        read_only_fields = fields
+
+    @extend_schema_field({"type": ["array", "null"], "items": ANY_OBJECT})
+    def get_problems(self, check: VersionCheck) -> list[dict[str, str]] | None:
+        """Path and problem (missing, altered, additional)."""
+        return None if check.problems is None else list(check.problems)

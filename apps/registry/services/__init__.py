@@ -1,0 +1,41 @@
+"""What people and workers do with model versions; each verb lives in the file of its subject."""
+
+from apps.registry.files import KeptFolder, keep_folder
+from apps.registry.services.aliases import move_alias, remove_alias, rollback_alias
+from apps.registry.services.approvals import approve, reject, request_approval
+from apps.registry.services.bases import add_base_model, delete_base_model
+from apps.registry.services.cards import edit_card
+from apps.registry.services.transfers import (
+    finish_check,
+    finish_export,
+    finish_import,
+    start_check,
+    start_export,
+    start_import,
+)
+from apps.registry.services.versions import Making, delete_version, describe, register_version, users_of
+
+__all__ = [
+    "KeptFolder",
+    "Making",
+    "add_base_model",
+    "approve",
+    "delete_base_model",
+    "delete_version",
+    "describe",
+    "edit_card",
+    "finish_check",
+    "finish_export",
+    "finish_import",
+    "keep_folder",
+    "move_alias",
+    "register_version",
+    "reject",
+    "remove_alias",
+    "request_approval",
+    "rollback_alias",
+    "start_check",
+    "start_export",
+    "start_import",
+    "users_of",
+]

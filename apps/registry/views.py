@@ -1,0 +1,285 @@
+"""Pages of the registry: models, versions, aliases, cards, imports and base models."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.registry import selectors, services
+from apps.registry.downloads import export_response
+from apps.registry.forms import (
+    AliasForm,
+    BaseModelForm,
+    CardForm,
+    DecisionForm,
+    DescriptionForm,
+    ImportForm,
+    ReasonForm,
+)
+from apps.registry.markdown import as_html
+from apps.registry.models import Approval, BaseModel, ModelFamily, ModelVersion, VersionExport, VersionImport
+from core.access import PageRequest, fetch, page, require
+from core.errors import Refused
+from core.pages import keyset, workspace_url
+
+
+@page("registry.read")
+@require_GET
+def index(request: PageRequest) -> HttpResponse:
+    """Every model with its newest version and aliases."""
+    rows = selectors.families_of(request.actor.workspace)
+    found = keyset(request, rows)
+    newest = selectors.newest_versions(found.rows)
+    entries = [(family, newest.get(family.pk)) for family in found.rows]
+    return render(request, "registry/list.html", {"entries": entries, "page": found})
+
+
+@page("registry.read")
+@require_GET
+def family(request: PageRequest, pk: int) -> HttpResponse:
+    """One model: its versions, aliases and their history."""
+    row = fetch(request.actor, ModelFamily, "registry.read", pk=pk)
+    versions = keyset(request, selectors.versions_of(request.actor.workspace).filter(family=row))
+    context = {
+        "family": row,
+        "page": versions,
+        "aliases": row.aliases.select_related("version").order_by("name"),
+        "moves": selectors.moves_of(row)[:50],
+        "form": AliasForm(family=row, initial={"name": "champion"}),
+    }
+    return render(request, "registry/family.html", context)
+
+
+@page("registry.read")
+@require_GET
+def detail(request: PageRequest, pk: int) -> HttpResponse:
+    """One version: figures, classes, samples, making, files, card, approval."""
+    version = fetch(request.actor, selectors.versions_of(request.actor.workspace), "registry.read", pk=pk)
+    card = selectors.card_of(version)
+    context = {
+        "version": version,
+        "metrics": version.report,
+        "samples": version.samples[:50],
+        "card": card,
+        "card_html": as_html(card.generated),
+        "notes_html": as_html(card.notes),
+        "approvals": selectors.approvals_of(version),
+        "exports": version.exports.select_related("job").order_by("-id")[:3],
+        "check": version.checks.select_related("job").order_by("-id").first(),
+        "users": services.users_of(version),
+        "form": DescriptionForm(initial={"description": version.description}),
+        "decision_form": DecisionForm(),
+    }
+    return render(request, "registry/detail.html", context)
+
+
+@page("registry.write")
+@require_POST
+def describe(request: PageRequest, pk: int) -> HttpResponse:
+    """Change the description."""
+    version = fetch(request.actor, ModelVersion, "registry.write", pk=pk)
+    form = DescriptionForm(request.POST)
+    if form.is_valid():
+        services.describe(actor=request.actor, version=version, description=form.cleaned_data["description"])
+        messages.success(request, _("Saved."))
+    return redirect(_version_url(request, version))
+
+
+@page("registry.write")
+@require_POST
+def delete(request: PageRequest, pk: int) -> HttpResponse:
+    """Delete a version that nothing needs."""
+    version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
+    services.delete_version(actor=request.actor, version=version)
+    messages.success(request, _("The version is deleted."))
+    return redirect(workspace_url(request.actor, "registry:family", pk=version.family_id))
+
+
+@page("registry.write")
+@require_http_methods(["GET", "POST"])
+def card(request: PageRequest, pk: int) -> HttpResponse:
+    """Write on the card."""
+    version = fetch(request.actor, selectors.versions_of(request.actor.workspace), "registry.write", pk=pk)
+    form = CardForm(request.POST or None, instance=None if request.POST else selectors.card_of(version))
+    if request.method == "POST" and form.is_valid():
+        services.edit_card(actor=request.actor, version=version, **form.cleaned_data)
+        messages.success(request, _("The card has a new revision."))
+        return redirect(_version_url(request, version))
+    revisions = version.card_revisions.select_related("created_by").order_by("-number")[:50]
+    return render(request, "registry/card.html", {"version": version, "form": form, "revisions": revisions})
+
+
+@page("registry.write")
+@require_POST
+def export(request: PageRequest, pk: int) -> HttpResponse:
+    """Pack the version as a zip in the background."""
+    version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
+    services.start_export(actor=request.actor, version=version)
+    return redirect(_version_url(request, version))
+
+
+@page("registry.read")
+@require_GET
+def download(request: PageRequest, pk: int) -> HttpResponseBase:
+    """The zip of a finished export."""
+    export = fetch(request.actor, VersionExport.objects.select_related("version__family"), "registry.read", pk=pk)
+    return export_response(request, export)
+
+
+@page("registry.write")
+@require_POST
+def verify(request: PageRequest, pk: int) -> HttpResponse:
+    """Compare the files with their hashes in the background."""
+    version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
+    services.start_check(actor=request.actor, version=version)
+    return redirect(_version_url(request, version))
+
+
+@page("registry.write")
+@require_POST
+def request_approval(request: PageRequest, pk: int) -> HttpResponse:
+    """Ask that somebody approves the version."""
+    version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
+    form = ReasonForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    services.request_approval(actor=request.actor, version=version, reason=reason)
+    messages.success(request, _("Approval is asked for."))
+    return redirect(_version_url(request, version))
+
+
+@page("registry.approve")
+@require_POST
+def decide(request: PageRequest, pk: int) -> HttpResponse:
+    """Approve or decline."""
+    rows = Approval.objects.select_related("version__family")
+    approval = fetch(request.actor, rows, "registry.approve", within="version__workspace", pk=pk)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        raise Refused("bad_decision", _("Choose whether to approve or to decline."))
+    verb = services.approve if form.cleaned_data["decision"] == "approve" else services.reject
+    verb(actor=request.actor, approval=approval, note=form.cleaned_data["note"])
+    return redirect(_version_url(request, approval.version))
+
+
+@page("registry.write")
+@require_POST
+def move(request: PageRequest, pk: int) -> HttpResponse:
+    """Point an alias to a version."""
+    row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
+    form = AliasForm(request.POST, family=row)
+    if not form.is_valid():
+        raise Refused("bad_alias", _("Choose an alias and a version of this model."))
+    values = form.cleaned_data
+    services.move_alias(
+        actor=request.actor, family=row, name=values["name"], version=values["version"], reason=values["reason"]
+    )
+    messages.success(
+        request,
+        _("%(alias)s is now version %(number)s.")
+        % {
+            "alias": values["name"],
+            "number": values["version"].number,
+        },
+    )
+    return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
+
+
+@page("registry.write")
+@require_POST
+def rollback(request: PageRequest, pk: int, alias: str) -> HttpResponse:
+    """Point an alias to where it stood before."""
+    row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
+    services.rollback_alias(actor=request.actor, family=row, name=alias, reason=request.POST.get("reason", "")[:1000])
+    return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
+
+
+@page("registry.write")
+@require_POST
+def remove(request: PageRequest, pk: int, alias: str) -> HttpResponse:
+    """Take an alias away."""
+    row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
+    services.remove_alias(actor=request.actor, family=row, name=alias, reason=request.POST.get("reason", "")[:1000])
+    return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
+
+
+@page("registry.read")
+@require_GET
+def compare(request: PageRequest) -> HttpResponse:
+    """Figures and settings of two to four versions side by side."""
+    ids = [part for part in request.GET.getlist("version") if part.isascii() and part.isdigit() and len(part) < 19][:4]
+    rows = selectors.versions_of(request.actor.workspace)
+    found = {row.pk: row for row in rows.filter(pk__in=[int(part) for part in ids])}
+    versions = [found[int(part)] for part in dict.fromkeys(ids) if int(part) in found]
+    context: dict[str, Any] = {"versions": versions, "choices": rows[:200]}
+    if len(versions) > 1:
+        context.update(figures=selectors.figures_beside(versions), settings_=selectors.settings_beside(versions))
+    return render(request, "registry/compare.html", context)
+
+
+@page("registry.write")
+@require_http_methods(["GET", "POST"])
+def new_import(request: PageRequest) -> HttpResponse:
+    """Upload a zip of a model folder."""
+    form = ImportForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        try:
+            made = services.start_import(
+                actor=request.actor, name=values["name"], upload=values["file"], description=values["description"]
+            )
+        except Refused as refused:
+            add_refusal(form, refused)
+        else:
+            return redirect(workspace_url(request.actor, "registry:import", pk=made.pk))
+    return render(request, "registry/import_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@page("registry.read")
+@require_GET
+def import_detail(request: PageRequest, pk: int) -> HttpResponse:
+    """How an import goes."""
+    rows = VersionImport.objects.select_related("job", "version__family")
+    return render(request, "registry/import.html", {"row": fetch(request.actor, rows, "registry.read", pk=pk)})
+
+
+@page("registry.read")
+@require_http_methods(["GET", "POST"])
+def base_models(request: PageRequest) -> HttpResponse:
+    """Base models, and a form to add one."""
+    if request.method == "POST":
+        require(request.actor, "registry.write")
+    form = BaseModelForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.add_base_model(actor=request.actor, **form.cleaned_data)
+        except Refused as refused:
+            add_refusal(form, refused)
+        else:
+            return redirect(workspace_url(request.actor, "registry:base_models"))
+    rows = selectors.base_models_of(request.actor.workspace)
+    return render(
+        request, "registry/base_models.html", {"rows": rows, "form": form}, status=422 if form.errors else 200
+    )
+
+
+@page("registry.write")
+@require_POST
+def delete_base_model(request: PageRequest, pk: int) -> HttpResponse:
+    """Remove a base model of the workspace."""
+    row = fetch(request.actor, BaseModel, "registry.write", pk=pk)
+    services.delete_base_model(actor=request.actor, base_model=row)
+    return redirect(workspace_url(request.actor, "registry:base_models"))
+
+
+def add_refusal(form: Any, refused: Refused) -> None:
+    """Show a refusal at the fields it concerns."""
+    for problem in refused.problems:
+        words = f"{problem.message} {problem.hint}".strip()
+        form.add_error(problem.field if problem.field in form.fields else None, words)
+
+
+def _version_url(request: PageRequest, version: ModelVersion) -> str:
+    return workspace_url(request.actor, "registry:detail", pk=version.pk)

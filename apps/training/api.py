@@ -1,0 +1,164 @@
+"""REST endpoints of training: recipes, jobs, curves, checkpoints."""
+
+import dataclasses
+from typing import Any
+
+from django.http import Http404
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.datasets.models import DatasetVersion
+from apps.training import services
+from apps.training.filters import TrainingJobFilter
+from apps.training.models import TrainingJob
+from apps.training.selectors import curves
+from apps.training.serializers import (
+    CheckedSerializer,
+    CheckpointSerializer,
+    CurvesSerializer,
+    RecipeSerializer,
+    StartTrainingSerializer,
+    TrainingJobSerializer,
+)
+from core.access import fetch
+from core.api.views import WorkspaceView, WorkspaceViewSet
+from core.errors import Refused
+from engine import specs
+from engine.specs.recipes import DATA_KINDS
+
+
+class TrainingJobViewSet(WorkspaceViewSet):
+    """Training jobs of the workspace."""
+
+    queryset = TrainingJob.objects.select_related("job")
+    serializer_class = TrainingJobSerializer
+    filterset_class = TrainingJobFilter
+    read_permission = "training.read"
+    write_permission = "training.write"
+
+    @extend_schema(operation_id="training_jobs_list", summary="List training jobs")
+    def list(self, request: Request) -> Response:
+        """Newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Start a training job",
+        request=StartTrainingSerializer,
+        responses={201: TrainingJobSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Validated in full before it is queued; all problems come at once."""
+        values = _values(request)
+        training_job = services.start(
+            actor=self.actor,
+            recipe=values["recipe"],
+            spec=values["spec"],
+            version=self._version(values["dataset_version"]),
+            name=values["name"],
+            family_name=values["family_name"],
+            priority=values["priority"],
+        )
+        return Response(self.get_serializer(training_job).data, status=201)
+
+    @extend_schema(
+        summary="Check a training job without starting it", request=StartTrainingSerializer, responses=CheckedSerializer
+    )
+    def validate(self, request: Request) -> Response:
+        """The same checks as a start, and the full spec with defaults."""
+        values = _values(request)
+        parsed, problems = services.check(
+            recipe=values["recipe"], spec=values["spec"], version=self._version(values["dataset_version"])
+        )
+        body = {
+            "valid": parsed is not None,
+            "spec": specs.to_mapping(parsed) if parsed else None,
+            "problems": [problem.as_dict() for problem in problems],
+        }
+        return Response(body)
+
+    @extend_schema(summary="One training job")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State, progress and, at the end, the model version."""
+        return self.etag_response(self._one(pk))
+
+    @extend_schema(
+        summary="Curves of a training job",
+        responses=CurvesSerializer,
+        parameters=[OpenApiParameter("after_step", int, description="Only points after this step.")],
+    )
+    def curves(self, request: Request, pk: int) -> Response:
+        """{metric: [[step, value], ...]}."""
+        training_job = self._one(pk)
+        try:
+            after = int(request.query_params.get("after_step", "-1"))
+        except ValueError as error:
+            raise Refused("invalid", _("after_step must be a whole number."), field="after_step") from error
+        after = max(-1, min(after, 2**31 - 1))
+        return Response(CurvesSerializer({"curves": curves(training_job, after_step=after)}).data)
+
+    @extend_schema(summary="Checkpoints of a training job", responses=CheckpointSerializer(many=True))
+    def checkpoints(self, request: Request, pk: int) -> Response:
+        """The kept checkpoints: the newest and the best."""
+        rows = self._one(pk).checkpoints.order_by("-token", "-step")
+        return Response(CheckpointSerializer(rows, many=True).data)
+
+    @extend_schema(summary="Run a training job again", request=None, responses={201: TrainingJobSerializer})
+    def reproduce(self, request: Request, pk: int) -> Response:
+        """An equal run: same spec, seed and data."""
+        again = services.reproduce(actor=self.actor, training_job=self._one(pk))
+        return Response(self.get_serializer(again).data, status=201)
+
+    def _one(self, pk: int) -> TrainingJob:
+        permission = self.read_permission if self.request.method in {"GET", "HEAD"} else self.write_permission
+        return fetch(self.actor, TrainingJob.objects.select_related("job"), permission, pk=pk)
+
+    def _version(self, pk: int) -> DatasetVersion:
+        try:
+            return fetch(
+                self.actor,
+                DatasetVersion.objects.select_related("dataset"),
+                self.write_permission,
+                within="dataset__workspace",
+                pk=pk,
+            )
+        except Http404 as error:
+            raise Refused(
+                "unknown_dataset_version",
+                _("There is no such dataset version in this workspace."),
+                field="dataset_version",
+            ) from error
+
+
+def _values(request: Request) -> dict[str, Any]:
+    """The body, with every problem of the outer fields and of the spec at once."""
+    serializer = StartTrainingSerializer(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+class RecipesView(WorkspaceView):
+    """The recipes and their options."""
+
+    read_permission = write_permission = "training.read"
+
+    @extend_schema(summary="Recipes and their options", responses=RecipeSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """Names, defaults, bounds and meanings, as the form shows them."""
+        found = [
+            {
+                "name": name,
+                "data_kind": DATA_KINDS[name],
+                "options": [
+                    {**dataclasses.asdict(info), "default": _plain(info.default)} for info in specs.spec_fields(name)
+                ],
+            }
+            for name in specs.RECIPES
+        ]
+        return Response(found)
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value

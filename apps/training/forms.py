@@ -1,0 +1,98 @@
+"""The form of a training job, made from the recipe's own options."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.datasets.models import DatasetVersion
+from apps.registry.models import BaseModel
+from core.access import Actor
+from engine import specs
+from engine.specs import FieldInfo
+from engine.specs.recipes import DATA_KINDS
+
+RECIPE_NAMES = {
+    "classify": _("Classify texts: fine-tune a pretrained encoder"),
+    "chat": _("Chat: train a small GPT from scratch"),
+}
+BASIC = {
+    "classify": ("base_model", "multi_label", "epochs", "learning_rate", "batch_size", "max_length_tokens", "seed"),
+    "chat": ("layers", "width", "heads", "context_tokens", "epochs", "learning_rate", "batch_size", "seed"),
+}
+
+
+class TrainingForm(forms.Form):
+    """Name, data and every option of one recipe; `basic` and `advanced` list the option fields."""
+
+    version = forms.ModelChoiceField(DatasetVersion.objects.none(), label=_("Dataset version"))
+    name = forms.CharField(
+        label=_("Name"), max_length=120, required=False, help_text=_("Empty takes the dataset's name.")
+    )
+    family_name = forms.CharField(
+        label=_("Model"),
+        max_length=120,
+        required=False,
+        help_text=_("The finished version is registered under this name. Empty takes the dataset's name."),
+    )
+
+    def __init__(self, *args: Any, actor: Actor, recipe: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.recipe = recipe
+        versions = DatasetVersion.objects.filter(
+            dataset__workspace=actor.workspace, dataset__kind=DATA_KINDS[recipe]
+        ).select_related("dataset")
+        version_field = self.fields["version"]
+        assert isinstance(version_field, forms.ModelChoiceField)
+        version_field.queryset = versions.order_by("-id")
+        for info in specs.spec_fields(recipe):
+            self.fields[f"spec-{info.name}"] = _field(info, actor)
+
+    def spec(self) -> dict[str, Any]:
+        """The options that were filled in."""
+        filled: dict[str, Any] = {}
+        for info in specs.spec_fields(self.recipe):
+            value = self.cleaned_data.get(f"spec-{info.name}")
+            if value not in (None, ""):
+                filled[info.name] = value
+        return filled
+
+    def basic(self) -> list[forms.BoundField]:
+        """The options most people change."""
+        return [self[f"spec-{name}"] for name in BASIC[self.recipe]]
+
+    def advanced(self) -> list[forms.BoundField]:
+        """All others."""
+        basic = set(BASIC[self.recipe])
+        return [self[f"spec-{info.name}"] for info in specs.spec_fields(self.recipe) if info.name not in basic]
+
+
+def _field(info: FieldInfo, actor: Actor) -> forms.Field:
+    label = info.name.replace("_", " ").capitalize()
+    common: dict[str, Any] = {"label": label, "help_text": _(info.meaning), "required": False, "initial": info.default}
+    if info.type == "base_model":
+        known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=actor.workspace)).order_by("id")
+        return forms.ChoiceField(
+            **{**common, "initial": str(info.default)},
+            choices=[(f"{row.kind}:{row.reference}", row.name) for row in known]
+            or [(str(info.default), str(info.default))],
+        )
+    if info.type == "boolean":
+        return forms.BooleanField(**common)
+    if info.choices:
+        return forms.ChoiceField(**common, choices=[(choice, choice) for choice in info.choices])
+    if info.type == "integer":
+        return forms.IntegerField(**common, min_value=_whole(info.minimum), max_value=_whole(info.maximum))
+    if info.type == "number":
+        return forms.FloatField(
+            **common,
+            min_value=info.minimum,
+            max_value=info.maximum,
+            widget=forms.NumberInput(attrs={"step": "any"}),
+        )
+    return forms.CharField(**common)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,115 @@
+"""Training jobs as the API shows and takes them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from apps.training.models import Checkpoint, TrainingJob
+
+
+class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
+    """A training job with the state of its core job."""
+
+    state = serializers.CharField(source="job.state", read_only=True)
+    job = serializers.IntegerField(source="job_id", read_only=True, help_text="Id below /jobs, with log and progress.")
+    phase = serializers.CharField(source="job.phase", read_only=True)
+    done_count = serializers.IntegerField(source="job.done_count", read_only=True)
+    total_count = serializers.IntegerField(source="job.total_count", read_only=True, allow_null=True)
+    remaining_seconds = serializers.FloatField(source="job.remaining_seconds", read_only=True, allow_null=True)
+    error_code = serializers.CharField(source="job.error_code", read_only=True)
+    error_message = serializers.CharField(source="job.error_message", read_only=True)
+    error_hint = serializers.CharField(source="job.error_hint", read_only=True)
+    started_at = serializers.DateTimeField(source="job.started_at", read_only=True, allow_null=True)
+    finished_at = serializers.DateTimeField(source="job.finished_at", read_only=True, allow_null=True)
+
+    class Meta:
+        model = TrainingJob
+        fields = (
+            "id", "name", "recipe", "spec", "spec_hash", "dataset_version", "family_name", "threads", "micro_batch",
+            "model_version", "reproduced_from", "problems", "created_at", "job", "state", "phase", "done_count",
+            "total_count", "remaining_seconds", "error_code", "error_message", "error_hint", "started_at",
+            "finished_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Fine-tune a classifier",
+            {"recipe": "classify", "dataset_version": 1, "name": "Intents", "spec": {"epochs": 3, "seed": 17}},
+            request_only=True,
+        )
+    ]
+)
+class StartTrainingSerializer(serializers.Serializer[Any]):
+    """What starts a training job; options left out keep their defaults."""
+
+    recipe = serializers.ChoiceField(choices=["classify", "chat"])
+    dataset_version = serializers.IntegerField(min_value=1)
+    spec = serializers.DictField(required=False, default=dict, help_text="Options of the recipe, see GET /recipes.")
+    name = serializers.CharField(required=False, default="", allow_blank=True, max_length=120)
+    family_name = serializers.CharField(required=False, default="", allow_blank=True, max_length=120)
+    priority = serializers.IntegerField(required=False, default=0, min_value=-100, max_value=100)
+
+
+class CheckedSerializer(serializers.Serializer[Any]):
+    """The answer to a dry run."""
+
+    valid = serializers.BooleanField()
+    spec = serializers.DictField(allow_null=True, help_text="All options with defaults filled in.")
+    problems = serializers.ListField(child=serializers.DictField())
+
+
+class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
+    """One checkpoint of a run."""
+
+    class Meta:
+        model = Checkpoint
+        fields = ("id", "step", "metrics", "is_best", "created_at")
+
+
+class CurvesSerializer(serializers.Serializer[Any]):
+    """Metric curves, thinned to about a thousand points each."""
+
+    curves = serializers.SerializerMethodField()
+
+    @extend_schema_field(
+        {
+            "type": "object",
+            "additionalProperties": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+            },
+        }
+    )
+    def get_curves(self, value: Any) -> Any:
+        """[[step, value], ...] by metric."""
+        return value["curves"]
+
+
+class RecipeFieldSerializer(serializers.Serializer[Any]):
+    """One option of a recipe."""
+
+    name = serializers.CharField()
+    type = serializers.CharField()
+    default = serializers.JSONField(allow_null=True)
+    meaning = serializers.CharField()
+    minimum = serializers.FloatField(allow_null=True)
+    maximum = serializers.FloatField(allow_null=True)
+    choices = serializers.ListField(child=serializers.CharField())
+
+
+class RecipeSerializer(serializers.Serializer[Any]):
+    """A recipe and its options."""
+
+    name = serializers.CharField()
+    data_kind = serializers.CharField()
+    fields_ = RecipeFieldSerializer(many=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """`fields` is a word DRF keeps for itself, so the option list is renamed on the way out."""
+        found = super().get_fields()
+        found["options"] = found.pop("fields_")
+        return found

@@ -1,0 +1,153 @@
+"""Pages of training: list, new, detail with live curves, comparison."""
+
+from typing import Any
+
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.training import services
+from apps.training.filters import TrainingJobFilter
+from apps.training.forms import RECIPE_NAMES, TrainingForm
+from apps.training.models import TrainingJob
+from apps.training.selectors import curves, training_jobs
+from core.access import PageRequest, fetch, page
+from core.errors import Refused
+from core.pages import keyset, workspace_url
+from engine import specs
+
+COMPARED_AT_MOST = 6
+LOSS_CURVES = ("train_loss", "dev_loss")
+SPEED_CURVES = ("tokens_per_second", "learning_rate", "gradient_norm", "memory_bytes")
+
+
+@require_GET
+@page("training.read")
+def index(request: PageRequest) -> HttpResponse:
+    """All training jobs, newest first."""
+    filters = TrainingJobFilter(request.GET, queryset=training_jobs(request.actor.workspace))
+    rows = keyset(request, filters.qs)
+    return render(request, "training/list.html", {"filter": filters, "page": rows})
+
+
+@require_http_methods(["GET", "POST"])
+@page("training.write")
+def new(request: PageRequest) -> HttpResponse:
+    """The form of one recipe; every problem is shown at its field."""
+    recipe = request.POST.get("recipe") or request.GET.get("recipe") or "classify"
+    if recipe not in specs.RECIPES:
+        raise Http404
+    form = TrainingForm(
+        request.POST or None, actor=request.actor, recipe=recipe, initial={"version": request.GET.get("version")}
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            training_job = services.start(
+                actor=request.actor,
+                recipe=recipe,
+                spec=form.spec(),
+                version=form.cleaned_data["version"],
+                name=form.cleaned_data["name"],
+                family_name=form.cleaned_data["family_name"],
+            )
+        except Refused as refused:
+            add_problems(form, refused)
+        else:
+            return redirect(workspace_url(request.actor, "training:detail", pk=training_job.pk))
+    context = {"form": form, "recipe": recipe, "recipes": RECIPE_NAMES}
+    return render(request, "training/new.html", context, status=422 if form.errors else 200)
+
+
+def add_problems(form: TrainingForm, refused: Refused) -> None:
+    """Put each problem beside the field it names."""
+    for problem in refused.problems:
+        name = {"dataset_version": "version"}.get(problem.field, problem.field.replace("spec.", "spec-", 1))
+        text = f"{problem.message} {problem.hint}".strip()
+        form.add_error(name if name in form.fields else None, text)
+
+
+@require_GET
+@page("training.read")
+def detail(request: PageRequest, pk: int) -> HttpResponse:
+    """State, curves, problems, checkpoints and the result."""
+    training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
+    return render(request, "training/detail.html", _detail(training_job))
+
+
+@require_GET
+@page("training.read")
+def live(request: PageRequest, pk: int) -> HttpResponse:
+    """The part of the detail page that changes while the job runs."""
+    training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
+    return render(request, "training/_live.html", _detail(training_job))
+
+
+def _detail(training_job: TrainingJob) -> dict[str, Any]:
+    found = curves(training_job)
+    quality = [name for name in found if name.startswith("dev_") and name != "dev_loss"]
+    return {
+        "training_job": training_job,
+        "job": training_job.job,
+        "version": training_job.model_version,
+        "loss": chart(found, LOSS_CURVES),
+        "quality": chart(found, quality),
+        "speed": [chart(found, (name,)) for name in SPEED_CURVES if name in found],
+        "latest": {name: values[-1][1] for name, values in found.items()},
+        "checkpoints": training_job.checkpoints.order_by("-token", "-step"),
+    }
+
+
+def chart(found: dict[str, list[list[float]]], names: Any) -> dict[str, Any]:
+    """Curves in the shape that the chart module draws."""
+    return {
+        "x_name": "step",
+        "series": [{"name": name, "points": found[name]} for name in names if name in found],
+    }
+
+
+@require_GET
+@page("training.read")
+def curve_points(request: PageRequest, pk: int) -> JsonResponse:
+    """The curves named by ?names=a,b, for charts that update themselves."""
+    training_job = fetch(request.actor, TrainingJob, "training.read", pk=pk)
+    names = [name for name in request.GET.get("names", "").split(",") if name]
+    return JsonResponse(chart(curves(training_job, names=names), names))
+
+
+@require_POST
+@page("training.write")
+def reproduce(request: PageRequest, pk: int) -> HttpResponse:
+    """Start an equal run."""
+    training_job = fetch(request.actor, TrainingJob, "training.write", pk=pk)
+    again = services.reproduce(actor=request.actor, training_job=training_job)
+    return redirect(workspace_url(request.actor, "training:detail", pk=again.pk))
+
+
+@require_GET
+@page("training.read")
+def compare(request: PageRequest) -> HttpResponse:
+    """Curves of up to six runs over each other, and only the options that differ."""
+    wanted = [int(text) for text in request.GET.getlist("id") if text.isdecimal()][:COMPARED_AT_MOST]
+    runs = list(training_jobs(request.actor.workspace).filter(pk__in=wanted).order_by("id"))
+    found = {run.pk: curves(run) for run in runs}
+    names = sorted({name for by_name in found.values() for name in by_name})
+    charts = [
+        {
+            "name": name,
+            "data": {
+                "x_name": "step",
+                "series": [
+                    {"name": f"{run.name} #{run.pk}", "points": found[run.pk][name]}
+                    for run in runs
+                    if name in found[run.pk]
+                ],
+            },
+        }
+        for name in names
+        if name.startswith("dev_") or name == "train_loss"
+    ]
+    keys = sorted({key for run in runs for key in run.spec})
+    differing = [
+        (key, [run.spec.get(key) for run in runs]) for key in keys if len({repr(run.spec.get(key)) for run in runs}) > 1
+    ]
+    return render(request, "training/compare.html", {"runs": runs, "charts": charts, "differing": differing})

@@ -1,0 +1,119 @@
+"""Run every check of the house and say how each went."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from config.launch import import_paths
+from core.translations import TranslationError, compile_translations
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step: its name and command; a shown one writes to the terminal while it runs."""
+
+    name: str
+    argv: Sequence[str]
+    shown: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step went; `closing` is its last line."""
+
+    check: Check
+    passed: bool
+    seconds: float
+    closing: str
+
+
+class Command(BaseCommand):
+    """All steps run, also after a failure; the exit code tells whether every one passed."""
+
+    help = "Run all checks: ruff, import-linter, mypy, migrations, pytest. Words after -- go to pytest."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """What to leave out, and what to hand on."""
+        parser.add_argument("--fast", action="store_true", help="leave the browser stories out")
+        parser.add_argument("pytest", nargs="*", metavar="-- PYTEST_ARGUMENT", help="e.g. -- -k jobs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run, then summarise."""
+        try:
+            compile_translations(settings.ROOT)
+        except TranslationError as error:
+            raise CommandError(str(error)) from error
+        outcomes = []
+        for check in checks(fast=options["fast"], extra=options["pytest"]):
+            self.stdout.write(f"{check.name} ...")
+            self.stdout.flush()
+            outcome = perform(check)
+            self.stdout.write(f"{line_of(outcome)}\n")
+            outcomes.append(outcome)
+        self.stdout.write("\n".join(["Summary", *(f"  {line_of(outcome)}" for outcome in outcomes)]))
+        self.stdout.write(f"\n{outcomes[-1].closing}")
+        if failed := [outcome.check.name for outcome in outcomes if not outcome.passed]:
+            raise CommandError(f"Failed: {', '.join(failed)}.")
+
+
+def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:
+    """The steps in order, cheap ones first."""
+    tools = Path(sys.executable).parent
+    pytest = [sys.executable, "-m", "pytest", "-p", "core.embedded.pytest_plugin", "--cov", "--cov-report=term"]
+    if fast:
+        pytest.append("--ignore=tests/e2e")
+    return [
+        Check("ruff check", [str(tools / "ruff"), "check", "."]),
+        Check("ruff format", [str(tools / "ruff"), "format", "--check", "."]),
+        Check("import-linter", [str(tools / "lint-imports")]),
+        Check("mypy --strict", [sys.executable, "-m", "mypy"]),
+        Check("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]),
+        Check("pytest", [*pytest, *extra], shown=True),
+    ]
+
+
+def perform(check: Check) -> Outcome:
+    """Run one step; what it wrote is shown when it failed, or at once when it asks for that."""
+    started = time.monotonic()
+    closing, held = "", []
+    with subprocess.Popen(
+        check.argv,
+        cwd=settings.ROOT,
+        env=surroundings(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as child:
+        for line in child.stdout or ():
+            closing = line.strip() or closing
+            held.append(line)
+            if check.shown:
+                print(line, end="", flush=True)
+        code = child.wait()
+    if code and not check.shown:
+        print("".join(held), end="")
+    return Outcome(check, code == 0, time.monotonic() - started, closing)
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a step: our rooms importable, settings for tests, nothing of a running installation."""
+    ours = {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "config.settings.test", **import_paths()}
+    dropped = {"LINGXI_HOME", "LINGXI_SECRET_KEY"} if "DATABASE_URL" not in os.environ else set()
+    return {**{name: value for name, value in os.environ.items() if name not in dropped}, **ours}
+
+
+def line_of(outcome: Outcome) -> str:
+    """Name, result and duration."""
+    return f"{'passed' if outcome.passed else 'FAILED'}  {outcome.seconds:6.1f} s  {outcome.check.name}"

@@ -1,0 +1,216 @@
+"""Tiny random encoders, tokenizers and datasets for the engine's tests."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+
+WORDS = {
+    "card": ["card", "plastic", "chip", "pin"],
+    "transfer": ["transfer", "wire", "send", "iban"],
+    "loan": ["loan", "rate", "credit", "mortgage"],
+}
+FILLER = ["please", "my", "the", "help", "why", "is", "it", "not", "with", "today", "where", "a"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def sentences(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Distinct (text, label) pairs whose label shows in one word."""
+    maker = random.Random(seed)
+    found: dict[str, str] = {}
+    while len(found) < count:
+        label = sorted(WORDS)[len(found) % 3]
+        words = maker.choices(FILLER, k=maker.randint(2, 12))
+        words.insert(maker.randint(0, len(words)), maker.choice(WORDS[label]))
+        found.setdefault(" ".join(words), label)
+    return list(found.items())
+
+
+def tiny_tokenizer(folder: Path, *, roberta: bool = False) -> None:
+    special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    words = [word for group in WORDS.values() for word in group]
+    vocabulary = {word: at for at, word in enumerate([*special, *FILLER, *words])}
+    unknown = "<unk>" if roberta else "[UNK]"
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    first, last = ("<s>", "</s>") if roberta else ("[CLS]", "[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token=unknown,
+        pad_token="<pad>" if roberta else "[PAD]",
+        cls_token=first,
+        sep_token=last,
+        model_max_length=64,
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of width 16 with random weights."""
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        pad_token_id=0,
+    )
+    BertModel(config).save_pretrained(folder)
+    tiny_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RoBERTa of width 16 with random weights."""
+    folder = tmp_path_factory.mktemp("roberta")
+    torch.manual_seed(3)
+    config = RobertaConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        type_vocab_size=1,
+    )
+    RobertaModel(config).save_pretrained(folder)
+    tiny_tokenizer(folder, roberta=True)
+    return folder
+
+
+Rows = Sequence[tuple[str, Sequence[str], str]]  # text, labels, split
+
+
+def write_texts(path: Path, rows: Rows) -> Path:
+    table = pa.table(
+        {
+            "example_id": pa.array(range(100, 100 + len(rows)), pa.int64()),
+            "external_id": pa.array([None] * len(rows), pa.string()),
+            "split": pa.array([row[2] for row in rows], pa.string()),
+            "meta": pa.array(["{}"] * len(rows), pa.string()),
+            "text": pa.array([row[0] for row in rows], pa.string()),
+            "labels": pa.array([list(row[1]) for row in rows], pa.list_(pa.string())),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def write_chats(path: Path, chats: Sequence[tuple[list[dict[str, str]], str]]) -> Path:
+    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    table = pa.table(
+        {
+            "example_id": pa.array(range(100, 100 + len(chats)), pa.int64()),
+            "external_id": pa.array([None] * len(chats), pa.string()),
+            "split": pa.array([split for _, split in chats], pa.string()),
+            "meta": pa.array(["{}"] * len(chats), pa.string()),
+            "messages": pa.array([messages for messages, _ in chats], kind),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 labelled sentences: 84 train, 18 dev, 18 test."""
+    splits = ["train"] * 84 + ["dev"] * 18 + ["test"] * 18
+    rows = [(text, [label], split) for (text, label), split in zip(sentences(120), splits, strict=True)]
+    return write_texts(tmp_path_factory.mktemp("texts") / "texts.parquet", rows)
+
+
+@pytest.fixture(scope="session")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 short chats: 36 train, 6 dev, 6 test."""
+    maker = random.Random(5)
+    rows = []
+    for at in range(48):
+        first = [{"role": "system", "content": "Be brief."}] if at % 5 == 0 else []
+        asked = {"role": "user", "content": f"{' '.join(maker.choices(FILLER, k=at % 7 + 1))} {at}?"}
+        answer = {"role": "assistant", "content": f"Look at {maker.choice(WORDS['card'])} {at}."}
+        rows.append(([*first, asked, answer], "train" if at < 36 else "dev" if at < 42 else "test"))
+    return write_chats(tmp_path_factory.mktemp("chats") / "chats.parquet", rows)
+
+
+class Told:
+    """A report that remembers, and asks to stop after a number of training steps."""
+
+    def __init__(self, stop_after: int = 0) -> None:
+        self.stop_after = stop_after
+        self.steps = 0
+        self.metrics: list[dict[str, float]] = []
+        self.checkpoints: list[str] = []
+        self.logs: list[str] = []
+
+    def progress(self, done: int, total: int, unit: str, phase: str) -> None:
+        self.steps = done if phase == "train" else self.steps
+
+    def metric(self, step: int, **values: float) -> None:
+        self.metrics.append({"step": step, **values})
+
+    def log(self, level: str, message: str) -> None:
+        self.logs.append(f"{level}: {message}")
+
+    def checkpoint(self, path: str, step: int, metrics: Any, *, is_best: bool) -> None:
+        self.checkpoints.append(path)
+
+    def part(self, path: str, first: int, rows: int) -> None: ...
+    def result(self, **values: Any) -> None: ...
+    def should_stop(self) -> bool:
+        return bool(self.stop_after) and self.steps >= self.stop_after
+
+
+@pytest.fixture
+def told() -> type[Told]:
+    return Told
+
+
+@pytest.fixture
+def text_file() -> Callable[[Path, Rows], Path]:
+    return write_texts
+
+
+@pytest.fixture
+def chat_file() -> Callable[[Path, Sequence[tuple[list[dict[str, str]], str]]], Path]:
+    return write_chats
+
+
+@pytest.fixture
+def labelled() -> Callable[..., list[tuple[str, str]]]:
+    return sentences
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an order file for engine.run and returns its path."""
+
+    def write(**values: Any) -> Path:
+        path = tmp_path / "order.json"
+        path.write_text(json.dumps(values), encoding="utf-8")
+        return path
+
+    return write

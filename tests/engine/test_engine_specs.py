@@ -1,0 +1,98 @@
+"""Specs: every mistake at once, bounds and meanings for forms, and no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.specs import (
+    RECIPES,
+    BaseModel,
+    ChatSpec,
+    ClassifySpec,
+    parse_spec,
+    spec_fields,
+    spec_hash,
+    to_mapping,
+)
+
+
+def test_all_problems_of_a_spec_are_reported_at_once() -> None:
+    spec, problems = parse_spec(
+        "classify",
+        {
+            "epochs": 0,
+            "leaning_rate": 1e-4,
+            "pooling": "max",
+            "multi_label": "yes",
+            "seed": 1.5,
+            "base_model": {"kind": "zip", "name": "x"},
+            "dev_split": "train",
+        },
+    )
+
+    assert spec is None
+    assert {(problem.code, problem.field) for problem in problems} == {
+        ("out_of_range", "epochs"),
+        ("unknown_field", "leaning_rate"),
+        ("bad_choice", "pooling"),
+        ("wrong_type", "multi_label"),
+        ("wrong_type", "seed"),
+        ("bad_choice", "base_model.kind"),
+        ("same_split", "dev_split"),
+    }
+    assert all(problem.hint for problem in problems)
+    assert "learning_rate" in next(problem.hint for problem in problems if problem.code == "unknown_field")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, None, [], "1e-4"])
+def test_a_number_must_be_a_finite_number(value: object) -> None:
+    assert parse_spec("classify", {"learning_rate": value})[0] is None
+
+
+def test_heads_and_width_of_a_decoder_must_fit() -> None:
+    _, problems = parse_spec("chat", {"width": 100, "heads": 8, "kv_heads": 3})
+
+    assert {problem.field for problem in problems} == {"width", "kv_heads"}
+
+
+def test_an_unknown_recipe_is_a_problem() -> None:
+    assert parse_spec("dance", {})[1][0].field == "recipe"
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_a_spec_survives_its_mapping(recipe: str) -> None:
+    spec, _ = parse_spec(recipe, {"epochs": 3})
+
+    assert spec is not None
+    assert parse_spec(recipe, to_mapping(spec)) == (spec, [])
+
+
+def test_the_hash_tells_specs_apart_and_ignores_the_way_they_were_written() -> None:
+    written, _ = parse_spec("classify", {"epochs": 3.0, "base_model": "folder:/models/small"})
+    made = ClassifySpec(epochs=3, base_model=BaseModel("folder", "/models/small"))
+
+    assert written is not None
+    assert spec_hash(written) == spec_hash(made) != spec_hash(ClassifySpec())
+    assert spec_hash(ChatSpec()) != spec_hash(ClassifySpec())
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_every_field_carries_its_meaning_and_an_allowed_default(recipe: str) -> None:
+    for info in spec_fields(recipe):
+        assert len(info.meaning) > 10
+        assert parse_spec(recipe, {info.name: info.default})[1] == [], info.name
+        if info.type in ("integer", "number"):
+            assert info.minimum is not None and info.maximum is not None, info.name
+
+
+def test_specs_are_importable_without_torch_and_numpy() -> None:
+    blocked = "import sys\nfor name in ('torch', 'numpy', 'transformers', 'pyarrow'): sys.modules[name] = None\n"
+    code = blocked + "import engine.specs; assert engine.specs.parse_spec('classify', {})[0]"
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2] / "platform", capture_output=True, text=True
+    )
+
+    assert found.returncode == 0, found.stderr

@@ -1,0 +1,110 @@
+"""The resident role: answers single requests at once with models that stay in memory."""
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, close_old_connections
+from redis import Redis, RedisError
+
+from apps.inference.models import OnlineRequest
+from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
+from apps.registry.selectors import version_folder
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+MODELS_KEPT = 3
+TOP = 5
+
+
+class Models:
+    """The last few classifiers used, loaded on demand; torch is imported with the first."""
+
+    def __init__(self, kept: int = MODELS_KEPT) -> None:
+        self._kept = kept
+        self._loaded: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, folder: Path, content_hash: str) -> Any:
+        """The classifier of a folder, keyed by what is in it."""
+        if content_hash not in self._loaded:
+            from engine.predict import load_classifier
+            from engine.threads import use_threads
+
+            use_threads(settings.INFER_THREADS)
+            self._loaded[content_hash] = load_classifier(folder)
+            while len(self._loaded) > self._kept:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(content_hash)
+        return self._loaded[content_hash]
+
+
+def serve(stop: threading.Event, models: Models | None = None) -> None:
+    """Answer requests until `stop`; Redis only wakes, the rows are looked at every second anyway."""
+    models = models or Models()
+    logger.info("generation role is ready, process %s", os.getpid())
+    with Bell() as bell:
+        while not stop.is_set():
+            try:
+                close_old_connections()
+                if not answer_next(models):
+                    bell.wait(IDLE_SECONDS)
+            except OperationalError as error:
+                logger.warning("database unreachable: %s", error)
+                stop.wait(IDLE_SECONDS)
+
+
+def answer_next(models: Models) -> bool:
+    """Answer one request; False when none waits."""
+    from engine.failures import RunFailed
+
+    request = claim_online()
+    if request is None:
+        return False
+    version = request.model_version
+    try:
+        classifier = models.get(version_folder(version), version.content_hash)
+        answer(request=request, results=results(classifier, request))
+    except RunFailed as failure:
+        answer(request=request, error=f"{failure.message} {failure.hint}".strip())
+    return True
+
+
+def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """Labels and the highest probabilities of each text."""
+    found = classifier.predict(request.texts)
+    rows = []
+    for labels, probabilities in zip(found.labels, found.probabilities, strict=True):
+        top = sorted(zip(found.names, probabilities, strict=True), key=lambda pair: -pair[1])[:TOP]
+        rows.append({"labels": list(labels), "probabilities": [[name, round(float(value), 6)] for name, value in top]})
+    return rows
+
+
+class Bell:
+    """Waits on the Redis channel, or simply for a while when Redis is away."""
+
+    def __enter__(self) -> "Bell":
+        self._client = Redis.from_url(settings.REDIS_URL)
+        self._channel: Any = None
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._client.close()
+
+    def wait(self, seconds: float) -> None:
+        """Return when the channel speaks or `seconds` have passed."""
+        try:
+            if self._channel is None:
+                self._channel = self._client.pubsub(ignore_subscribe_messages=True)
+                self._channel.subscribe(ONLINE_CHANNEL)
+            self._channel.get_message(timeout=seconds)
+        except RedisError:
+            self._channel = None
+            time.sleep(seconds)

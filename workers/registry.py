@@ -1,0 +1,106 @@
+"""Jobs of the registry: pack a version, take one in, verify files."""
+
+import shutil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.conf import settings
+
+from apps.registry import archives, services
+from apps.registry.cards import full_card
+from apps.registry.files import compare_with_manifest, keep_folder
+from apps.registry.models import ModelVersion, Source, VersionCheck, VersionExport, VersionImport
+from apps.registry.selectors import card_of, version_folder
+from core.jobs.run import Run
+from core.storage import home, require_free_space, sha256_of, whole_file, workspace_folder
+from workers.engine_task import run_engine
+
+PROBE_TEXTS = ("Where is my card?", "我的卡在哪里")
+
+
+def run_export(run: Run) -> dict[str, Any]:
+    """Pack the version as a deterministic zip: files by name, fixed times, the card as README."""
+    export = VersionExport.objects.select_related("version__family", "version__base_model").get(job=run.job)
+    version = export.version
+    require_free_space(version.size_bytes)
+    target = workspace_folder(export.workspace_id, "exports") / f"model-{version.pk}-{export.pk}.zip"
+    extra = {"README.md": full_card(version, card_of(version))}
+    with whole_file(target) as beside:
+        archives.pack(
+            beside,
+            version_folder(version),
+            [file for file in version.files if file["path"] != "README.md"],
+            extra,
+            lambda done: run.progress(done, version.size_bytes, unit="bytes", phase="packing"),
+        )
+    digest = sha256_of(target)
+    with run.fenced():
+        services.finish_export(export=export, path=target, sha256=digest)
+    return {"bytes": target.stat().st_size, "sha256": digest}
+
+
+def run_import(run: Run) -> dict[str, Any]:
+    """Unpack, check and load an uploaded model, then register it."""
+    row = VersionImport.objects.select_related("workspace", "job__requested_by").get(job=run.job)
+    place = workspace_folder(row.workspace_id, "work", f"model-import-{row.pk}-{run.token}")
+    model, probe = place / "model", place / "probe"
+    try:
+        model.mkdir()
+        limit = settings.UPLOAD_LIMIT_BYTES * 2
+        left_out = archives.unpack(
+            home() / row.upload,
+            model,
+            limit_bytes=limit,
+            progress=lambda done: run.progress(done, None, unit="bytes", phase="unpacking"),
+        )
+        if left_out:
+            run.log("Left out: " + ", ".join(left_out[:20]))
+        found = archives.check_model_folder(model)
+        probe.mkdir()
+        texts = {"example_id": [0, 1], "text": list(PROBE_TEXTS)}
+        pq.write_table(pa.table(texts), probe / "probe.parquet")
+        order = {
+            "task": "predict",
+            "model": str(model),
+            "data": {"path": str(probe / "probe.parquet"), "column": "text"},
+            "out": str(probe / "out"),
+        }
+        run_engine(run, order, probe, threads=settings.INFER_THREADS)
+        kept = keep_folder(workspace_id=row.workspace_id, folder=model)
+        with run.fenced():
+            version = services.register_version(
+                workspace=row.workspace,
+                name=row.name,
+                folder=kept,
+                recipe="import",
+                task="classification",
+                source=Source.IMPORT,
+                origin=f"import:{row.pk}",
+                labels=found["labels"],
+                multi_label=found["multi_label"],
+                making=services.Making(
+                    parameter_count=found["parameters"], environment={"architecture": found["architecture"]}
+                ),
+                by=row.job.requested_by,
+                description=row.description,
+            )
+            services.finish_import(model_import=row, version=version)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    (home() / row.upload).unlink(missing_ok=True)
+    return {"model_version": version.pk}
+
+
+def run_check(run: Run) -> dict[str, Any]:
+    """Compare a version's files with the hashes it was registered with."""
+    check = VersionCheck.objects.select_related("version__family").get(job=run.job)
+    version: ModelVersion = check.version
+    problems = compare_with_manifest(
+        version.path,
+        version.files,
+        lambda done: run.progress(done, version.size_bytes, unit="bytes", phase="reading"),
+    )
+    with run.fenced():
+        services.finish_check(check=check, problems=problems)
+    return {"problems": problems}

@@ -1,0 +1,177 @@
+"""The runner of training jobs: one engine child per attempt, resumed from the newest checkpoint."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from django.conf import settings
+
+from apps.datasets.selectors import version_file
+from apps.training import services
+from apps.training.models import TrainingJob
+from apps.training.selectors import newest_checkpoint
+from core import storage
+from core.errors import Refused
+from core.jobs.run import HandBack, Run, Stopped
+from workers.child import Child, engine_child
+
+SAMPLES = 200
+SAMPLE_CHARACTERS = 2000
+NOT_METRICS = {"type", "step"}
+
+
+def run_training(run: Run) -> Mapping[str, Any]:
+    """Train in a child, keep what it reports, register the finished version."""
+    training_job = TrainingJob.objects.select_related("dataset_version__dataset", "workspace").get(job=run.job)
+    storage.require_free_space()
+    threads = services.fix_threads(training_job=training_job, threads=settings.TRAIN_THREADS)
+    folder = services.run_folder(training_job) / str(run.token)
+    checkpoint = newest_checkpoint(training_job)
+    version = training_job.dataset_version
+    order = {
+        "task": "train",
+        "recipe": training_job.recipe,
+        "spec": training_job.spec,
+        "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
+        "out": str(folder),
+        "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
+        "micro_batch": training_job.micro_batch,
+    }
+    if checkpoint:
+        run.log(f"resuming from step {checkpoint.step}")
+    with engine_child(order, folder, threads=threads) as child:
+        try:
+            _follow(run, training_job, child)
+        except Stopped as stopped:
+            if stopped.reason != "lost":
+                for event in child.ask_to_stop():
+                    _keep(run, training_job, event)
+            raise
+    if child.result is None:
+        raise _reason(run, training_job, child)
+    run.progress(1, 1, phase="register", now=True)
+    outcome = _outcome(child.result, Path(version_file(version)))
+    version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
+    _drop_older_attempts(training_job)
+    return {"model_version": version_made.pk, "label": str(version_made)}
+
+
+def _follow(run: Run, training_job: TrainingJob, child: Child) -> None:
+    points: list[tuple[str, int, float]] = []
+    for event in child.events():
+        if event is not None and event["type"] == "metric":
+            points += _points(event)
+        if points and (event is None or event["type"] != "metric" or len(points) >= 200):
+            services.keep_metrics(run=run, training_job=training_job, points=points)
+            points = []
+        if event is None:
+            run.check()
+        else:
+            _keep(run, training_job, event)
+    if points:
+        services.keep_metrics(run=run, training_job=training_job, points=points)
+
+
+def _points(event: Mapping[str, Any]) -> list[tuple[str, int, float]]:
+    return [
+        (name, int(event["step"]), float(value))
+        for name, value in event.items()
+        if name not in NOT_METRICS and value is not None
+    ]
+
+
+def _keep(run: Run, training_job: TrainingJob, event: Mapping[str, Any]) -> None:
+    kind = event["type"]
+    if kind == "progress":
+        run.progress(event["done"], event["total"], unit=event["unit"], phase=event["phase"])
+    elif kind == "log":
+        run.log(event["message"], level=event["level"])
+    elif kind == "checkpoint":
+        services.keep_checkpoint(
+            run=run,
+            training_job=training_job,
+            path=Path(event["path"]),
+            step=event["step"],
+            metrics=event["metrics"],
+            is_best=event["is_best"],
+        )
+    elif kind == "failed":
+        services.keep_problems(run=run, training_job=training_job, problems=event.get("problems", []))
+
+
+def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:
+    """Why a child ended without a result, as the exception that ends the job rightly."""
+    if child.failure is not None:
+        failure = child.failure
+        rows = ", ".join(str(row) for row in failure.get("rows", []))
+        message = failure["message"] + (f" (rows {rows})" if rows else "")
+        if failure["code"] != "out_of_memory":
+            return Refused(failure["code"], message, hint=failure.get("hint", ""))
+    if child.out_of_memory or child.failure is not None:
+        smaller = services.halve_micro_batch(run=run, training_job=training_job)
+        hint = "Choose shorter texts (max_length_tokens), a smaller base model, or a machine with more memory."
+        if smaller is None:
+            return Refused("out_of_memory", "The run needs more memory than this machine has.", hint=hint)
+        return HandBack(
+            f"Out of memory; the next attempt takes {smaller} rows at once.", code="out_of_memory", hint=hint
+        )
+    run.log(child.last_words(), level="error")
+    return HandBack(
+        f"The engine ended unexpectedly (exit code {child.process.returncode}).",
+        code="engine_died",
+        hint="The job's log holds its last words.",
+    )
+
+
+def _outcome(result: Mapping[str, Any], data: Path) -> services.Outcome:
+    """The result event with the files it names read."""
+    metrics = {
+        split: json.loads(Path(found["metrics"]).read_text(encoding="utf-8"))
+        for split, found in result["evaluations"].items()
+    }
+    shown = result["evaluations"].get("test") or result["evaluations"].get("dev") or {}
+    if "examples" in shown:
+        samples = wrong_and_confident(Path(shown["examples"]), data)
+    elif "samples" in result:
+        samples = json.loads(Path(result["samples"]).read_text(encoding="utf-8"))
+    else:
+        samples = []
+    return services.Outcome(
+        folder=Path(result["model"]),
+        labels=result.get("labels", []),
+        metrics=metrics,
+        samples=samples,
+        environment=result["environment"],
+        template_hash=result.get("template_hash", ""),
+        parameter_count=result.get("parameters"),
+        summary={
+            name: result[name]
+            for name in ("steps", "tokens_seen", "seconds", "memory_bytes", "best_epoch")
+            if name in result
+        },
+    )
+
+
+def wrong_and_confident(examples: Path, data: Path) -> list[dict[str, Any]]:
+    """Rows of the example table with their texts: wrong ones first, the surest of them on top."""
+    rows = pq.read_table(examples).to_pylist()
+    rows.sort(key=lambda row: (row["correct"], -row["probability"]))
+    rows = rows[:SAMPLES]
+    wanted = pa.array([row["example_id"] for row in rows], pa.int64())
+    table = pq.read_table(data, columns=["example_id", "text"])
+    table = table.filter(pc.is_in(table["example_id"], value_set=wanted))
+    texts = dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return [{**row, "text": texts.get(row["example_id"], "")[:SAMPLE_CHARACTERS]} for row in rows]
+
+
+def _drop_older_attempts(training_job: TrainingJob) -> None:
+    """Only the last checkpoint rows' folders matter once the version stands."""
+    kept = {(storage.home() / row.path).parent.parent for row in training_job.checkpoints.all()}
+    for attempt in services.run_folder(training_job).iterdir():
+        if attempt.is_dir() and attempt not in kept:
+            shutil.rmtree(attempt, ignore_errors=True)
