@@ -33,7 +33,24 @@ EXPORTED = 50_000
 MANY = 500_000
 MOST = 1_000_000
 LABELS = 77
-_WORDS = "card money transfer lost account refund fee branch limit pin phone app payment bill loan rate".split()
+_WORDS = [
+    "card",
+    "money",
+    "transfer",
+    "lost",
+    "account",
+    "refund",
+    "fee",
+    "branch",
+    "limit",
+    "pin",
+    "phone",
+    "app",
+    "payment",
+    "bill",
+    "loan",
+    "rate",
+]
 _CHINESE = "我的银行卡丢了请问怎么办理转账退款手续费额度密码账单利率贷款分行"
 _CHILD = """
 import json, os, resource, sys
@@ -92,7 +109,7 @@ def _files(actor: Actor, imported: int, exported: int) -> Iterator[Measure]:
 def _import(actor: Actor, dataset: Dataset, rows: int) -> tuple[float, float]:
     import_job = services.receive(actor=actor, dataset=dataset, upload=_csv(rows))
     import_job = services.start(actor=actor, import_job=import_job)
-    assert import_job.job is not None  # noqa: S101 - start made it
+    assert import_job.job is not None
     return _run(import_job.job)
 
 
@@ -130,7 +147,7 @@ def _run(job: Job) -> tuple[float, float]:
     job.refresh_from_db()
     if job.state != State.SUCCEEDED or answer["job"] != job.pk:
         raise RuntimeError(f"{job.state} {job.error_message}\n{said}")
-    assert job.finished_at is not None and job.started_at is not None  # noqa: S101 - it succeeded
+    assert job.finished_at is not None and job.started_at is not None
     return (job.finished_at - job.started_at).total_seconds(), float(answer["rss_kb"])
 
 
