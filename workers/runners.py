@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
-from workers import accounts, datasets
+from workers import accounts, datasets, evaluation, registry
+from workers.demo import run_demo
 from workers.inference import run_batch
 from workers.training import run_training
 
@@ -12,12 +13,18 @@ Runner = Callable[[Run], Mapping[str, Any] | None]
 
 RUNNERS: dict[str, Runner] = {
     "accounts.delete_workspace": accounts.run_delete_workspace,
+    "dashboard.demo": run_demo,
     "datasets.import": datasets.run_import,
     "datasets.freeze": datasets.run_freeze,
     "datasets.export": datasets.run_export,
     "datasets.split": datasets.run_split,
     "datasets.profile": datasets.run_profile,
+    "evaluation.compare": evaluation.run_comparison,
+    "evaluation.run": evaluation.run_evaluation,
     "inference.batch": run_batch,
+    "registry.export": registry.run_export,
+    "registry.import": registry.run_import,
+    "registry.verify": registry.run_check,
     "training.run": run_training,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""

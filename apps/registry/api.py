@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from django.http import FileResponse
+from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import mixins
@@ -344,9 +344,9 @@ class ModelExports(WorkspaceViewSet):
         tags=TAG,
         responses={(200, "application/zip"): OpenApiResponse(OpenApiTypes.BINARY, description="The zip.")},
     )
-    def file(self, request: Request, pk: int) -> FileResponse:
+    def file(self, request: Request, pk: int) -> StreamingHttpResponse:
         """The zip, 404 until the job is done."""
-        return export_response(fetch(self.actor, self.get_queryset(), "registry.read", pk=pk))
+        return export_response(request._request, fetch(self.actor, self.get_queryset(), "registry.read", pk=pk))
 
 
 class ModelChecks(WorkspaceViewSet):

@@ -27,28 +27,10 @@ ARCHITECTURES = {
     "albert": "AlbertForSequenceClassification",
     "mpnet": "MPNetForSequenceClassification",
 }
-REFUSED_ENDINGS = [
-    ".bin",
-    ".pt",
-    ".pth",
-    ".pkl",
-    ".pickle",
-    ".ckpt",
-    ".h5",
-    ".msgpack",
-    ".joblib",
-    ".npy",
-    ".npz",
-    ".py",
-    ".pyc",
-    ".so",
-    ".dll",
-    ".dylib",
-    ".sh",
-    ".exe",
-    ".jar",
-    ".onnx",
-]
+REFUSED_ENDINGS = {
+    *(".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".joblib", ".npy", ".npz"),
+    *(".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe", ".jar", ".onnx"),
+}
 TAKEN = {
     "config.json",
     "tokenizer.json",

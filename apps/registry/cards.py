@@ -42,7 +42,7 @@ def _making(version: ModelVersion) -> str:
         (_("Recipe"), version.recipe),
         (_("Base model"), base or _("none named")),
         (_("Made from version"), str(version.parent) if version.parent else ""),
-        (_("Data"), _dataset(version)),
+        (_("Data"), _cell(str(version.dataset_version)) if version.dataset_version else ""),
         (_("Data hash"), f"`{version.dataset_hash}`" if version.dataset_hash else ""),
         (_("Spec hash"), f"`{version.spec_hash}`" if version.spec_hash else ""),
         (_("Seed"), "" if version.seed is None else str(version.seed)),
@@ -51,11 +51,6 @@ def _making(version: ModelVersion) -> str:
         (_("Environment"), ", ".join(f"{name} {value}" for name, value in sorted(version.environment.items()))),
     ]
     return f"## {_('How it was made')}\n\n" + "\n".join(f"- {name}: {value}" for name, value in lines if value)
-
-
-def _dataset(version: ModelVersion) -> str:
-    dataset = getattr(version, "dataset_version", None)
-    return _cell(str(dataset)) if dataset else ""
 
 
 def _figures(version: ModelVersion) -> str:

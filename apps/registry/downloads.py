@@ -1,15 +1,27 @@
 """The file of a finished export as an answer, for pages and API alike."""
 
-from django.http import FileResponse, Http404
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.http import Http404, HttpRequest, StreamingHttpResponse
 
 from apps.registry.models import VersionExport
 from core.storage import home
+from core.streaming import streamed
+
+CHUNK_BYTES = 1 << 20
 
 
-def export_response(export: VersionExport) -> FileResponse:
-    """The zip; 404 before it is done, or after its retention."""
+def export_response(request: HttpRequest, export: VersionExport) -> StreamingHttpResponse:
+    """The zip, piece by piece; 404 before it is done, or after its retention."""
     path = home() / export.path
     if not export.path or not path.is_file():
         raise Http404
-    name = f"{export.version.family.name}-v{export.version.number}.zip"
-    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/zip")
+    name = f"model-{export.version_id}-v{export.version.number}.zip"
+    return streamed(request, _chunks(path), filename=name, content_type="application/zip")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk

@@ -121,6 +121,9 @@ class ModelVersion(models.Model):
     environment = models.JSONField(default=dict)
     template_hash = models.CharField(max_length=64, blank=True)
     timings = models.JSONField(default=dict)  # seconds by phase
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", models.RESTRICT, null=True, related_name="model_versions"
+    )
     dataset_hash = models.CharField(max_length=64, blank=True)
     base_model = models.ForeignKey(BaseModel, models.RESTRICT, null=True, related_name="versions")
     parent = models.ForeignKey("self", models.RESTRICT, null=True, related_name="children")

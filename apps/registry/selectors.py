@@ -18,8 +18,6 @@ from apps.registry.models import (
 )
 from core.errors import Refused, conflict
 
-HEAVY = ("samples", "spec", "environment", "files", "metrics")
-
 
 def version_folder(version: ModelVersion) -> Path:
     """The folder of a version's files; Refused when it is damaged or gone."""
@@ -53,7 +51,7 @@ def versions_of(workspace: Any) -> QuerySet[ModelVersion]:
     """Versions with family, base model, data and aliases, newest first, without their example rows."""
     return (
         ModelVersion.objects.filter(workspace=workspace)
-        .select_related("family", "base_model", "created_by")
+        .select_related("family", "base_model", "created_by", "dataset_version__dataset", "parent__family")
         .prefetch_related(Prefetch("aliases", queryset=Alias.objects.order_by("name")))
         .defer("samples")
         .order_by("-id")

@@ -128,6 +128,7 @@ class ModelVersionSerializer(serializers.ModelSerializer[Any]):
             "recipe",
             "description",
             "base_model",
+            "dataset_version",
             "parent",
             "content_hash",
             "size_bytes",

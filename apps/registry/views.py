@@ -126,7 +126,7 @@ def export(request: PageRequest, pk: int) -> HttpResponse:
 def download(request: PageRequest, pk: int) -> HttpResponseBase:
     """The zip of a finished export."""
     export = fetch(request.actor, VersionExport.objects.select_related("version__family"), "registry.read", pk=pk)
-    return export_response(export)
+    return export_response(request, export)
 
 
 @page("registry.write")

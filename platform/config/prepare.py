@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from apps.accounts.models import User
 from apps.accounts.services import create_user, create_workspace
+from apps.dashboard.services import start_demo
 from core import backup
 from core.translations import compile_translations
 
@@ -50,12 +51,14 @@ def backup_before_migrating(say: Callable[[str], object]) -> None:
         old.unlink()
 
 
-def first_owner(email: str = OWNER) -> list[str]:
-    """Make workspace and owner when there is nobody; returns what to print, the password this once."""
+def first_owner(email: str = OWNER, *, with_demo: bool = False) -> list[str]:
+    """Make owner, workspace and demo when there is nobody; returns what to print, the password this once."""
     if User.objects.exists():
         return []
     password = secrets.token_urlsafe(12)
     owner = create_user(email=email, password=password, name="Owner", is_operator=True)
+    if with_demo:
+        start_demo(owner=owner)
     create_workspace(name="Lingxi", owner=owner)
     return [
         "Your first account (shown this once; ./lingxi password makes a new one):",

@@ -48,6 +48,7 @@ def register_version(
     metrics: Mapping[str, Any] | None = None,
     samples: Sequence[Mapping[str, Any]] = (),
     making: Making | None = None,
+    dataset_version: Any = None,
     base_model: BaseModel | None = None,
     parent: ModelVersion | None = None,
     by: Any = None,
@@ -57,7 +58,8 @@ def register_version(
 
     `folder` is a finished Hugging Face folder (linked into place here) or the result of keep_folder().
     `metrics` maps a split to the figures of engine.evaluate; `samples` are rows of its example table with
-    their text. With `origin` ("training:12") a second call returns the version of the first one.
+    their text; `dataset_version` is what it learned from. With `origin` ("training:12") a second call returns
+    the version of the first one.
     Raises Refused("family_task") when the family holds versions of another task.
     """
     if origin:
@@ -90,7 +92,8 @@ def register_version(
         environment=dict(making.environment),
         template_hash=making.template_hash,
         timings=dict(making.timings),
-        dataset_hash=making.dataset_hash,
+        dataset_version=dataset_version,
+        dataset_hash=making.dataset_hash or (dataset_version.content_hash if dataset_version else ""),
         base_model=base_model,
         parent=parent,
         created_by=by,
@@ -109,7 +112,7 @@ def register_version(
         obj=version,
         workspace=workspace,
         source=source,
-        by=str(by) if by else "",
+        made_by=str(by) if by else "",
         content_hash=version.content_hash,
     )
     return version

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             ending.callback(warden.close)
             stack = self._start_servers(home, warden, ending)
             prepare(self.stdout.write)
-            for line in first_owner():
+            for line in first_owner(with_demo=not options["empty"]):
                 self.stdout.write(line)
             connections.close_all()
             address = f"http://{shown_host(options['host'])}:{options['port']}"

@@ -1,0 +1,127 @@
+"""Shapes of the evaluation room in the API."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from core.api.jobs import JobBriefSerializer
+
+ANY_OBJECT = {"type": "object", "additionalProperties": True}
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Any]):
+    """An evaluation in lists."""
+
+    job = JobBriefSerializer(read_only=True)
+    headline = serializers.SerializerMethodField(help_text="Figure -> value, low and high of its 95 % interval.")
+
+    class Meta:
+        model = EvaluationJob
+        fields: tuple[str, ...] = (
+            "id",
+            "model_version",
+            "dataset_version",
+            "split",
+            "seed",
+            "row_count",
+            "headline",
+            "job",
+            "created_at",
+        )
+        read_only_fields = fields
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_headline(self, row: EvaluationJob) -> dict[str, Any]:
+        """Empty until the job is done."""
+        return row.headline
+
+
+class EvaluationDetailSerializer(EvaluationSerializer):
+    """An evaluation with all its figures."""
+
+    metrics = serializers.SerializerMethodField(help_text="Headline, per label, confusion, calibration, ROC-AUC.")
+
+    class Meta(EvaluationSerializer.Meta):
+        fields = (*EvaluationSerializer.Meta.fields, "metrics")
+        read_only_fields = fields
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_metrics(self, row: EvaluationJob) -> dict[str, Any]:
+        """Empty until the job is done."""
+        return dict(row.metrics)
+
+
+class EvaluationWriteSerializer(serializers.Serializer[Any]):
+    """What shall be measured on what."""
+
+    model_version = serializers.CharField(max_length=200, help_text="Id, name@alias, name:number or name.")
+    dataset_version = serializers.IntegerField(min_value=1)
+    split = serializers.ChoiceField(
+        choices=["train", "dev", "test", ""], default="test", help_text="Empty: all rows.", allow_blank=True
+    )
+    seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=17, help_text="Of the bootstrap.")
+
+
+class ExampleResultSerializer(serializers.ModelSerializer[Any]):
+    """How one example fared."""
+
+    class Meta:
+        model = ExampleResult
+        fields = ("example_id", "text", "gold", "predicted", "probability", "loss", "correct")
+        read_only_fields = fields
+
+
+class ExampleResultPageSerializer(serializers.Serializer[Any]):
+    """A page of example rows; `next` is the query to go on with."""
+
+    next = serializers.CharField(allow_null=True, help_text="Query string of the next page, e.g. before=0.03:17.")
+    previous = serializers.CharField(allow_null=True)
+    results = ExampleResultSerializer(many=True)
+
+
+class ComparisonSerializer(serializers.ModelSerializer[Any]):
+    """Two evaluations tested against each other."""
+
+    job = JobBriefSerializer(read_only=True)
+    figures = serializers.SerializerMethodField(
+        help_text="McNemar's test, and second minus first in accuracy and macro F1 with paired bootstrap intervals."
+    )
+
+    class Meta:
+        model = Comparison
+        fields = ("id", "first", "second", "figures", "job", "created_at")
+        read_only_fields = fields
+
+    @extend_schema_field(ANY_OBJECT)
+    def get_figures(self, row: Comparison) -> dict[str, Any]:
+        """Empty until the job is done."""
+        return dict(row.figures)
+
+
+class ComparisonWriteSerializer(serializers.Serializer[Any]):
+    """Ids of two finished evaluations on the same rows."""
+
+    first = serializers.IntegerField(min_value=1)
+    second = serializers.IntegerField(min_value=1)
+
+
+class FlipSerializer(serializers.Serializer[Any]):
+    """One example as both sides saw it."""
+
+    example_id = serializers.IntegerField()
+    text = serializers.CharField()
+    gold = serializers.ListField(child=serializers.CharField())
+    first = serializers.ListField(child=serializers.CharField())
+    first_probability = serializers.FloatField()
+    second = serializers.ListField(child=serializers.CharField())
+    second_probability = serializers.FloatField()
+
+
+class FlipPageSerializer(serializers.Serializer[Any]):
+    """A page of flips; `next` is the query to go on with."""
+
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = FlipSerializer(many=True)
