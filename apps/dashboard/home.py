@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now_
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.dashboard import selectors
@@ -88,7 +88,7 @@ def _decisions(actor: Actor) -> list[Task]:
     waiting = selectors.open_approvals(actor.workspace, limit=SHOWN) if actor.may("registry.approve") else []
     approvals = [
         Task(
-            title=_now_("Approve %s?") % approval.version,
+            title=gettext("Approve %s?") % approval.version,
             text=approval.reason or _("Somebody asks for your decision."),
             url=workspace_url(actor, "registry:detail", pk=approval.version_id),
             icon="gavel",
@@ -99,7 +99,7 @@ def _decisions(actor: Actor) -> list[Task]:
     ]
     invitations = [
         Task(
-            title=_now_("You are invited to %s") % invitation.workspace.name,
+            title=gettext("You are invited to %s") % invitation.workspace.name,
             text=_("Open the link that you were sent."),
             url="",
             icon="mail",
