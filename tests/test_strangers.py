@@ -24,8 +24,8 @@ OURS = ("core", "accounts", "notifications", "datasets", "registry", "training",
 FILLED = {"workspace", "user", "created_by", "requested_by"}
 PEOPLE = {User, Workspace}
 PUBLIC = (
-    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "accounts/", "login", "logout", "i18n/",
-    "password", "invitations/", "invite/", "join/", "oidc/", "jsi18n", "language", "theme",
+    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "login", "logout", "password/reset", "invitations/",
+    "language", "signup", "sso/",
 )  # fmt: skip
 """Addresses that people outside may open; everything else is tried below."""
 
@@ -36,7 +36,9 @@ def routes() -> Iterator[tuple[str, dict[str, str]]]:
     def walk(patterns: list[Any], prefix: str, parameters: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         for found in patterns:
             route = (prefix + str(found.pattern)).lstrip("^")
-            here = parameters | {name: type(c).__name__ for name, c in found.pattern.converters.items()}
+            # Django shares one dictionary of converters among all empty routes, so ask the route itself too
+            own = {name: c for name, c in found.pattern.converters.items() if f"{name}>" in str(found.pattern)}
+            here = parameters | {name: type(c).__name__ for name, c in own.items()}
             if isinstance(found, URLResolver):
                 yield from walk(found.url_patterns, route, here)
             elif isinstance(found, URLPattern):
@@ -134,7 +136,8 @@ def tried(route: str) -> bool:
 def tells(answer: Any) -> bool:
     """A server error, or a body that holds words of dora."""
     body = b"".join(answer.streaming_content) if answer.streaming else answer.content
-    return answer.status_code >= 500 or SECRET in body.decode(errors="replace")
+    echoed = body.decode(errors="replace").replace(answer.request["PATH_INFO"], "")  # the asker knows what was asked
+    return answer.status_code >= 500 or SECRET in echoed
 
 
 def test_a_stranger_sees_and_changes_nothing_by_page(world: Any, charlie: Any) -> None:
