@@ -26,8 +26,8 @@ FILLED = {"workspace", "user", "created_by", "requested_by"}
 REFUSALS = {403, 404, 405}
 PEOPLE = {User, Workspace}
 PUBLIC = (
-    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "accounts/", "login", "logout", "i18n/",
-    "password", "invitations/", "invite/", "join/", "oidc/", "jsi18n", "language", "theme", "signup", "sso/",
+    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "login", "logout", "password/reset", "invitations/",
+    "language", "theme", "signup", "sso/",
 )  # fmt: skip
 """Addresses that people outside may open; everything else is tried below."""
 
