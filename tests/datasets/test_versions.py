@@ -137,6 +137,7 @@ def test_splits_meet_the_shares_keep_equal_texts_together_and_stay(actor: Any, d
         {"external_id": f"again {n}", "record": {"text": f"TEXT  {n}", "labels": ["x"]}} for n in range(20)
     ])  # fmt: skip
     plan = checked_plan({"train": 0.8, "dev": 0.1, "test": 0.1, "seed": 3})
+    dataset.refresh_from_db()
     said = preview_split(dataset, plan)["splits"]
     services.request_split(actor=actor, dataset=dataset, plan=plan)
     run_next("io")
