@@ -21,6 +21,8 @@ SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
 METHODS = ("get", "post", "put", "patch", "delete")
 OURS = ("core", "accounts", "notifications", "datasets", "registry", "training", "inference", "evaluation", "dashboard")
+FILLED = {"workspace", "user", "created_by", "requested_by"}
+PEOPLE = {User, Workspace}
 PUBLIC = (
     "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "accounts/", "login", "logout", "i18n/",
     "password", "invitations/", "invite/", "join/", "oidc/", "jsi18n", "language", "theme",
@@ -33,7 +35,7 @@ def routes() -> Iterator[tuple[str, dict[str, str]]]:
 
     def walk(patterns: list[Any], prefix: str, parameters: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         for found in patterns:
-            route = prefix + str(found.pattern)
+            route = (prefix + str(found.pattern)).lstrip("^")
             here = parameters | {name: type(c).__name__ for name, c in found.pattern.converters.items()}
             if isinstance(found, URLResolver):
                 yield from walk(found.url_patterns, route, here)
@@ -82,41 +84,47 @@ def world(db: None) -> Any:
     return actor_of_member(dora, workspace.slug)
 
 
-def make(model: Any, made: dict[Any, Any]) -> Any:
+def make(model: Any, made: dict[Any, Any], *, another: bool = False) -> Any:
     """A row of `model` with every required column filled, and the rows it points to."""
-    if model in made:
+    if model in made and not another:
         return made[model]
     values: dict[str, Any] = {}
+    pointed: set[Any] = set()
     for field in model._meta.concrete_fields:
         if field.primary_key and not field.is_relation:
             continue
         if field.is_relation:
-            if field.related_model is model:
+            target = field.related_model
+            if target is model or (field.null and field.name not in FILLED):
                 continue
-            if not field.null or field.name in {"workspace", "user", "created_by", "requested_by"}:
-                values[field.name] = make(field.related_model, made)
+            values[field.name] = make(target, made, another=target in pointed or (another and field.one_to_one))
+            pointed.add(target if target not in PEOPLE else None)
         elif field.name == "workspace_id":
             values[field.name] = made[Workspace].pk
-        elif field.choices:
-            values[field.name] = (
-                field.default if field.has_default() else next(key for key, _name in field.choices if key)
-            )
-        elif isinstance(field, models.CharField | models.TextField) and field.get_default() in ("", None):
-            values[field.name] = SECRET[: field.max_length or 100]
-        elif field.has_default() or field.null or getattr(field, "blank", False):
-            continue
-        elif isinstance(field, models.DateTimeField):
-            values[field.name] = timezone.now()
-        elif isinstance(field, models.IntegerField | models.FloatField):
-            values[field.name] = 1
-        elif type(field).__name__ == "ArrayField":
-            values[field.name] = []
-        elif isinstance(field, models.JSONField):
-            values[field.name] = {}
-        elif isinstance(field, models.BooleanField):
-            values[field.name] = False
-    made[model] = model._default_manager.create(**values)
-    return made[model]
+        else:
+            filled = content(field, another=another)
+            if filled is not None:
+                values[field.name] = filled
+    row = model._default_manager.create(**values)
+    return row if another else made.setdefault(model, row)
+
+
+def content(field: Any, *, another: bool) -> Any:
+    """Something for a column that must be filled; None leaves it alone."""
+    if field.choices:
+        return field.default if field.has_default() else next(key for key, _name in field.choices if key)
+    if isinstance(field, models.CharField | models.TextField) and field.get_default() in ("", None):
+        words = f"another-{SECRET}" if another else SECRET
+        return words[: field.max_length or 100]
+    if field.has_default() or field.null or getattr(field, "blank", False):
+        return None
+    if isinstance(field, models.DateTimeField):
+        return timezone.now()
+    if isinstance(field, models.IntegerField | models.FloatField):
+        return 2 if another else 1
+    if type(field).__name__ == "ArrayField":
+        return []
+    return {} if isinstance(field, models.JSONField) else False
 
 
 def tried(route: str) -> bool:

@@ -1,5 +1,21 @@
 """REST endpoints of the accounts app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.accounts import api
+
+urlpatterns = [
+    path("me", api.MeView.as_view()),
+    path("workspace", api.WorkspaceDetailView.as_view()),
+    path("members", api.MemberViewSet.as_view({"get": "list"})),
+    path(
+        "members/<int:pk>",
+        api.MemberViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("invitations", api.InvitationViewSet.as_view({"get": "list", "post": "create"})),
+    path("invitations/<int:pk>", api.InvitationViewSet.as_view({"delete": "destroy"})),
+    path("api-keys", api.ApiKeyViewSet.as_view({"get": "list", "post": "create"})),
+    path("api-keys/<int:pk>", api.ApiKeyViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+    path("audit", api.AuditViewSet.as_view({"get": "list"})),
+    path("audit/export.<str:kind>", api.AuditExportView.as_view({"get": "export"})),
+]

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.roles import ROLE_NAMES
 
@@ -100,6 +101,23 @@ def new_token(prefix: str) -> str:
     return f"{prefix}_{secrets.token_urlsafe(32)}"
 
 
+class InvitationState(models.TextChoices):
+    """What became of a link."""
+
+    OPEN = "open", _("Valid")
+    ACCEPTED = "accepted", _("Accepted")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
+class ApiKeyState(models.TextChoices):
+    """Whether a key works."""
+
+    ACTIVE = "active", _("Active")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
 class Invitation(models.Model):
     """A link by which someone joins a workspace with a role."""
 
@@ -123,13 +141,13 @@ class Invitation(models.Model):
         return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
 
     @property
-    def state(self) -> str:
-        """accepted, revoked, expired or open."""
+    def state(self) -> InvitationState:
+        """What became of it by now."""
         if self.accepted_at:
-            return "accepted"
+            return InvitationState.ACCEPTED
         if self.revoked_at:
-            return "revoked"
-        return "open" if self.open else "expired"
+            return InvitationState.REVOKED
+        return InvitationState.OPEN if self.open else InvitationState.EXPIRED
 
 
 class ApiKey(models.Model):
@@ -153,11 +171,12 @@ class ApiKey(models.Model):
         return self.name
 
     @property
-    def state(self) -> str:
-        """revoked, expired or active."""
+    def state(self) -> ApiKeyState:
+        """Whether it works now."""
         if self.revoked_at:
-            return "revoked"
-        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "active"
+            return ApiKeyState.REVOKED
+        ended = self.expires_at is not None and self.expires_at <= timezone.now()
+        return ApiKeyState.EXPIRED if ended else ApiKeyState.ACTIVE
 
 
 class AuditEntry(models.Model):

@@ -83,7 +83,7 @@ def _last_seen(session: UserSession) -> datetime:
 
 def people() -> QuerySet[User]:
     """Everybody of this installation with the number of their workspaces."""
-    return User.objects.annotate(workspace_count=Count("memberships")).order_by("email")
+    return User.objects.annotate(workspace_count=Count("memberships"))
 
 
 def role_table() -> list[dict[str, Any]]:

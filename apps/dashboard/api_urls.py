@@ -1,5 +1,18 @@
 """REST endpoints of the dashboard app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from apps.dashboard.api import Jobs
+
+urlpatterns = [
+    path("jobs", Jobs.as_view({"get": "list"}), name="api-jobs"),
+    path("jobs/<int:pk>", Jobs.as_view({"get": "retrieve"}), name="api-job"),
+    path("jobs/<int:pk>/logs", Jobs.as_view({"get": "logs"}), name="api-job-logs"),
+    path("jobs/<int:pk>/transitions", Jobs.as_view({"get": "transitions"}), name="api-job-transitions"),
+    path("jobs/<int:pk>/attempts", Jobs.as_view({"get": "attempts"}), name="api-job-attempts"),
+    path("jobs/<int:pk>/cancel", Jobs.as_view({"post": "cancel"}), name="api-job-cancel"),
+    path("jobs/<int:pk>/pause", Jobs.as_view({"post": "pause"}), name="api-job-pause"),
+    path("jobs/<int:pk>/resume", Jobs.as_view({"post": "resume"}), name="api-job-resume"),
+    path("jobs/<int:pk>/retry", Jobs.as_view({"post": "retry"}), name="api-job-retry"),
+    path("jobs/<int:pk>/priority", Jobs.as_view({"post": "priority"}), name="api-job-priority"),
+]

@@ -1,14 +1,18 @@
 """The home page joins the rooms: what runs, what needs someone, what came out, and the loop with its counts."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from apps.dashboard import selectors
 from apps.dashboard.kinds import Kind, kind_of
+from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.jobs.models import Job
-from core.jobs.states import State
+from core.navigation import room_url
 from core.pages import workspace_url
 
 SHOWN = 6
@@ -22,18 +26,19 @@ class Task:
     text: str | Promise
     url: str
     icon: str
-    at: object = None
+    at: datetime | None = None
     level: str = ""
 
 
 @dataclass(frozen=True)
 class Now:
-    """The part of the home page that changes by itself."""
+    """The part of the home page that changes by itself; `may_see_jobs` False hides the cards of jobs."""
 
-    running: list[tuple[Job, Kind]]
-    needs: list[Task]
-    results: list[Task]
-    unserved: list[selectors.Unserved]
+    running: list[tuple[Job, Kind]] = field(default_factory=list)
+    needs: list[Task] = field(default_factory=list)
+    results: list[Task] = field(default_factory=list)
+    models: list[ModelVersion] = field(default_factory=list)
+    unserved: list[selectors.Unserved] = field(default_factory=list)
     may_see_jobs: bool = True
 
     @property
@@ -44,12 +49,12 @@ class Now:
 
 @dataclass(frozen=True)
 class Stage:
-    """One station of the loop; `count` None where the actor may not look."""
+    """One station of the loop."""
 
     title: str | Promise
     icon: str
     url: str
-    count: int | None = None
+    count: int
     busy: bool = False
 
 
@@ -61,79 +66,118 @@ class Step:
     text: str | Promise
     url: str
     action: str | Promise
-    done: bool = False
-
-
-@dataclass(frozen=True)
-class FirstSteps:
-    """The checklist of a workspace that has not yet been once round the loop."""
-
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def open(self) -> bool:
-        """Whether something is left to do."""
-        return any(not step.done for step in self.steps)
-
-    @property
-    def done_count(self) -> int:
-        """How many are behind us."""
-        return sum(step.done for step in self.steps)
+    done: bool
 
 
 def now(actor: Actor) -> Now:
     """What runs, what needs the actor, what came out lately."""
-    if not actor.may("jobs.read"):
-        return Now([], [], [], [], may_see_jobs=False)
-    running = selectors.open_jobs(actor.workspace, limit=SHOWN)
+    may_see_jobs = actor.may("jobs.read")
+    if not may_see_jobs:
+        return Now(needs=_decisions(actor), models=_models(actor), may_see_jobs=False)
+    workspace = actor.workspace
     return Now(
-        running=[(job, kind_of(job.kind)) for job in running],
-        needs=_failed(actor),
-        results=_succeeded(actor),
-        unserved=selectors.unserved_queues(actor.workspace),
+        running=[(job, kind_of(job.kind)) for job in selectors.open_jobs(workspace, limit=SHOWN)],
+        needs=_decisions(actor) + [_failed(actor, job) for job in selectors.failed_jobs(workspace, limit=SHOWN)],
+        results=[_result(actor, job) for job in selectors.succeeded_jobs(workspace, limit=SHOWN)],
+        models=_models(actor),
+        unserved=selectors.unserved_queues(workspace),
     )
 
 
-def _failed(actor: Actor) -> list[Task]:
-    rows = selectors.jobs_of(actor.workspace).filter(state=State.FAILED).order_by("-finished_at")[:SHOWN]
-    return [
+def _decisions(actor: Actor) -> list[Task]:
+    waiting = selectors.open_approvals(actor.workspace, limit=SHOWN) if actor.may("registry.approve") else []
+    approvals = [
         Task(
-            title=job.title,
-            text=job.error_message,
-            url=workspace_url(actor, "dashboard:job", pk=job.pk),
-            icon="alert-circle",
-            at=job.finished_at,
-            level="failed",
+            title=gettext("Approve %s?") % approval.version,
+            text=approval.reason or _("Somebody asks for your decision."),
+            url=workspace_url(actor, "registry:detail", pk=approval.version_id),
+            icon="gavel",
+            at=approval.requested_at,
+            level="paused",
         )
-        for job in rows
+        for approval in waiting
     ]
-
-
-def _succeeded(actor: Actor) -> list[Task]:
-    rows = selectors.jobs_of(actor.workspace).filter(state=State.SUCCEEDED).order_by("-finished_at")[:SHOWN]
-    return [
+    invitations = [
         Task(
-            title=job.title,
-            text=kind_of(job.kind).title,
-            url=_page_of(actor, job),
-            icon=kind_of(job.kind).icon,
-            at=job.finished_at,
+            title=gettext("You are invited to %s") % invitation.workspace.name,
+            text=_("Open the link that you were sent."),
+            url="",
+            icon="mail",
+            at=invitation.created_at,
+            level="running",
         )
-        for job in rows
+        for invitation in selectors.invitations_for(actor.user)
     ]
+    return approvals + invitations
 
 
-def _page_of(actor: Actor, job: Job) -> str:
+def _failed(actor: Actor, job: Job) -> Task:
+    url = workspace_url(actor, "dashboard:job", pk=job.pk)
+    return Task(job.title, job.error_message, url, "alert-circle", job.finished_at, "failed")
+
+
+def _result(actor: Actor, job: Job) -> Task:
+    kind = kind_of(job.kind)
     if job.page:
-        return workspace_url(actor, "dashboard:home") + job.page
-    return workspace_url(actor, "dashboard:job", pk=job.pk)
+        url = workspace_url(actor, "dashboard:home") + job.page
+    else:
+        url = workspace_url(actor, "dashboard:job", pk=job.pk)
+    return Task(job.title, kind.title, url, kind.icon, job.finished_at)
 
 
-def loop(actor: Actor) -> list[Stage]:
-    """The stations of the loop."""
-    return []
+def _models(actor: Actor) -> list[ModelVersion]:
+    return selectors.newest_models(actor.workspace, limit=4) if actor.may("registry.read") else []
 
 
-def first_steps(actor: Actor) -> FirstSteps:
-    """What a new workspace does first."""
-    return FirstSteps()
+def loop(actor: Actor, counts: selectors.Counts) -> list[Stage]:
+    """The stations of the loop that the actor may enter, each with how much is there."""
+    stations = (
+        ("datasets.read", _("Data"), "database", "datasets:list", counts.datasets, "datasets.import"),
+        ("datasets.read", _("Freeze"), "snowflake", "datasets:list", counts.versions, "datasets.freeze"),
+        ("training.read", _("Train"), "chart-line", "training:list", counts.trainings, "training.run"),
+        ("evaluation.read", _("Evaluate"), "target-arrow", "evaluation:list", counts.evaluations, "evaluation.run"),
+        ("registry.read", _("Approve"), "rosette-discount-check", "registry:list", counts.approved, ""),
+        ("inference.read", _("Label"), "tags", "inference:list", counts.batches, "inference.batch"),
+    )
+    return [
+        Stage(title, icon, room_url(actor, name), count, kind in counts.busy_kinds)
+        for permission, title, icon, name, count, kind in stations
+        if actor.may(permission)
+    ]
+
+
+def first_steps(actor: Actor, counts: selectors.Counts) -> list[Step]:
+    """What a new workspace does first; empty once all is done or for people who only look."""
+    if not (actor.may("datasets.write") and actor.may("training.write")):
+        return []
+    steps = [
+        Step(
+            _("Bring your texts"),
+            _("A CSV, Excel or JSON file with texts and labels becomes a dataset."),
+            room_url(actor, "datasets:new"),
+            _("New dataset"),
+            counts.datasets > 0,
+        ),
+        Step(
+            _("Train a model on them"),
+            _("Freeze a version of the dataset, then fine-tune a small pretrained encoder."),
+            room_url(actor, "training:new"),
+            _("New training"),
+            counts.trainings > 0,
+        ),
+        Step(
+            _("See how good it is"),
+            _("Evaluate the model version on texts that it has not seen."),
+            room_url(actor, "evaluation:new"),
+            _("New evaluation"),
+            counts.evaluations > 0,
+        ),
+        Step(
+            _("Label new texts"),
+            _("Give it a file; get the same file back with labels and probabilities."),
+            room_url(actor, "inference:new"),
+            _("New prediction"),
+            counts.batches > 0,
+        ),
+    ]
+    return [] if all(step.done for step in steps) else steps

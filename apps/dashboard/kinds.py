@@ -22,6 +22,8 @@ KINDS = {
     "datasets.split": Kind(_("Split"), "arrows-shuffle"),
     "registry.import": Kind(_("Import a model"), "package-import"),
     "registry.export": Kind(_("Export a model"), "package-export"),
+    "registry.verify": Kind(_("Check a model's files"), "shield-check"),
+    "accounts.delete_workspace": Kind(_("Delete the workspace"), "trash"),
     "training.run": Kind(_("Training"), "chart-line"),
     "evaluation.run": Kind(_("Evaluation"), "target-arrow"),
     "inference.batch": Kind(_("Batch prediction"), "tags"),

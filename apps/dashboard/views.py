@@ -26,10 +26,12 @@ LOG_LINES = 100
 @page("workspace.read")
 def home(request: PageRequest) -> HttpResponse:
     """What is running, what needs me, recent results; ?part=now answers the part that changes."""
-    context = {"now": rooms.now(request.actor)}
+    context: dict[str, Any] = {"now": rooms.now(request.actor)}
     if request.GET.get("part") == "now":
         return render(request, "dashboard/_now.html", context)
-    context |= {"loop": rooms.loop(request.actor), "steps": rooms.first_steps(request.actor)}
+    counts = selectors.counts_of(request.actor.workspace)
+    steps = rooms.first_steps(request.actor, counts)
+    context |= {"loop": rooms.loop(request.actor, counts), "steps": steps, "done": sum(step.done for step in steps)}
     return render(request, "dashboard/home.html", context)
 
 

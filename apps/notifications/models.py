@@ -84,4 +84,5 @@ FIRST_PAUSE = timedelta(minutes=1)
 
 def pause_after(attempt_count: int) -> timedelta:
     """How long to wait after the n-th failed attempt: 1, 2, 4, 8 minutes."""
-    return FIRST_PAUSE * 2 ** (attempt_count - 1)
+    factor: int = 2 ** (attempt_count - 1)
+    return FIRST_PAUSE * factor

@@ -22,11 +22,16 @@ def unread_count(actor: Actor) -> int:
     return notices(actor).filter(read_at=None).order_by()[: COUNT_LIMIT + 1].count()
 
 
+def bounded(count: int) -> str:
+    """The count as the bell shows it: 0 to 99, then "99+"."""
+    return f"{COUNT_LIMIT}+" if count > COUNT_LIMIT else str(count)
+
+
 def menu(actor: Actor) -> dict[str, Any]:
     """What the bell shows: the newest notices and the bounded count."""
     count = unread_count(actor)
-    label = f"{COUNT_LIMIT}+" if count > COUNT_LIMIT else str(count)
-    return {"notices": list(notices(actor)[:MENU_SIZE]), "unread_count": count, "unread_label": label}
+    rows = list(notices(actor)[:MENU_SIZE])
+    return {"notices": rows, "unread_count": count, "unread_label": bounded(count)}
 
 
 def due_delivery_ids(limit: int = 100) -> list[int]:

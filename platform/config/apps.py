@@ -7,3 +7,7 @@ class ConfigConfig(AppConfig):
     """Label of the wiring room."""
 
     name = "config"
+
+    def ready(self) -> None:
+        """Make our Celery the current one, so that pages wake workers through the configured broker."""
+        from config import celery  # noqa: F401 - after the settings are loaded

@@ -11,10 +11,12 @@ from core.supervisor import Role
 WEB_POOL = 10
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+AS_ROOT = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}  # often the only user of a container
+
 
 def celery(*words: str) -> list[str]:
     """A Celery command of our application."""
-    return [sys.executable, "-m", "celery", "-A", "config.celery", *words]
+    return [sys.executable, "-m", "celery", "-q", "-A", "config.celery", *words]
 
 
 def worker(queue: str, *words: str) -> list[str]:
@@ -25,7 +27,7 @@ def worker(queue: str, *words: str) -> list[str]:
 
 def roles(*, host: str, port: int) -> list[Role]:
     """Everything that runs beside the two servers. Web and io workers never load torch; the others only for a job."""
-    common = {**import_paths(), **unless_set({**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false"})}
+    common = {**import_paths(), **unless_set({**ONE_THREAD, "TOKENIZERS_PARALLELISM": "false", **AS_ROOT})}
     serve = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "3", "--no-access-log"]
     web = [sys.executable, "-m", "uvicorn", "config.asgi:application", *serve, "--log-level", "warning"]
     return [
@@ -33,6 +35,7 @@ def roles(*, host: str, port: int) -> list[Role]:
         Role("worker-io", worker("io", "-P", "prefork", "-c", "2"), common),
         Role("worker-train", worker("train", "-P", "solo"), common),
         Role("worker-infer", worker("infer", "-P", "solo"), common),
+        Role("generation", [sys.executable, str(settings.ROOT / "manage.py"), "generation"], common),
         Role("beat", celery("beat", "-l", "WARNING"), common),
     ]
 

@@ -1,7 +1,6 @@
 """All addresses: pages below /w/<workspace>/, the API below /api/v1/, health outside both."""
 
 from django.urls import include, path
-from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from config import health
@@ -35,7 +34,6 @@ urlpatterns = [
     path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/redoc", SpectacularRedocView.as_view(url_name="api-schema"), name="api-redoc"),
-    path("language", set_language, name="set_language"),
     path("w/<slug:workspace>/", include(PAGES)),
     path("", include("apps.accounts.urls")),
 ]

@@ -14,7 +14,7 @@ def erase(rows: models.QuerySet[Any]) -> int:
     mentions a deleted row (SET_NULL) is updated last, so that rows which go anyway are never touched.
     Constraints are checked at commit, so tables may point to each other.
     """
-    mentions: set[models.Field[Any, Any]] = set()
+    mentions: set[Any] = set()
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
@@ -26,7 +26,7 @@ def erase(rows: models.QuerySet[Any]) -> int:
         return gone
 
 
-def _erase(rows: models.QuerySet[Any], above: tuple[Any, ...], mentions: "set[models.Field[Any, Any]]") -> int:
+def _erase(rows: models.QuerySet[Any], above: tuple[Any, ...], mentions: set[Any]) -> int:
     """`above` is the path of foreign keys that led here; a self-reference is followed once."""
     gone = 0
     for relation in rows.model._meta.get_fields(include_hidden=True):
@@ -39,7 +39,7 @@ def _erase(rows: models.QuerySet[Any], above: tuple[Any, ...], mentions: "set[mo
         keys = rows.order_by().values(field.target_field.attname)
         below = field.model._base_manager.filter(**{f"{field.name}__in": keys})
         gone += _erase(below, (*above, field), mentions)
-    return gone + int(rows.order_by()._raw_delete(rows.db))  # type: ignore[attr-defined]
+    return gone + int(rows.order_by()._raw_delete(rows.db))
 
 
 def _forget(field: Any) -> None:

@@ -17,7 +17,7 @@ PAPERS = ("LICENSE", "NOTICE")
 ICONS = Path(__file__).with_name("frontend_icons.txt")
 
 SOURCE_MAP = re.compile(r"(?:/\*|//)[#@] sourceMappingURL=[^\n*]*(?:\*/)?[ \t]*\n?")
-FOREIGN_URL = re.compile(r"url\(\s*[\"']?(?!data:|#)[^)]*\)")
+FOREIGN_URL = re.compile(r"""url\((?![\s"']*(?:data:|#))[^)]*\)""")
 INNER = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)
 FRAME = re.compile(r'\s*<path stroke="none" d="M0 0h24v24H0z" fill="none" ?/>')
 

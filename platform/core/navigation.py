@@ -79,13 +79,17 @@ def navigation(actor: Actor) -> list[Group]:
     return [group for group in groups if group.entries]
 
 
+def room_url(actor: Actor, name: str) -> str:
+    """The address of a page without parameters; "" when this installation lacks that room."""
+    try:
+        return reverse(name, kwargs={"workspace": actor.workspace.slug})
+    except NoReverseMatch:
+        return ""
+
+
 def _entries(actor: Actor, rooms: tuple[Room, ...]) -> list[Entry]:
-    found = []
-    for room in rooms:
-        try:
-            url = reverse(room.name, kwargs={"workspace": actor.workspace.slug})
-        except NoReverseMatch:
-            continue
-        if actor.may(room.permission):
-            found.append(Entry(room.place, room.title, room.icon, url, room.key))
-    return found
+    return [
+        Entry(room.place, room.title, room.icon, url, room.key)
+        for room in rooms
+        if actor.may(room.permission) and (url := room_url(actor, room.name))
+    ]

@@ -19,8 +19,8 @@ THEME_COOKIE = "lingxi_theme"
 def frame(request: HttpRequest) -> dict[str, Any]:
     """Context of the frame: the actor (None outside a workspace), where we are, theme and languages."""
     actor: Actor | None = getattr(request, "actor", None)
-    user = getattr(request, "user", None)
-    known = bool(user and user.is_authenticated)
+    user: Any = getattr(request, "user", None)
+    known = user is not None and user.is_authenticated
     return {
         "actor": actor,
         "workspace": actor.workspace if actor else None,

@@ -6,8 +6,6 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-_END = object()
-
 
 def streamed(
     request: HttpRequest, pieces: Iterator[str | bytes], *, filename: str, content_type: str
@@ -30,8 +28,8 @@ def streamed(
 
 
 async def _one_by_one(pieces: Iterator[str | bytes]) -> AsyncIterator[str | bytes]:
-    while True:
-        piece = await sync_to_async(next)(pieces, _END)
-        if piece is _END:
-            return
-        yield piece  # type: ignore[misc]
+    def step() -> str | bytes | None:
+        return next(pieces, None)
+
+    while (piece := await sync_to_async(step)()) is not None:
+        yield piece

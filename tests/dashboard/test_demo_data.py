@@ -1,14 +1,23 @@
 """The demo bank's data: complete, valid, written without templates, and not solvable by counting words."""
 
 import hashlib
+import importlib.util
 import json
 import math
 import re
+import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import pytest
+
+from engine.specs.records import check_record
 
 DEMO = Path(__file__).resolve().parents[2] / "apps" / "dashboard" / "demo"
 
@@ -86,7 +95,7 @@ def bayes_features(text: str) -> list[str]:
     return features
 
 
-def test_split(labelled: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_by_hash(labelled: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Returns (train, test): of each label, the fifth whose external ids hash lowest is the test part."""
     by_label: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in sorted(labelled, key=lambda row: hashlib.sha256(row["external_id"].encode()).digest()):
@@ -96,12 +105,9 @@ def test_split(labelled: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], li
     return train, test
 
 
-test_split.__test__ = False  # type: ignore[attr-defined]
-
-
 def bayes_accuracy(labelled: list[dict[str, Any]], smoothing: float) -> float:
     """Returns the test-split accuracy of multinomial naive Bayes on term counts."""
-    train, test = test_split(labelled)
+    train, test = split_by_hash(labelled)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     sizes = Counter(row["labels"][0] for row in train)
     for row in train:
@@ -124,3 +130,137 @@ def test_no_two_texts_share_a_six_token_ngram() -> None:
     shared = shared_ngrams()
 
     assert not shared, "\n".join(f"{first}  {second}  {gram}" for first, second, gram in shared[:40])
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize("name", ["service_questions.jsonl", "news_comments.jsonl"])
+def test_counting_words_alone_is_not_enough(name: str, smoothing: float) -> None:
+    accuracy = bayes_accuracy(rows(name), smoothing)
+
+    assert 0.6 <= accuracy <= 0.88, f"naive Bayes reaches {accuracy:.3f}"
+
+
+def test_there_are_as_many_texts_as_promised() -> None:
+    counts = {path.name: len(rows(path.name)) for path in DEMO.glob("*.jsonl")}
+    least = {
+        "service_questions.jsonl": 660,
+        "news_comments.jsonl": 440,
+        "products.jsonl": 160,
+        "events.jsonl": 3500,
+        "support_chats.jsonl": 120,
+    }
+
+    assert set(counts) == set(least)
+    assert all(counts[name] >= least[name] for name in least), counts
+
+
+def test_every_intent_has_enough_questions_in_both_languages() -> None:
+    counts = Counter((row["labels"][0], row["meta"]["language"]) for row in rows("service_questions.jsonl"))
+
+    assert {intent for intent, _ in counts} == INTENTS
+    assert min(counts[intent, language] for intent in INTENTS for language in ("en", "zh")) >= 12
+
+
+def test_comments_cover_every_sentiment_and_topic_over_ninety_days() -> None:
+    comments = rows("news_comments.jsonl")
+    times = sorted(datetime.fromisoformat(row["meta"]["published_at"]) for row in comments)
+
+    assert {row["labels"][0] for row in comments} == SENTIMENTS
+    assert {row["meta"]["topic"] for row in comments} == TOPICS
+    assert {row["meta"]["language"] for row in comments} == {"en", "zh"}
+    assert all(row["meta"]["source"] in FIXED_NAMES for row in comments)
+    assert all(time.tzinfo for time in times)
+    assert timedelta(days=85) <= times[-1] - times[0] <= timedelta(days=90)
+
+
+def test_two_surges_of_negative_comments_stand_out() -> None:
+    negative = [row["meta"] for row in rows("news_comments.jsonl") if row["labels"] == ["negative"]]
+    daily = Counter((meta["topic"], datetime.fromisoformat(meta["published_at"]).date()) for meta in negative)
+    starts = {"mobile_app": date(2026, 9, 14), "fees": date(2026, 10, 21)}
+    calm = [
+        count for (topic, day), count in daily.items() if topic not in starts or not 0 <= (day - starts[topic]).days < 5
+    ]
+
+    assert all(daily[topic, start] >= 15 for topic, start in starts.items())
+    assert max(calm) <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("service_questions.jsonl", "classification"),
+        ("news_comments.jsonl", "classification"),
+        ("support_chats.jsonl", "chat"),
+    ],
+)
+def test_rows_are_canonical_records_with_their_own_ids(name: str, kind: str) -> None:
+    records = [{key: value for key, value in row.items() if key != "external_id"} for row in rows(name)]
+
+    assert [problem for record in records for problem in check_record(kind, record)] == []
+    assert all(len(record.get("labels", ["one"])) == 1 for record in records)
+    assert len({row["external_id"] for row in rows(name)}) == len(records)
+
+
+def test_chats_take_turns_and_end_with_the_assistant() -> None:
+    roles = [[message["role"] for message in row["messages"]] for row in rows("support_chats.jsonl")]
+
+    assert all(len(turns) in (2, 4, 6) for turns in roles)
+    assert all(turns == ["user", "assistant"] * (len(turns) // 2) for turns in roles)
+
+
+def test_products_are_complete_in_both_languages() -> None:
+    products = rows("products.jsonl")
+    fields = {"item_id", "title_en", "title_zh", "description_en", "description_zh", "category", "tags"}
+
+    assert all(set(product) == fields and all(product.values()) for product in products)
+    for unique in ("item_id", "title_en", "title_zh"):
+        assert len({product[unique] for product in products}) == len(products)
+
+
+def test_no_text_stands_twice() -> None:
+    for name in TEXT_FILES:
+        bare = Counter(re.sub(r"[\W_]+", "", text.lower()) for _, text in texts_of(name))
+
+        assert [text for text, count in bare.items() if count > 1] == []
+
+
+def test_texts_are_composed_and_free_of_control_characters() -> None:
+    for place, text in (pair for name in TEXT_FILES for pair in texts_of(name)):
+        assert unicodedata.is_normalized("NFC", text), place
+        assert text == text.strip(), place
+        assert not [mark for mark in text if unicodedata.category(mark) in ("Cc", "Cf", "Co", "Cn")], place
+
+
+def test_events_name_known_products_and_walk_down_the_funnel() -> None:
+    events = rows("events.jsonl")
+    known = {product["item_id"] for product in rows("products.jsonl")}
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    for event in events:
+        assert set(event) == {"user_id", "item_id", "event", "at"}
+        steps = seen[event["user_id"], event["item_id"]]
+        steps.add(event["event"])
+        assert steps <= EVENT_KINDS
+        assert "view" in steps
+        assert "apply" in steps or "purchase" not in steps
+
+    times = [datetime.fromisoformat(event["at"]) for event in events]
+    assert times == sorted(times)
+    assert {event["item_id"] for event in events} <= known
+    assert len({event["user_id"] for event in events}) == 200
+
+
+def test_the_script_makes_the_committed_events() -> None:
+    made = make_events().lines()
+
+    assert made == (DEMO / "events.jsonl").read_text(encoding="utf-8")
+
+
+def make_events() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("demo_make_events", DEMO / "make_events.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module

@@ -78,7 +78,9 @@ def test_invalid_utf8_names_the_byte_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_five_megabyte_cell_is_refused_and_the_next_row_read(tmp_path: Path) -> None:
-    path = saved(tmp_path, b"text,label\n" + b"x" * 5_000_000 + b',1\n"' + b"y,y\n" * 1_250_000 + b'",1\nok,1\n')
+    path = saved(
+        tmp_path, b"text,label\n" + b"x" * 5_000_000 + b',1\n"' + (b"y" * 499 + b",\n") * 10_000 + b'",1\nok,1\n'
+    )
 
     rows = read(path, CSV)
 

@@ -94,7 +94,7 @@ def told(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("kind", "format"), EXACT)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_export_then_import_is_identity(kind: str, format: str, data: st.DataObject) -> None:
     rows = data.draw(items(kind))
@@ -113,7 +113,7 @@ def test_export_then_import_is_identity(kind: str, format: str, data: st.DataObj
     assert told(found) == told(rows)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(asked=st.lists(TEXT, min_size=1, max_size=3), system=st.none() | TEXT)
 def test_alpaca_keeps_questions_and_answers(asked: list[str], system: str | None) -> None:
     turns = [{"role": role, "content": said} for said in asked for role in ("user", "assistant")]

@@ -51,7 +51,7 @@ def _trim_jobs(workspace: Workspace, now: datetime) -> int:
     needed = Q()
     for relation in Job._meta.related_objects:
         if relation.related_model not in OWN_TABLES:
-            pointing = relation.related_model._base_manager.exclude(**{relation.field.name: None})  # type: ignore[union-attr]
+            pointing = relation.related_model._base_manager.exclude(**{relation.field.name: None})
             needed |= Q(pk__in=pointing.values(relation.field.attname))
     return _deleted(old.exclude(needed) if needed else old)
 

@@ -14,6 +14,7 @@ from apps.accounts import selectors, services
 from apps.accounts.access import SESSION_WORKSPACE
 from apps.accounts.forms import NewWorkspaceForm, ProfileForm
 from apps.accounts.models import User
+from core.pages import keyset
 
 COOKIE_SECONDS = 365 * 24 * 3600
 THEME_COOKIE = "lingxi_theme"  # the frame's script keeps it too
@@ -121,7 +122,7 @@ def people(request: HttpRequest) -> HttpResponse:
     """Everybody of this installation; for operators, a 404 for others."""
     if not person(request).is_operator:
         raise Http404
-    return render(request, "accounts/people.html", {"people": selectors.people()})
+    return render(request, "accounts/people.html", {"people": keyset(request, selectors.people(), size=100)})
 
 
 @login_required

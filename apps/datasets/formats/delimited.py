@@ -64,9 +64,10 @@ class _Feed:
         return Position(last.end, rows, last.number)
 
 
-def _reader(feed: _Feed, options: ReadOptions) -> "csv._reader":
-    quoting = csv.QUOTE_MINIMAL if options.quoting else csv.QUOTE_NONE
-    return csv.reader(feed, delimiter=options.delimiter, quoting=quoting, strict=True)
+def _reader(feed: _Feed, options: ReadOptions) -> Iterator[list[str]]:
+    if options.quoting:
+        return csv.reader(feed, delimiter=options.delimiter, strict=True)
+    return csv.reader(feed, delimiter=options.delimiter, quoting=csv.QUOTE_NONE, strict=True)
 
 
 def column_names(cells: list[str]) -> list[str]:

@@ -187,7 +187,7 @@ def _settle(kind: str, found: dict[str, str], columns: Sequence[str], rows: Sequ
 
 
 def _translation(found: dict[str, str], rows: Sequence[Values[str, Any]]) -> None:
-    pair = next((row["translation"] for row in rows if isinstance(row.get("translation"), dict)), {})
+    pair: dict[str, Any] = next((row["translation"] for row in rows if isinstance(row.get("translation"), dict)), {})
     if len(pair) == 2:
         found["source"], found["target"] = (f"translation.{language}" for language in pair)
 

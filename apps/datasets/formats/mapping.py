@@ -50,7 +50,7 @@ class Mapping:
     label_names: dict[str, str] = field(default_factory=dict)  # "0" -> "negative"; -1 is unlabelled where names exist
     split: str = ""  # for rows without a split of their own: train | dev | test | ""
     offset_unit: str = "codepoint"  # of span and answer offsets: codepoint | utf16 | byte
-    token_join: str = "auto"  # tokens to text: auto | space | none
+    token_join: str = "auto"  # noqa: S105  # tokens to text: auto | space | none
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain JSON; `from_mapping` reads it back."""

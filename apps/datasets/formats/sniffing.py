@@ -70,7 +70,7 @@ def sniff(path: Path, filename: str = "", limits: Limits = Limits()) -> Sniffed:
     if not magic:
         raise FileProblem("empty_file", "The file is empty.")
     compression = ""
-    if magic.startswith(b"PK\x03\x04") or magic.startswith(b"PK\x05\x06"):
+    if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if found := _archive(path, limits):
             return found
         with open_zip(path) as archive:
@@ -107,10 +107,10 @@ def _text_file(path: Path, filename: str, compression: str, limits: Limits) -> S
                 "binary_file", f"This is {name}, not a data file. Upload CSV, JSON, Parquet, Excel or text."
             )
     encoding, sure = detect_encoding(sample)
-    if head.startswith(b"PAR1") or head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PAR1", b"PK\x03\x04")):
         raise FileProblem("packed_twice", "Parquet and Excel are compressed by themselves: unpack the file once.")
     strange = sum(byte < 9 or 13 < byte < 27 for byte in head)
-    if not encoding.startswith("utf-16") and strange > max(8, len(head) // 50):
+    if not encoding.startswith("utf-16") and strange > max(64, len(head) // 20):
         raise FileProblem("binary_file", "The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text.")
     problems = []
     if not sure:
@@ -139,7 +139,7 @@ def _head(path: Path, compression: str, limits: Limits) -> tuple[bytes, bytes]:
 
 def _read(source: Any, size: int) -> bytes:
     """Up to `size` bytes; damage behind the first bytes is left for the import to report with its row."""
-    parts, left = [], size
+    parts, left = list[bytes](), size
     while left:
         try:
             part = source.read1(left)

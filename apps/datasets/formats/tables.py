@@ -91,7 +91,7 @@ def read_huggingface(path: Path, options: ReadOptions, start: Position) -> Itera
 def _parquet_rows(
     file: pq.ParquetFile, limits: Limits, skip: int, before: int, extra: dict[str, Any]
 ) -> Iterator[RawRow | RowError]:
-    row, groups, size = 0, [], 0
+    row, size, groups = 0, 0, list[int]()
     for at in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(at)
         if row + group.num_rows <= skip and not groups:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from apps.datasets.formats.dialogues import Unmappable, parsed
@@ -223,10 +224,8 @@ def meta(
     if cell is None or cell == "":
         return found
     if isinstance(cell, str):
-        try:
+        with suppress(ValueError, RecursionError):  # a plain text stays one
             cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            pass
     if isinstance(cell, Mapping):
         return found | {str(name): _scalar(value) for name, value in cell.items()}
     return found | {column or "meta": _scalar(cell)}

@@ -320,6 +320,8 @@ SPECTACULAR_SETTINGS = {
         "BaseModelKind": "apps.registry.models.BaseKind",
         "AliasMoveKind": "apps.registry.models.MoveKind",
         "ApprovalState": "apps.registry.models.Decision",
+        "InvitationState": "apps.accounts.models.InvitationState",
+        "ApiKeyState": "apps.accounts.models.ApiKeyState",
     },
 }
 

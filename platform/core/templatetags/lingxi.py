@@ -15,10 +15,23 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.jobs.states import State
 
 register = template.Library()
+
+UNITS = {
+    "rows": gettext_lazy("rows"),
+    "texts": gettext_lazy("texts"),
+    "examples": gettext_lazy("examples"),
+    "steps": gettext_lazy("steps"),
+    "tokens": gettext_lazy("tokens"),
+    "files": gettext_lazy("files"),
+    "bytes": gettext_lazy("bytes"),
+    "batches": gettext_lazy("batches"),
+}
+"""What jobs count, in words for people; an unknown unit speaks for itself."""
 
 
 @register.simple_tag(takes_context=True)
@@ -161,3 +174,15 @@ def unlocalized(value: object) -> str:
 def state_name(value: str) -> str:
     """A state's word for people, e.g. of a transition."""
     return str(State(value).label) if value in State.values else value
+
+
+@register.filter
+def as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else as_json(value)
+
+
+@register.filter
+def unit_name(value: str) -> str:
+    """The word for what a job counts."""
+    return str(UNITS.get(value, value))

@@ -7,7 +7,7 @@
    reliability {"bins": [{"confidence": 0.85, "accuracy": 0.8, "count": 120, "low": 0.7, "high": 0.9}, ...]}
    histogram   {"edges": [0, 10, 20], "counts": [3, 4], "x": "tokens"} or "series": [{"name", "counts"}] */
 
-const round = (value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value);
+const round = (value) => (typeof value !== "number" ? value : Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(4)));
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
 function base(colours, words) {
@@ -15,7 +15,7 @@ function base(colours, words) {
     color: colours.series,
     animationDuration: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 250,
     textStyle: { fontFamily: colours.font, color: colours.ink2 },
-    grid: { left: 8, right: 16, top: 36, bottom: 8, containLabel: true },
+    grid: { left: 4, right: 12, top: 36, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "all" },
     legend: { type: "scroll", top: 0, left: 0, icon: "roundRect", itemWidth: 14, itemHeight: 3, textStyle: { color: colours.ink2 }, pageTextStyle: { color: colours.ink2 }, pageIconColor: colours.ink2 },
     tooltip: {
       renderMode: "richText", confine: true, backgroundColor: colours.surface, borderColor: colours.line, borderWidth: 1, padding: 10,
@@ -28,7 +28,7 @@ function base(colours, words) {
 function axis(colours, more = {}) {
   return {
     axisLine: { lineStyle: { color: colours.line } }, axisTick: { show: false }, splitLine: { lineStyle: { color: colours.line, opacity: 0.7 } },
-    axisLabel: { color: colours.ink2, hideOverlap: true }, nameTextStyle: { color: colours.ink2 }, nameLocation: "middle", nameGap: 28, ...more,
+    axisLabel: { color: colours.ink2, hideOverlap: true }, nameTextStyle: { color: colours.ink2 }, nameLocation: "middle", nameGap: 10, nameMoveOverlap: true, ...more,
   };
 }
 
@@ -46,14 +46,17 @@ function whiskers(data, colours, horizontal) {
       const at = (value) => api.coord(horizontal ? [value, api.value(0)] : [api.value(0), value]);
       const [low, high] = [at(api.value(1)), at(api.value(2))];
       const cap = horizontal ? [0, 4] : [4, 0];
-      const line = (x1, y1, x2, y2) => ({ type: "line", shape: { x1, y1, x2, y2 }, style: { stroke: colours.ink2, lineWidth: 1.25 } });
-      return { type: "group", children: [
-        line(...low, ...high),
-        line(low[0] - cap[0], low[1] - cap[1], low[0] + cap[0], low[1] + cap[1]),
-        line(high[0] - cap[0], high[1] - cap[1], high[0] + cap[0], high[1] + cap[1]),
-      ] };
+      const lines = [[...low, ...high], [low[0] - cap[0], low[1] - cap[1], low[0] + cap[0], low[1] + cap[1]], [high[0] - cap[0], high[1] - cap[1], high[0] + cap[0], high[1] + cap[1]]];
+      const drawn = (stroke, lineWidth) => lines.map(([x1, y1, x2, y2]) => ({ type: "line", shape: { x1, y1, x2, y2 }, style: { stroke, lineWidth } }));
+      return { type: "group", children: [...drawn(colours.surface, 3.5), ...drawn(colours.ink, 1.25)] };
     },
   };
+}
+
+function tip(data, hits) {
+  const shown = hits.filter((hit) => !hits.some((other) => other.seriesName === hit.seriesName && other.seriesIndex > hit.seriesIndex));
+  const lines = shown.map(({ marker, seriesName, value }) => `${marker}${seriesName}  ${round(value[1])}`);
+  return [`${data.x ? `${data.x} ` : ""}${round(hits[0].value[0])}`, ...lines].join("\n");
 }
 
 function line(data, view, colours, words) {
@@ -68,11 +71,10 @@ function line(data, view, colours, words) {
   const options = base(colours, words);
   return {
     ...options,
-    grid: { ...options.grid, bottom: data.x ? 30 : 8 },
     legend: { ...options.legend, show: data.series.length > 1 },
-    tooltip: { ...options.tooltip, trigger: "axis", valueFormatter: round, axisPointer: { lineStyle: { color: colours.ink2 } } },
+    tooltip: { ...options.tooltip, trigger: "axis", formatter: (hits) => tip(data, hits), axisPointer: { lineStyle: { color: colours.ink2 } } },
     xAxis: axis(colours, { type: "value", name: data.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),
-    yAxis: axis(colours, { type: view.log ? "log" : "value", scale: true, name: data.series.length > 1 ? "" : data.y, nameGap: 44 }),
+    yAxis: axis(colours, { type: view.log ? "log" : "value", scale: true, name: data.series.length > 1 ? "" : data.y }),
     dataZoom: [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl" }],
     series,
   };
@@ -102,7 +104,7 @@ function bar(data, view, colours, words) {
 function heatmap(data, view, colours, words) {
   const cells = data.values.flatMap((row, y) => {
     const sum = row.reduce((a, b) => a + b, 0) || 1;
-    return row.map((count, x) => ({ value: [x, y, count / sum], count }));
+    return row.map((count, x) => ({ value: [x, y, count / sum], count, label: { color: count / sum > 0.5 ? colours.surface : colours.ink } }));
   });
   const small = data.columns.length <= 14 && view.width / data.columns.length > 34;
   const room = view.width < 480 ? 9 : 18;
@@ -110,12 +112,12 @@ function heatmap(data, view, colours, words) {
   const options = base(colours, words);
   return {
     ...options,
-    grid: { left: 28, right: 8, top: 12, bottom: 56, containLabel: true },
+    grid: { ...options.grid, top: 8 },
     tooltip: { ...options.tooltip, formatter: ({ data: cell }) => `${words.true}: ${data.rows[cell.value[1]]}\n${words.predicted}: ${data.columns[cell.value[0]]}\n${words.count}: ${cell.count}  (${percent(cell.value[2])})` },
-    xAxis: axis(colours, { type: "category", data: data.columns, name: words.predicted, nameGap: small ? 34 : 64, splitLine: { show: false }, axisLabel: { ...label, rotate: data.columns.length > 5 ? 40 : 0 } }),
-    yAxis: axis(colours, { type: "category", data: data.rows, inverse: true, name: words.true, nameGap: view.width < 480 ? 70 : 130, splitLine: { show: false }, axisLabel: label }),
+    xAxis: axis(colours, { type: "category", data: data.columns, name: words.predicted, splitLine: { show: false }, axisLabel: { ...label, rotate: data.columns.length > 5 ? 40 : 0 } }),
+    yAxis: axis(colours, { type: "category", data: data.rows, inverse: true, name: words.true, splitLine: { show: false }, axisLabel: label }),
     visualMap: { show: false, min: 0, max: 1, dimension: 2, inRange: { color: [colours.subtle, colours.series[0]] } },
-    series: [{ type: "heatmap", data: cells, label: { show: small, formatter: ({ data: cell }) => cell.count || "", color: colours.ink, textBorderColor: colours.surface, textBorderWidth: 2, fontSize: 11 }, itemStyle: { borderColor: colours.surface, borderWidth: data.rows.length > 40 ? 0 : 1 }, emphasis: { itemStyle: { borderColor: colours.spark, borderWidth: 2 } } }],
+    series: [{ type: "heatmap", data: cells, label: { show: small, formatter: ({ data: cell }) => cell.count || "", fontSize: 11 }, itemStyle: { borderColor: colours.surface, borderWidth: data.rows.length > 40 ? 0 : 1 }, emphasis: { itemStyle: { borderColor: colours.spark, borderWidth: 2 } } }],
   };
 }
 
@@ -123,11 +125,10 @@ function reliability(data, view, colours, words) {
   const filled = data.bins.filter((bin) => bin.count > 0 && bin.accuracy !== null);
   const most = Math.max(1, ...filled.map((bin) => bin.count));
   const options = base(colours, words);
-  const share = (name) => axis(colours, { type: "value", min: 0, max: 1, name, axisLabel: { color: colours.ink2, formatter: (number) => `${Math.round(number * 100)} %` }, nameGap: name === words.accuracy ? 44 : 28 });
+  const share = (name) => axis(colours, { type: "value", min: 0, max: 1, name, axisLabel: { color: colours.ink2, formatter: (number) => `${Math.round(number * 100)} %` } });
   const limits = filled.filter((bin) => bin.low !== undefined && bin.low !== null).map((bin) => [bin.confidence, bin.low, bin.high]);
   return {
     ...options,
-    grid: { ...options.grid, left: 24, bottom: 30 },
     tooltip: { ...options.tooltip, formatter: ({ data: point }) => (point?.bin ? `${words.confidence}: ${percent(point.bin.confidence)}\n${words.accuracy}: ${percent(point.bin.accuracy)}\n${words.count}: ${point.bin.count}` : words.ideal) },
     xAxis: share(words.confidence),
     yAxis: share(words.accuracy),
@@ -144,7 +145,6 @@ function histogram(data, view, colours, words) {
   const series = data.series ?? [{ name: words.count, counts: data.counts }];
   const made = bar({ categories: names, series: series.map(({ name, counts }) => ({ name, values: counts })), stacked: series.length > 1 }, view, colours, words);
   made.series = made.series.map((each) => ({ ...each, barCategoryGap: "6%", barMaxWidth: undefined }));
-  made.grid.bottom = data.x ? 30 : 8;
   made.xAxis.name = data.x;
   return made;
 }

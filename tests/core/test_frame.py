@@ -1,0 +1,74 @@
+"""The page frame: icons exist, the theme is rendered by the server, pages outside a workspace stand too."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.template import engines
+from django.test import Client
+
+from apps.accounts.models import User, Workspace
+from core.navigation import ROOMS
+
+ROOT = Path(__file__).resolve().parents[2]
+ICONS = set((ROOT / "platform/core/frontend_icons.txt").read_text().split())
+TEMPLATES = [*ROOT.glob("platform/**/*.html"), *ROOT.glob("apps/**/*.html")]
+
+
+def test_every_icon_of_a_template_is_in_the_list_that_the_set_up_copies() -> None:
+    named = {name for path in TEMPLATES for name in re.findall(r"{% icon [\"']([\w-]+)[\"']", path.read_text())}
+    named |= {name for path in TEMPLATES for name in re.findall(r"with icon=[\"']([\w-]+)[\"']", path.read_text())}
+    named |= {room.icon for _title, rooms in ROOMS for room in rooms}
+
+    assert sorted(named - ICONS) == []
+
+
+def test_every_template_can_be_read() -> None:
+    for path in TEMPLATES:
+        engines["django"].from_string(path.read_text())
+
+
+@pytest.mark.parametrize("choice", ["light", "dark"])
+def test_a_chosen_theme_is_rendered_by_the_server(choice: str, page: Any, alice: User, workspace: Workspace) -> None:
+    client = page(alice)
+    client.cookies["lingxi_theme"] = choice
+
+    assert f'data-bs-theme="{choice}"' in client.get("/w/harbour/").content.decode()
+
+
+def test_the_automatic_theme_and_a_forged_one_leave_the_choice_to_the_system(
+    page: Any, alice: User, workspace: Any
+) -> None:
+    client = page(alice)
+    client.cookies["lingxi_theme"] = '"><script>'
+
+    html = client.get("/w/harbour/").content.decode()
+
+    assert 'data-theme-choice="auto"' in html and "data-bs-theme" not in html
+
+
+def test_a_person_s_saved_theme_counts_on_a_new_browser(page: Any, alice: User, workspace: Workspace) -> None:
+    User.objects.filter(pk=alice.pk).update(theme="dark")
+
+    assert 'data-bs-theme="dark"' in page(alice).get("/w/harbour/").content.decode()
+
+
+def test_the_language_can_be_switched_by_everybody(client: Client) -> None:
+    client.post("/language", {"language": "zh-hans", "next": "/nowhere"})
+
+    assert '<html lang="zh-hans"' in client.get("/nowhere").content.decode()
+
+
+def test_an_unknown_address_is_a_page_in_and_outside_a_workspace(page: Any, alice: User, workspace: Workspace) -> None:
+    outside = Client().get("/nowhere")
+    inside = page(alice).get("/w/harbour/jobs/999999")
+
+    assert outside.status_code == inside.status_code == 404
+    assert "lx-plain" in outside.content.decode() and "lx-nav" in inside.content.decode()
+
+
+def test_pages_send_a_strict_content_security_policy(page: Any, alice: User, workspace: Workspace) -> None:
+    policy = page(alice).get("/w/harbour/")["Content-Security-Policy"]
+
+    assert "script-src 'self';" in policy + ";" and "unsafe-eval" not in policy
