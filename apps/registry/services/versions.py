@@ -112,11 +112,7 @@ def register_version(
         obj=version,
         workspace=workspace,
         source=source,
-<<<<<<< HEAD
         by=by,
-=======
-        made_by=str(by) if by else "",
->>>>>>> main
         content_hash=version.content_hash,
     )
     return version
