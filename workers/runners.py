@@ -5,6 +5,7 @@ from typing import Any
 
 from core.jobs.run import Run
 from workers import accounts, datasets
+from workers.demo import run_demo
 from workers.inference import run_batch
 from workers.training import run_training
 
@@ -12,6 +13,7 @@ Runner = Callable[[Run], Mapping[str, Any] | None]
 
 RUNNERS: dict[str, Runner] = {
     "accounts.delete_workspace": accounts.run_delete_workspace,
+    "dashboard.demo": run_demo,
     "datasets.import": datasets.run_import,
     "datasets.freeze": datasets.run_freeze,
     "datasets.export": datasets.run_export,

@@ -6,13 +6,18 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.accounts.services import audit
+from apps.accounts.models import Workspace
+from apps.accounts.services import audit, create_workspace
 from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.models import Job
 
 LEAST_PRIORITY, MOST_PRIORITY = -100, 100
+
+
+DEMO_NAME = "Harbourline Bank 澄港银行 (demo)"
+DEMO_SLUG = "demo"
 
 
 def cancel(*, actor: Actor, job: Job) -> Job:
@@ -58,3 +63,19 @@ def _act(actor: Actor, job: Job, action: str, act: Callable[..., Any]) -> Job:
     if (changed.state, changed.stop_requested) != before:
         audit(actor=actor, action=action, obj=changed, kind=changed.kind)
     return changed
+
+
+@transaction.atomic
+def start_demo(*, owner: Any) -> Workspace:
+    """The demo workspace of an invented bank, and the job that fills it."""
+    workspace = create_workspace(name=DEMO_NAME, owner=owner, slug=DEMO_SLUG, is_demo=True)
+    jobs.create(
+        kind="dashboard.demo",
+        workspace=workspace,
+        queue="io",
+        title=_("Fill the demo workspace"),
+        by=owner,
+        unit="steps",
+        max_attempts=5,
+    )
+    return workspace

@@ -44,8 +44,10 @@ def preview(kind: str, path: Path, options: ReadOptions, mapping: Mapping, limit
     convert = compile_mapping(kind, mapping)
     found: list[Previewed] = []
     try:
-        for row in itertools.islice(read_rows(path, options), limit):
-            found.append(_previewed(row if isinstance(row, RowError) else convert(row)))
+        found.extend(
+            _previewed(row if isinstance(row, RowError) else convert(row))
+            for row in itertools.islice(read_rows(path, options), limit)
+        )
     except FileProblem as problem:
         found.append(Previewed(number=0, problems=(problem.message,)))
     return found

@@ -7,7 +7,15 @@ from typing import Any
 from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
-from apps.datasets.models import BadRow, Dataset, DatasetVersion, Example, ExportJob, ImportJob
+from apps.datasets.models import (
+    BadRow,
+    Dataset,
+    DatasetVersion,
+    Example,
+    ExampleRevision,
+    ExportJob,
+    ImportJob,
+)
 from apps.datasets.search import query_tokens
 from core.storage import home
 
@@ -74,3 +82,13 @@ def snapshot(rows: QuerySet[Example], *fields: str) -> Iterator[tuple[Any, ...]]
     Outside a transaction PostgreSQL keeps the cursor (WITH HOLD), so a long reader holds no transaction open.
     """
     return rows.order_by("id").values_list(*fields).iterator(chunk_size=2_000)
+
+
+def all_examples(dataset: Dataset) -> QuerySet[Example]:
+    """Examples, deleted ones too; ExampleFilter leaves those out unless asked."""
+    return Example.objects.filter(dataset=dataset)
+
+
+def history(example: Example) -> QuerySet[ExampleRevision]:
+    """What an example was before, newest first, with who changed it."""
+    return example.revisions.select_related("by").order_by("-id")

@@ -238,8 +238,8 @@ def finish(*, run: Run, training_job: TrainingJob, outcome: Outcome) -> ModelVer
                 template_hash=outcome.template_hash,
                 timings={"training": float(outcome.summary.get("seconds", 0.0))},
                 parameter_count=outcome.parameter_count,
-                dataset_hash=training_job.dataset_version.content_hash,
             ),
+            dataset_version=training_job.dataset_version,
             base_model=_base_model(training_job),
             by=training_job.created_by,
         )

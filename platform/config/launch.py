@@ -35,6 +35,7 @@ def roles(*, host: str, port: int) -> list[Role]:
         Role("worker-io", worker("io", "-P", "prefork", "-c", "2"), common),
         Role("worker-train", worker("train", "-P", "solo"), common),
         Role("worker-infer", worker("infer", "-P", "solo"), common),
+        Role("generation", [sys.executable, str(settings.ROOT / "manage.py"), "generation"], common),
         Role("beat", celery("beat", "-l", "WARNING"), common),
     ]
 

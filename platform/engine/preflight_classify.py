@@ -92,6 +92,16 @@ def _unknown_labels(parts: Mapping[str, TextRows], labels: Sequence[str]) -> lis
 
 
 def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
+    if not len(dev) and not spec.holdout_share:
+        return [
+            Problem(
+                "no_dev",
+                "dev_split",
+                "Without dev rows the last epoch is kept, not the best one.",
+                "Raise holdout_share to choose an epoch.",
+                "warning",
+            )
+        ]
     if not len(dev):
         return [
             Problem(

@@ -41,7 +41,7 @@ class Template:
     def description(self) -> dict[str, Any]:
         """What is saved beside the model; its hash covers the rule and the vocabulary."""
         rule = {"name": self.name, "roles": ROLE_TOKENS, "end": END, "loss_on": self.loss_on, "jinja": JINJA}
-        text = json.dumps(rule, sort_keys=True) + self.tokenizer.to_str()
+        text = json.dumps([rule, self.ids, json.loads(self.tokenizer.to_str())["model"]], sort_keys=True)
         return {**rule, "hash": hashlib.sha256(text.encode()).hexdigest()}
 
 

@@ -107,7 +107,7 @@ def leak_report(pairs: Iterator[tuple[str, int, str, int]]) -> dict[str, Any]:
 class NearIndex:
     """Texts whose shingles overlap by `threshold` (Jaccard, estimated by MinHash of 64 permutations: +-0.06).
 
-    Memory: about 3 KB a text; so at most `limit` texts are looked at, and the report says how many were.
+    Memory: 2 to 3 KB a text; so at most `limit` texts are looked at, and the report says how many were.
     """
 
     def __init__(self, threshold: float = 0.8, limit: int = 50_000) -> None:

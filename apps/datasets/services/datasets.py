@@ -107,18 +107,17 @@ def delete(*, actor: Actor, dataset: Dataset) -> None:
     folder = home() / "files" / str(dataset.workspace_id) / "datasets" / str(dataset.pk)
     try:
         dataset.delete()
-    except (ProtectedError, Q, RestrictedError) as error:
+    except (ProtectedError, RestrictedError) as error:
         raise conflict(
             "dataset_in_use",
-            _(
-                "Training, evaluation or predictions used a version of this dataset, so it must stay. Archive it instead."
-            ),
+            _("Training, evaluation or predictions used this dataset, so it must stay. Archive it instead."),
         ) from error
     transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-def _of_dataset(dataset: Dataset) -> Any:
-    return Q(import_job__dataset=dataset) | Q(export_job__dataset=dataset) | Q(dataset_version__dataset=dataset)
+def _of_dataset(dataset: Dataset) -> Q:
+    below = Q(import_job__dataset=dataset) | Q(export_job__dataset=dataset) | Q(dataset_version__dataset=dataset)
+    return below | Q(pk__in=[pk for pk in (dataset.split_job_id, dataset.profile_job_id) if pk])
 
 
 def _save(dataset: Dataset, fields: Sequence[str] | None = None) -> None:

@@ -133,7 +133,7 @@ def _change(
     revived = example.deleted_at is not None
     if example.external_id is None and digest != example.content_hash:
         example.occurrence = free_occurrence(dataset, digest, example.pk)
-    bare, _meta, text, labels, vector, length = columns(dataset.kind, record)
+    _record, _meta, text, labels, vector, length = columns(dataset.kind, record)
     example.record = {name: value for name, value in record.items() if name != "meta"}
     example.meta = dict(record.get("meta") or {})
     example.text, example.labels, example.length = text, labels, length

@@ -206,7 +206,7 @@ def _write(
     now = timezone.now()
     with connection.cursor() as cursor:
         if new:
-            with cursor.copy(f"COPY datasets_example ({_COLUMNS}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+            with cursor.copy(f"COPY datasets_example ({_COLUMNS}) FROM STDIN") as copy:
                 for row in new:
                     record, meta, text, labels, search, length = columns(dataset.kind, row.record)
                     copy.write_row(
@@ -217,7 +217,7 @@ def _write(
             keep([row.example_id for row in changed if row.example_id], by=by, source=source, now=now)
             cursor.execute(_STAGE)
             cursor.execute("DELETE FROM datasets_staged")
-            with cursor.copy("COPY datasets_staged FROM STDIN") as copy:  # type: ignore[attr-defined]
+            with cursor.copy("COPY datasets_staged FROM STDIN") as copy:
                 for row in changed:
                     record, meta, text, labels, search, length = columns(dataset.kind, row.record)
                     copy.write_row((row.example_id, record, meta, text, labels, row.split, row.hash, search, length))

@@ -97,11 +97,11 @@ def preview_split(dataset: Dataset, plan: SplitPlan) -> dict[str, Any]:
     for example_id, labels, _key, _split in held:
         for label in labels:
             by_label.setdefault(label, Counter())[placed[example_id]] += 1
-    labels = [
+    table = [
         {"label": label, **{split: by_label[label][split] for split in SPLITS}}
         for label in sorted(by_label, key=lambda name: -sum(by_label[name].values()))
     ]
-    return {"splits": {split: splits[split] for split in SPLITS}, "labels": labels, "exact": True}
+    return {"splits": {split: splits[split] for split in SPLITS}, "labels": table, "exact": True}
 
 
 Held = tuple[int, Sequence[str], str, str]  # example id, labels, key, present split

@@ -64,6 +64,7 @@ def train(
     max_length = reading_length(spec, network.config, tokenizer)
     model = TextClassifier(network, len(labels), pooling=choose_pooling(spec, network.config), dropout=spec.dropout)
     model.to(device)
+    mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     targets = {
         name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
@@ -145,7 +146,8 @@ def train(
         count = sum(len(batch) for batch in window)
         losses = []
         for batch in window:
-            rows = row_losses(model, [encoded["train"][at] for at in batch], targets["train"][batch].to(device), spec)
+            sequences = [hide_tokens(encoded["train"][at], mask_id, spec.token_dropout) for at in batch]
+            rows = row_losses(model, sequences, targets["train"][batch].to(device), spec)
             (rows.sum() / count).backward()  # type: ignore[no-untyped-call]
             losses.append(rows.detach())
         whole = torch.cat(losses)
@@ -205,11 +207,11 @@ def train(
                 save()
 
         try:
-            measured = measure(model, average, encoded["dev"], targets["dev"], spec, report)
+            measured = measure(model, average, encoded["dev"], targets["dev"], spec, report) if encoded["dev"] else {}
         except Stopped:
             save()
             raise
-        value = -measured["loss"] if spec.best_metric == "loss" else measured[spec.best_metric]
+        value = chosen_by(spec, measured) if measured else float(epoch)  # without dev rows the last epoch is the best
         is_best = math.isfinite(value) and (cursor.best_metric is None or value > cursor.best_metric)
         if is_best:
             cursor.best_metric, cursor.best_epoch, cursor.epochs_without_better = value, epoch, 0
@@ -310,6 +312,20 @@ def start_head(
     features = forward_all(model, sequences, report, phase="probe", features=True)
     weight, bias = fit_probe(features, targets, multi_label=spec.multi_label)
     model.head.load_state_dict({"weight": weight, "bias": bias})
+
+
+def chosen_by(spec: ClassifySpec, measured: dict[str, float]) -> float:
+    """The figure that chooses the best epoch, larger is better."""
+    return -measured["loss"] if spec.best_metric == "loss" else measured[spec.best_metric]
+
+
+def hide_tokens(sequence: list[int], mask_id: int, share: float) -> list[int]:
+    """The sequence with about `share` of its inner tokens replaced, drawn from torch's generator."""
+    if not share:
+        return sequence
+    hidden = (torch.rand(len(sequence)) < share).tolist()
+    hidden[0] = hidden[-1] = False
+    return [mask_id if gone else token for token, gone in zip(sequence, hidden, strict=True)]
 
 
 def row_losses(model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec) -> Tensor:

@@ -49,6 +49,9 @@ class ClassifySpec:
         1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
     )
     dropout: float = option(0.1, "Share of values dropped in the encoder and before the head", minimum=0, maximum=0.9)
+    token_dropout: float = option(
+        0.0, "Share of input tokens hidden behind the mask token while training", minimum=0, maximum=0.9
+    )
     label_smoothing: float = option(0.0, "Share of the target spread over all labels", minimum=0, maximum=0.5)
     head_start: str = option(
         "probe",
@@ -80,7 +83,10 @@ class ClassifySpec:
     dev_split: str = option("dev", "Name of the split that chooses the best epoch")
     test_split: str = option("test", "Name of the split that is measured once at the end")
     holdout_share: float = option(
-        0.1, "Share of the training rows held out as dev when the dataset has no dev split", minimum=0, maximum=0.5
+        0.1,
+        "Share of train held out as dev when the dataset has no dev split; 0 learns from all and keeps the last epoch",
+        minimum=0,
+        maximum=0.5,
     )
     checkpoint_every_steps: int = option(
         0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000

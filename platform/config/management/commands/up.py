@@ -4,36 +4,27 @@ import argparse
 import contextlib
 import errno
 import os
-import secrets
 import signal
 import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connections
 
-from apps.accounts.models import User
-from apps.accounts.services import create_user, create_workspace
 from config.launch import roles
-from core import backup
+from config.prepare import first_owner, prepare
 from core.embedded.connect import uses_embedded
 from core.embedded.errors import StackError
 from core.embedded.stack import Stack
 from core.errors import Refused
 from core.supervisor import Janitor, Supervisor
-from core.translations import TranslationError, compile_translations
+from core.translations import TranslationError
 
-OWNER = "owner@localhost"
-BACKUPS_KEPT = 5
 HOPELESS = 5  # ends in a row before the first page
 
 
@@ -72,7 +63,7 @@ class Command(BaseCommand):
             ending.callback(warden.close)
             stack = self._start_servers(home, warden, ending)
             prepare(self.stdout.write)
-            for line in first_owner():
+            for line in first_owner(with_demo=not options["empty"]):
                 self.stdout.write(line)
             connections.close_all()
             address = f"http://{shown_host(options['host'])}:{options['port']}"
@@ -141,49 +132,6 @@ def stop_servers(stack: Stack, warden: Janitor) -> None:
     stack.stop()
     for pid in started:
         warden.ended(pid)
-
-
-def prepare(say: Any) -> None:
-    """Translations and migrations; a database that holds something is backed up before it changes."""
-    compile_translations(settings.ROOT)
-    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if not plan:
-        return
-    if executor.loader.applied_migrations:
-        say(f"Backing up the database before {len(plan)} migrations")
-        backup_before_migrating(say)
-    say("Preparing the database")
-    call_command("migrate", verbosity=0, interactive=False)
-
-
-def backup_before_migrating(say: Any) -> None:
-    """The database into HOME/backups; the newest few of these are kept."""
-    folder = Path(settings.HOME) / "backups"
-    target = folder / f"before-migration-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar"
-    backup.write(
-        target=target,
-        database_url=settings.DATABASE_URL,
-        home=Path(settings.HOME),
-        secret_key=settings.SECRET_KEY,
-        with_files=False,
-    )
-    say(f"  {target}")
-    for old in sorted(folder.glob("before-migration-*.tar"))[:-BACKUPS_KEPT]:
-        old.unlink()
-
-
-def first_owner() -> Iterator[str]:
-    """Make workspace and owner when there is nobody; yields what to print, the password this once."""
-    if User.objects.exists():
-        return
-    password = secrets.token_urlsafe(12)
-    owner = create_user(email=OWNER, password=password, name="Owner", is_operator=True)
-    create_workspace(name="Lingxi", owner=owner)
-    yield "Your first account (shown this once; ./lingxi password makes a new one):"
-    yield f"  e-mail    {OWNER}"
-    yield f"  password  {password}"
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -1,0 +1,143 @@
+"""The demo: the main job of the platform on the sample data, one step after the other."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils.translation import gettext as _
+
+import apps.dashboard
+from apps.accounts.access import actor_of_member
+from apps.datasets import services as datasets
+from apps.datasets.models import Dataset, DatasetVersion, Kind
+from apps.datasets.services.splitting import SplitPlan
+from apps.evaluation import services as evaluation
+from apps.inference import services as inference
+from apps.inference.models import BatchJob
+from apps.training import services as training
+from apps.training.models import TrainingJob
+from core.access import Actor
+from core.errors import Refused
+from core.jobs.models import Job
+from core.jobs.run import Run
+from core.jobs.states import State
+
+DEMO = Path(apps.dashboard.__file__).parent / "demo"
+LOOK_SECONDS = 0.5
+QUESTIONS = "Service questions (English)"
+MODEL = "Intents"
+SPEC = {"epochs": 5, "max_length_tokens": 64, "seed": 17}
+
+
+def run_demo(run: Run) -> Mapping[str, Any]:
+    """Import, split, freeze, fine-tune, evaluate, label; a step that is done is not done again."""
+    actor = actor_of_member(run.job.requested_by, run.job.workspace.slug)
+    steps: list[tuple[str, Callable[[Run, Actor], None]]] = [
+        ("import", lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
+        ("split", _split),
+        ("freeze", _freeze),
+        (
+            "import",
+            lambda r, a: _import(r, a, "客服问题（中文）", Kind.CLASSIFICATION, "service_questions.jsonl", "zh"),
+        ),
+        ("import", lambda r, a: _import(r, a, "News comments 评论", Kind.CLASSIFICATION, "news_comments.jsonl")),
+        ("import", lambda r, a: _import(r, a, "Support chats 客服对话", Kind.CHAT, "support_chats.jsonl")),
+        ("train", _train),
+        ("evaluate", _evaluate),
+        ("predict", _predict),
+    ]
+    for number, (phase, step) in enumerate(steps):
+        run.progress(number, len(steps), unit="steps", phase=phase, now=True)
+        step(run, actor)
+    run.progress(len(steps), len(steps), unit="steps", now=True)
+    return {"steps": len(steps)}
+
+
+def _wait(run: Run, job: Job) -> None:
+    """Until the job of a step has ended well; its failure is ours."""
+    while not job.ended:
+        time.sleep(LOOK_SECONDS)
+        run.beat()
+        run.check()
+        job.refresh_from_db()
+    if job.state != State.SUCCEEDED:
+        raise Refused(
+            "demo_step_failed",
+            _("A step of the demo ended: %(title)s. %(why)s") % {"title": job.title, "why": job.error_message},
+            hint=_("Look at that job, then retry this one."),
+        )
+
+
+def _import(run: Run, actor: Actor, name: str, kind: str, file: str, language: str = "") -> None:
+    dataset = Dataset.objects.filter(workspace=actor.workspace, name=name).first()
+    if dataset is None:
+        dataset = datasets.create(actor=actor, name=name, kind=kind, language=language)
+    if dataset.example_count:
+        return
+    started = dataset.imports.exclude(job=None).order_by("-id").first()
+    if started is None or started.job.ended:
+        lines = (DEMO / file).read_text(encoding="utf-8").split("\n")
+        kept = [line for line in lines if line and (not language or json.loads(line)["meta"]["language"] == language)]
+        upload = SimpleUploadedFile(file, ("\n".join(kept) + "\n").encode())
+        started = datasets.start(actor=actor, import_job=datasets.receive(actor=actor, dataset=dataset, upload=upload))
+    _wait(run, started.job)
+
+
+def _questions(actor: Actor) -> Dataset:
+    return Dataset.objects.get(workspace=actor.workspace, name=QUESTIONS)
+
+
+def _version(actor: Actor) -> DatasetVersion:
+    return DatasetVersion.objects.filter(dataset=_questions(actor)).latest("number")
+
+
+def _split(run: Run, actor: Actor) -> None:
+    dataset = _questions(actor)
+    if dataset.split_job is None or dataset.split_job.state in {State.FAILED, State.CANCELLED}:
+        plan = SplitPlan(train=0.7, dev=0.1, test=0.2, seed=17)
+        dataset = datasets.request_split(actor=actor, dataset=dataset, plan=plan)
+    assert dataset.split_job is not None
+    _wait(run, dataset.split_job)
+
+
+def _freeze(run: Run, actor: Actor) -> None:
+    dataset = _questions(actor)
+    version = DatasetVersion.everything.filter(dataset=dataset).order_by("-number").first()
+    if version is None or version.job is None or version.job.state in {State.FAILED, State.CANCELLED}:
+        version = datasets.freeze(actor=actor, dataset=dataset, note="demo")
+    assert version.job is not None
+    _wait(run, version.job)
+
+
+def _train(run: Run, actor: Actor) -> None:
+    training_job = TrainingJob.objects.filter(workspace=actor.workspace).order_by("-id").first()
+    if training_job is None:
+        training_job = training.start(
+            actor=actor, recipe="classify", spec=SPEC, version=_version(actor), name="Intents", family_name=MODEL
+        )
+    _wait(run, training_job.job)
+
+
+def _evaluate(run: Run, actor: Actor) -> None:
+    training_job = TrainingJob.objects.filter(workspace=actor.workspace).latest("id")
+    assert training_job.model_version is not None
+    found = training_job.model_version.evaluations.order_by("-id").first()
+    if found is None:
+        found = evaluation.start_evaluation(
+            actor=actor, model_version=training_job.model_version, dataset_version=_version(actor)
+        )
+    _wait(run, found.job)
+
+
+def _predict(run: Run, actor: Actor) -> None:
+    training_job = TrainingJob.objects.filter(workspace=actor.workspace).latest("id")
+    assert training_job.model_version is not None
+    batch_job = BatchJob.objects.filter(workspace=actor.workspace).order_by("-id").first()
+    if batch_job is None:
+        batch_job = inference.predict_version(
+            actor=actor, version=training_job.model_version, data=_version(actor), split="test"
+        )
+    _wait(run, batch_job.job)
