@@ -34,6 +34,7 @@ SPEC = {"epochs": 5, "max_length_tokens": 64, "seed": 17}
 
 def run_demo(run: Run) -> Mapping[str, Any]:
     """Import, split, freeze, fine-tune, evaluate, label; a step that is done is not done again."""
+    assert run.job.requested_by is not None
     actor = actor_of_member(run.job.requested_by, run.job.workspace.slug)
     steps: list[tuple[str, Callable[[Run, Actor], None]]] = [
         ("import", lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
@@ -78,11 +79,12 @@ def _import(run: Run, actor: Actor, name: str, kind: str, file: str, language: s
     if dataset.example_count:
         return
     started = dataset.imports.exclude(job=None).order_by("-id").first()
-    if started is None or started.job.ended:
+    if started is None or started.job is None or started.job.ended:
         lines = (DEMO / file).read_text(encoding="utf-8").split("\n")
         kept = [line for line in lines if line and (not language or json.loads(line)["meta"]["language"] == language)]
         upload = SimpleUploadedFile(file, ("\n".join(kept) + "\n").encode())
         started = datasets.start(actor=actor, import_job=datasets.receive(actor=actor, dataset=dataset, upload=upload))
+    assert started.job is not None
     _wait(run, started.job)
 
 

@@ -102,7 +102,7 @@ class Bell:
         """Return when the channel speaks or `seconds` have passed."""
         try:
             if self._channel is None:
-                self._channel = self._client.pubsub(ignore_subscribe_messages=True)
+                self._channel = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._channel.subscribe(ONLINE_CHANNEL)
             self._channel.get_message(timeout=seconds)
         except RedisError:

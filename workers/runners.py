@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.jobs.run import Run
-from workers import accounts, datasets
+from workers import accounts, datasets, evaluation, registry
 from workers.demo import run_demo
 from workers.inference import run_batch
 from workers.training import run_training
@@ -19,7 +19,12 @@ RUNNERS: dict[str, Runner] = {
     "datasets.export": datasets.run_export,
     "datasets.split": datasets.run_split,
     "datasets.profile": datasets.run_profile,
+    "evaluation.compare": evaluation.run_comparison,
+    "evaluation.run": evaluation.run_evaluation,
     "inference.batch": run_batch,
+    "registry.export": registry.run_export,
+    "registry.import": registry.run_import,
+    "registry.verify": registry.run_check,
     "training.run": run_training,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.permissions import BasePermission
@@ -81,7 +82,7 @@ class MeView(WorkspaceView):
     def patch(self, request: Request) -> Response:
         """For sessions only: a key speaks for a program, not for the person."""
         if self.actor.key is not None:
-            raise Refused("session_needed", "Log in to change your profile; an API key cannot.", status=403)
+            raise Refused("session_needed", _("Log in to change your profile; an API key cannot."), status=403)
         given = ProfileSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         services.update_profile(user=self.actor.user, **given.validated_data)

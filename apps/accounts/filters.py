@@ -20,8 +20,8 @@ class AuditFilter(django_filters.FilterSet):
     actor = django_filters.CharFilter(lookup_expr="icontains", label=_("Who"))
     action = django_filters.CharFilter(lookup_expr="istartswith", label=_("Action"))
     object = django_filters.CharFilter(field_name="object_label", lookup_expr="icontains", label=_("What"))
-    since = django_filters.DateFilter(field_name="at", lookup_expr="date__gte", label=_("From"), widget=_day())
-    until = django_filters.DateFilter(field_name="at", lookup_expr="date__lte", label=_("To"), widget=_day())
+    since = django_filters.DateFilter(field_name="at", lookup_expr="date__gte", label=_("From day"), widget=_day())
+    until = django_filters.DateFilter(field_name="at", lookup_expr="date__lte", label=_("To day"), widget=_day())
 
     class Meta:
         model = AuditEntry

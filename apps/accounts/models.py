@@ -104,7 +104,7 @@ def new_token(prefix: str) -> str:
 class InvitationState(models.TextChoices):
     """What became of a link."""
 
-    OPEN = "open", _("Open")
+    OPEN = "open", _("Valid")
     ACCEPTED = "accepted", _("Accepted")
     REVOKED = "revoked", _("Revoked")
     EXPIRED = "expired", _("Expired")

@@ -2,10 +2,9 @@
 
 from allauth.account import views as account
 from allauth.socialaccount import views as social
-from allauth.socialaccount.providers.openid_connect import views as oidc
 from django.urls import path, re_path
 
-from apps.accounts.views import invitations, people
+from apps.accounts.views import invitations, people, sso
 
 urlpatterns = [
     path("", people.root, name="root"),
@@ -37,6 +36,6 @@ urlpatterns = [
     path("sso/error", social.login_error, name="socialaccount_login_error"),
     path("sso/cancelled", social.login_cancelled, name="socialaccount_login_cancelled"),
     path("sso/signup", social.signup, name="socialaccount_signup"),
-    path("sso/<str:provider_id>", oidc.login, name="openid_connect_login"),
-    path("sso/<str:provider_id>/callback", oidc.callback, name="openid_connect_callback"),
+    path("sso/<str:provider_id>", sso.begin, name="openid_connect_login"),
+    path("sso/<str:provider_id>/callback", sso.come_back, name="openid_connect_callback"),
 ]

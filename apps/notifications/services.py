@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -168,6 +168,5 @@ def mark_all_read(*, actor: Actor) -> int:
 def apply_retention() -> int:
     """Notices go 90 days after they were read, and after a year in any case; returns how many went."""
     now = timezone.now()
-    read, _rows = Notice.objects.filter(read_at__lt=now - READ_KEPT).delete()
-    old, _rows = Notice.objects.filter(created_at__lt=now - UNREAD_KEPT).delete()
-    return read + old
+    due = Notice.objects.filter(Q(read_at__lt=now - READ_KEPT) | Q(created_at__lt=now - UNREAD_KEPT))
+    return due.delete()[1].get(Notice._meta.label, 0)

@@ -16,7 +16,7 @@ from email.message import Message
 from pathlib import Path
 from time import monotonic
 from typing import Final
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -28,6 +28,7 @@ MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 30.0
 _CHUNK = 256 * 1024
+_SAFE = "%/:?@!$&'()*+,;=-._~[]"  # what an address may hold as it is
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -172,10 +173,10 @@ def _ask(
     headers: Mapping[str, str],
     body: bytes | None,
 ) -> http.client.HTTPResponse:
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
     sent = {"User-Agent": "Lingxi", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close", **headers}
     try:
-        connection.request(method, path.encode("utf-8").decode("latin-1"), body=body, headers=sent)
+        connection.request(method, path, body=body, headers=sent)
         return connection.getresponse()
     except TimeoutError as error:
         raise Refused("host_slow", _("The host does not answer in time. Try again later."), field="url") from error

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 BOOTSTRAP_ROUNDS = 1000
 Z95 = 1.959963984540054
 DENSE_CLASSES = 50
+BLOCK_CELLS = 4_000_000
 
 
 def one_hot(classes: Ints, count: int) -> NDArray[np.bool_]:
@@ -69,33 +70,33 @@ def bootstrap_averages(
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of averages() over resampled rows.
 
-    A resample is a vector of row weights, so the counts of all rounds are three matrix products.
+    A resample is a vector of row weights, so the counts of all rounds are matrix products.
     """
-    rows = len(gold)
+    rows, size = gold.shape
     if rows == 0:
         return {}
-    weights = _resamples(rows, rounds, seed)  # [R, N]
-    hit, said, true = (weights @ part.astype(np.float32) for part in (gold & predicted, predicted, gold))
-    right = weights @ np.all(gold == predicted, axis=1).astype(np.float32)
-    table = np.stack([hit, said, true], axis=1)  # [R, 3, K]
-    return {name: _interval(values) for name, values in _from_counts(table, right / rows).items()}
+    right = np.all(gold == predicted, axis=1)[:, None]
+    columns = np.concatenate([gold & predicted, predicted, gold, right], axis=1).astype(np.float64)
+    sums = _resampled_sums(columns, rounds, seed)  # [R, 3K + 1]
+    table = sums[:, :-1].reshape(rounds, 3, size)
+    return {name: _interval(values) for name, values in _from_counts(table, sums[:, -1] / rows).items()}
 
 
 def bootstrap_mean(values: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
     """95 % percentile interval of a mean over rows [N]."""
-    return _interval(_resamples(len(values), rounds, seed) @ values / len(values))
+    return _interval(_resampled_sums(values[:, None], rounds, seed)[:, 0] / len(values))
 
 
 def bootstrap_ratio(top: Floats, bottom: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
     """95 % percentile interval of sum(top) / sum(bottom) over resampled rows, for means weighted by tokens."""
-    weights = _resamples(len(top), rounds, seed)
-    return _interval((weights @ top) / np.maximum(weights @ bottom, 1e-12))
+    sums = _resampled_sums(np.stack([top, bottom], axis=1), rounds, seed)
+    return _interval(sums[:, 0] / np.maximum(sums[:, 1], 1e-12))
 
 
 def paired_bootstrap(first: Floats, second: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> dict[str, float]:
     """Difference of two means over the same rows (second - first), its 95 % interval and two-sided p."""
     difference = second - first
-    drawn = _resamples(len(difference), rounds, seed) @ difference / len(difference)
+    drawn = _resampled_sums(difference[:, None], rounds, seed)[:, 0] / len(difference)
     low, high = _interval(drawn)
     tail = min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
     return {"difference": float(difference.mean()), "low": low, "high": high, "p": min(1.0, 2 * tail)}
@@ -191,10 +192,18 @@ def _from_counts(table: NDArray[Any], accuracy: NDArray[Any]) -> dict[str, Float
     }
 
 
-def _resamples(rows: int, rounds: int, seed: int) -> NDArray[np.float32]:
-    """How often each row is drawn in each round: [R, N]."""
+def _resampled_sums(columns: Floats, rounds: int, seed: int) -> Floats:
+    """Column sums [R, C] of `rounds` resamples with replacement of the rows [N, C], in blocks of bounded memory."""
+    rows = len(columns)
     generator = np.random.default_rng(seed)
-    return generator.multinomial(rows, np.full(rows, 1 / rows), size=rounds).astype(np.float32)
+    block = max(1, BLOCK_CELLS // max(1, rows))
+    sums = np.empty((rounds, columns.shape[1]))
+    for start in range(0, rounds, block):
+        count = min(block, rounds - start)
+        drawn = generator.integers(0, rows, (count, rows)) + np.arange(count)[:, None] * rows
+        weights = np.bincount(drawn.ravel(), minlength=count * rows).reshape(count, rows)  # [R', N]
+        sums[start : start + count] = weights.astype(np.float64) @ columns
+    return sums
 
 
 def _interval(values: NDArray[Any]) -> tuple[float, float]:

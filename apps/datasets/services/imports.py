@@ -1,5 +1,6 @@
 """Receive files, choose their columns, start imports, and do them batch by batch for the worker."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping as Values
@@ -76,9 +77,10 @@ def too_large() -> Refused:
 def _take(upload: Any, path: Path) -> None:
     waiting = getattr(upload, "temporary_file_path", None)
     if waiting is not None:
-        shutil.move(waiting(), path)
-        path.chmod(0o600)
-        upload.file.close_called = True  # the temporary file is ours now, closing must not look for it
+        try:
+            os.link(waiting(), path)  # the same bytes under our name; the upload's own name goes with the request
+        except OSError:
+            shutil.copyfile(waiting(), path)  # another disk
         return
     source: BinaryIO = upload.file
     with path.open("wb") as target:

@@ -177,12 +177,12 @@ def state_name(value: str) -> str:
 
 
 @register.filter
-def unit_name(value: str) -> str:
-    """The word for what a job counts."""
-    return str(UNITS.get(value, value))
-
-
-@register.filter
 def as_text(value: Any) -> str:
     """A text as it is, anything else as JSON."""
     return value if isinstance(value, str) else as_json(value)
+
+
+@register.filter
+def unit_name(value: str) -> str:
+    """The word for what a job counts."""
+    return str(UNITS.get(value, value))

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from config.prepare import OWNER, first_owner, prepare
 from core.errors import Refused
@@ -27,9 +27,9 @@ class Command(BaseCommand):
         try:
             prepare(self.stdout.write)
         except Refused as refused:
-            raise CommandError(refused.message) from refused
+            raise SystemExit(refused.message) from refused
         except TranslationError as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         if not settings.WHITENOISE_USE_FINDERS:
             call_command("collectstatic", verbosity=0, interactive=False)
         for line in first_owner(options["owner"]):

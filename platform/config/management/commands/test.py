@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from config.launch import import_paths
 from core.translations import TranslationError, compile_translations
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         try:
             compile_translations(settings.ROOT)
         except TranslationError as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         outcomes = []
         for check in checks(fast=options["fast"], extra=options["pytest"]):
             self.stdout.write(f"{check.name} ...")
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(["Summary", *(f"  {line_of(outcome)}" for outcome in outcomes)]))
         self.stdout.write(f"\n{outcomes[-1].closing}")
         if failed := [outcome.check.name for outcome in outcomes if not outcome.passed]:
-            raise CommandError(f"Failed: {', '.join(failed)}.")
+            raise SystemExit(f"Failed: {', '.join(failed)}.")
 
 
 def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import connections
 
 from config.launch import roles
@@ -51,9 +51,9 @@ class Command(BaseCommand):
         try:
             self._run(home, options)
         except (StackError, TranslationError) as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         except Refused as refused:
-            raise CommandError(refused.message) from refused
+            raise SystemExit(refused.message) from refused
         except KeyboardInterrupt:
             raise SystemExit(130) from None
 
@@ -137,23 +137,23 @@ def stop_servers(stack: Stack, warden: Janitor) -> None:
 def require_free_port(host: str, port: int) -> None:
     """One sentence before anything starts."""
     if not 0 < port < 65536:
-        raise CommandError(f"{port} is no port. Choose one from 1 to 65535.")
+        raise SystemExit(f"{port} is no port. Choose one from 1 to 65535.")
     try:
         family, kind, protocol, _name, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror as error:
-        raise CommandError(f"{host} is no address of this machine.") from error
+        raise SystemExit(f"{host} is no address of this machine.") from error
     with socket.socket(family, kind, protocol) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind(place)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise CommandError(
+                raise SystemExit(
                     f"Port {port} is taken by another program. Choose another one: ./lingxi up --port {port + 1}"
                 ) from error
             if error.errno == errno.EACCES:
-                raise CommandError(f"Port {port} needs root. Choose one above 1023.") from error
-            raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+                raise SystemExit(f"Port {port} needs root. Choose one above 1023.") from error
+            raise SystemExit(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
 
 
 def shown_host(host: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from core import backup
 from core.embedded.connect import uses_embedded
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         """Write, read back, say where."""
         home = Path(settings.HOME)
         if "DATABASE_URL" not in os.environ:
-            raise CommandError(f"There is no installation in {home}. Name its folder with --home.")
+            raise SystemExit(f"There is no installation in {home}. Name its folder with --home.")
         target = options["out"] or home / "backups" / f"lingxi-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar"
         try:
             with servers(home):
@@ -48,9 +48,9 @@ class Command(BaseCommand):
                     with_files=not options["database_only"],
                 )
         except Refused as refused:
-            raise CommandError(refused.message) from refused
+            raise SystemExit(refused.message) from refused
         except StackError as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         size = sum(member.bytes for member in manifest.members)
         if options["json"]:
             result = {"file": str(target), "members": len(manifest.members), "bytes": size, "checked": True}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from core import backup
 from core.embedded.errors import StackError
@@ -46,9 +46,9 @@ class Command(BaseCommand):
             else:
                 into_fresh(options["archive"], home, manifest)
         except Refused as refused:
-            raise CommandError(refused.message) from refused
+            raise SystemExit(refused.message) from refused
         except StackError as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps({"home": str(home), "members": len(manifest.members)}))
         else:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from core.translations import TranslationError, compile_translations
 
@@ -19,6 +19,6 @@ class Command(BaseCommand):
         try:
             compiled = compile_translations(settings.ROOT)
         except TranslationError as error:
-            raise CommandError(str(error)) from error
+            raise SystemExit(str(error)) from error
         for path in compiled:
             self.stdout.write(str(path.relative_to(settings.ROOT)))

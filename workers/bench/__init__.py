@@ -1,0 +1,1 @@
+"""Measurements that need database and workers together; run by `./lingxi bench`."""
