@@ -175,6 +175,8 @@ def test_opening_a_notice_reads_it_and_leads_to_its_page(actor: Any, page: Any, 
     assert answer["Location"] == f"/w/{actor.workspace.slug}/settings/"
     assert selectors.unread_count(actor) == 2
     assert "Notice" in client.get(f"{base}?unread=1").content.decode()
+    part = client.post(f"{base}read", headers={"HX-Request": "true"})
+    assert part.status_code == 200 and part["HX-Trigger"] == "notices-read"
     assert client.post(f"{base}read").status_code == 302
     assert selectors.unread_count(actor) == 0
     assert "No notice" in client.get(f"{base}?unread=1").content.decode()
