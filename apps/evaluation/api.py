@@ -14,7 +14,7 @@ from apps.evaluation import selectors, services
 from apps.evaluation import serializers as shapes
 from apps.evaluation.downloads import results_response
 from apps.evaluation.filters import ORDERS, EvaluationFilter, ResultFilter
-from apps.evaluation.models import Comparison, EvaluationJob
+from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.paging import page_size
@@ -110,7 +110,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         """How each example fared."""
         row = fetch(self.actor, EvaluationJob, "evaluation.read", pk=pk)
         found = ResultFilter(request.query_params, selectors.results_of(row), request=request)
-        rows = found.qs if found.is_valid() else found.queryset.none()
+        rows = found.qs if found.is_valid() else ExampleResult.objects.none()
         column, descending, _words = ORDERS.get(request.query_params.get("order", ""), ORDERS["rank"])
         page = keyset_by(request.query_params, rows, column, descending=descending, size=page_size(request))
         body = {"next": page.next_cursor or None, "previous": page.previous_cursor or None, "results": page.rows}

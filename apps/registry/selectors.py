@@ -58,6 +58,12 @@ def versions_of(workspace: Any) -> QuerySet[ModelVersion]:
     )
 
 
+def version_choices(workspace: Any) -> QuerySet[ModelVersion]:
+    """Only what a choice needs: id, name and number, newest first."""
+    rows = ModelVersion.objects.filter(workspace=workspace).select_related("family")
+    return rows.only("number", "family__name").order_by("-id")
+
+
 def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:
     """Family id -> its newest version."""
     ids = [newest for family in families if (newest := getattr(family, "newest_id", None))]
@@ -124,7 +130,7 @@ def figures_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     for name in names:
         values = [version.headline.get(name) for version in versions]
         first, last = values[0], values[-1]
-        clear = bool(first and last) and (first["low"] > last["high"] or last["low"] > first["high"])
+        clear = first is not None and last is not None and (first["low"] > last["high"] or last["low"] > first["high"])
         rows.append({"name": name, "values": values, "clear": clear})
     return rows
 
@@ -145,4 +151,4 @@ def settings_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     ]
     names = dict.fromkeys(name for found in facts for name in found)
     rows = [{"name": name, "values": [found.get(name) for found in facts]} for name in names]
-    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]  # type: ignore[index]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]

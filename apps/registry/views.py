@@ -213,7 +213,10 @@ def compare(request: PageRequest) -> HttpResponse:
     rows = selectors.versions_of(request.actor.workspace)
     found = {row.pk: row for row in rows.filter(pk__in=[int(part) for part in ids])}
     versions = [found[int(part)] for part in dict.fromkeys(ids) if int(part) in found]
-    context: dict[str, Any] = {"versions": versions, "choices": rows[:200]}
+    context: dict[str, Any] = {
+        "versions": versions,
+        "choices": selectors.version_choices(request.actor.workspace)[:500],
+    }
     if len(versions) > 1:
         context.update(figures=selectors.figures_beside(versions), settings_=selectors.settings_beside(versions))
     return render(request, "registry/compare.html", context)
