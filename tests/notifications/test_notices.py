@@ -81,6 +81,14 @@ def test_ones_own_cancel_is_silent_and_anothers_is_told(actor: Any, bob: User) -
     assert [notice.title for notice in Notice.objects.all()] == ["Cancelled: his"]
 
 
+def test_who_cancels_anothers_waiting_job_on_its_page_lets_them_know(actor: Any, page: Any, bob: User) -> None:
+    job = start(actor, "work")
+
+    page(bob).post(f"/w/{actor.workspace.slug}/jobs/{job.pk}/cancel")
+
+    assert Notice.objects.get().user == actor.user
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_cancelling_a_running_job_counts_the_same(own: bool, actor: Any, bob: User) -> None:
     job = start(actor, "stop")
