@@ -12,8 +12,14 @@ from apps.accounts.models import Membership, User, Workspace
 from apps.accounts.roles import PERMISSIONS
 from apps.accounts.services import create_api_key, create_user, create_workspace
 from core.access import Actor
+from core.translations import compile_translations
 
 PASSWORD = "correct horse battery"
+
+
+def pytest_configure() -> None:
+    """Pages speak Chinese in some tests: compile the catalogues that changed, also when pytest is started alone."""
+    compile_translations(Path(__file__).resolve().parents[1])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 from apps.accounts.access import actor_of_member
 from apps.accounts.models import Membership, User, Workspace
 from apps.accounts.roles import PERMISSIONS
-from apps.accounts.services import create_api_key, create_user, create_workspace
+from apps.accounts.services import create_api_key, create_user, create_workspace, erase_workspace
 
 SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
@@ -194,3 +194,25 @@ def test_nobody_gets_in_without_logging_in(world: Any) -> None:
             if answer.status_code == 302 and "/login" not in answer["Location"]:
                 wrong.append(f"{method} {path} leads to {answer['Location']}")
     assert not wrong, "\n".join(wrong)
+
+
+def owned(model: Any) -> models.QuerySet[Any]:
+    """Rows of a workspace; what is built in belongs to none."""
+    rows: models.QuerySet[Any] = model._default_manager.all()
+    return rows.exclude(workspace=None) if "workspace" in {field.name for field in model._meta.fields} else rows
+
+
+def test_a_deleted_workspace_leaves_no_row_in_any_table(world: Any) -> None:
+    Workspace.objects.filter(pk=world.workspace.pk).update(deleting_at=timezone.now())
+
+    erase_workspace(workspace=world.workspace)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a row that points to nothing would be an error here
+    kept = {"accounts.User", "accounts.AuditEntry"}
+    left = [
+        model._meta.label
+        for model in apps.get_models()
+        if model._meta.app_label in OURS and model._meta.label not in kept and owned(model).exists()
+    ]
+    assert left == []
