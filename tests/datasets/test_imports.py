@@ -165,10 +165,7 @@ def test_a_cancelled_import_keeps_what_went_in_and_a_retry_finishes_it(
 
 
 def test_bad_rows_are_named_while_good_ones_go_in(dataset: Dataset, bring: Any, page: Any, alice: Any) -> None:
-    content = (
-        b"text,label\ngood one,a\nragged,a,b,c\n,empty\nwith nul \x00,a\ninvalid \xff\xfe utf,a\n"
-        b"last one,a\n"
-    )
+    content = b"text,label\ngood one,a\nragged,a,b,c\n,empty\nwith nul \x00,a\ninvalid \xff\xfe utf,a\nlast one,a\n"
 
     import_job = bring(dataset, content, options={"encoding": "utf-8"})
 

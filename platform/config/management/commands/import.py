@@ -61,7 +61,10 @@ class Command(JobCommand):
         return import_job.job, {"dataset": dataset.pk, "import": import_job.pk}
 
     def _dataset(self, actor: Actor, options: dict[str, Any]) -> Dataset:
-        if options["create"] and not Dataset.objects.filter(workspace=actor.workspace, name=options["dataset"]).exists():
+        if (
+            options["create"]
+            and not Dataset.objects.filter(workspace=actor.workspace, name=options["dataset"]).exists()
+        ):
             return services.create(
                 actor=actor, name=options["dataset"], kind=options["create"], multi_label=options["multi_label"]
             )
