@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 FORM_BYTES = 1_000_000  # what a form adds around its file
 

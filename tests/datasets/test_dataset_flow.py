@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from apps.accounts.models import Membership
 from apps.datasets import services
 from apps.datasets.kinds import kind_cards
 from apps.datasets.models import Dataset, DatasetVersion, Example
@@ -94,3 +95,16 @@ def test_each_kind_can_be_made_typed_in_looked_at_and_frozen(
     run_next("io")
     assert client.get(f"{here}/profile").status_code == 200
     assert frozen(Dataset.objects.get(pk=dataset.pk)).row_count == 1
+
+
+def test_who_may_write_sees_the_tools_and_who_may_read_does_not(
+    dataset: Dataset, bring: Any, alice: Any, bob: Any, page: Any
+) -> None:
+    bring(dataset, CSV)
+    here = f"/w/{dataset.workspace.slug}/datasets/{dataset.pk}"
+    assert 'name="ids" value=' in page(alice).get(here).content.decode()
+    Membership.objects.filter(user=bob).update(role="viewer")
+
+    shown = page(bob).get(here).content.decode()
+
+    assert 'name="ids" value=' not in shown and "imports/new" not in shown

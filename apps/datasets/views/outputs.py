@@ -58,7 +58,17 @@ def version(request: PageRequest, pk: int, number: int) -> HttpResponse:
         )
         if found.diff
     ]
-    context = framed(dataset, "versions", version=found, job=found.job, splits=splits, table=table, changes=changes)
+    split_rows = [(split, found.counts["splits"][split]) for split in splits if split in found.counts.get("splits", {})]
+    context = framed(
+        dataset,
+        "versions",
+        version=found,
+        job=found.job,
+        splits=splits,
+        split_rows=split_rows,
+        table=table,
+        changes=changes,
+    )
     return render(request, "datasets/version.html", context)
 
 

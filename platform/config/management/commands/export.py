@@ -26,7 +26,7 @@ class Command(JobCommand):
         """What, how and where to."""
         super().add_arguments(parser)
         parser.add_argument("--dataset", required=True, help="name or id of the dataset")
-        parser.add_argument("--version", type=int, help="number of a frozen version (default: the dataset as it is)")
+        parser.add_argument("--number", type=int, help="number of a frozen version (default: the dataset as it is)")
         parser.add_argument("--format", default="csv", choices=sorted(SUFFIXES), help="default: csv")
         parser.add_argument("--split", choices=["train", "dev", "test", "none"], help="only this part")
         parser.add_argument("--to", help="file to write (default: it stays on the server and its path is printed)")
@@ -35,8 +35,8 @@ class Command(JobCommand):
         """Queue the export."""
         dataset = find_dataset(actor, options["dataset"])
         version = None
-        if options["version"]:
-            version = DatasetVersion.objects.filter(dataset=dataset, number=options["version"]).first()
+        if options["number"]:
+            version = DatasetVersion.objects.filter(dataset=dataset, number=options["number"]).first()
             if version is None:
                 raise CommandError(f"{dataset} has no frozen version {options['version']}.")
         split = {"none": ""}.get(options["split"], options["split"])

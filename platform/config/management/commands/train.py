@@ -26,7 +26,7 @@ class Command(JobCommand):
         """Data, recipe and options."""
         super().add_arguments(parser)
         parser.add_argument("--dataset", required=True, help="name or id of the dataset")
-        parser.add_argument("--version", type=int, help="number of the frozen version (default: the newest)")
+        parser.add_argument("--number", type=int, help="number of the frozen version (default: the newest)")
         parser.add_argument("--recipe", default="classify", choices=["classify", "chat"], help="default: classify")
         parser.add_argument("--name", default="", help="name of the run")
         parser.add_argument("--model", default="", help="name under which the version is registered")
@@ -52,8 +52,8 @@ class Command(JobCommand):
 
     def _version(self, actor: Actor, dataset: Dataset, options: dict[str, Any]) -> DatasetVersion:
         versions = DatasetVersion.objects.filter(dataset=dataset).order_by("-number")
-        if options["version"]:
-            found = versions.filter(number=options["version"]).first()
+        if options["number"]:
+            found = versions.filter(number=options["number"]).first()
             if found is None:
                 raise CommandError(f"{dataset} has no frozen version {options['version']}.")
             return found

@@ -1,0 +1,55 @@
+"""`import` and `export` on the command line start the same jobs as the pages."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.datasets.models import Dataset, Example
+from core.jobs.models import Job
+from workers.loop import run_next
+
+
+@pytest.fixture(autouse=True)
+def _at_work(monkeypatch: Any) -> None:
+    """A worker is at hand: looking at the job lets it do the job."""
+    monkeypatch.setattr("core.terminal.time.sleep", lambda _seconds: run_next("io"))
+
+
+def command(*arguments: str) -> dict[str, Any]:
+    out = io.StringIO()
+    call_command(*arguments, "--json", stdout=out)
+    found: dict[str, Any] = json.loads(out.getvalue())
+    return found
+
+
+def test_a_file_is_imported_and_exported_again(actor: Any, tmp_path: Path) -> None:
+    source, target = tmp_path / "mails.csv", tmp_path / "out.jsonl"
+    source.write_text("body,topic\nhello,greet\n,empty\n", encoding="utf-8")
+    where = ("--workspace", actor.workspace.slug, "--dataset", "Mails")
+
+    done = command("import", str(source), *where, "--create", "classification", "--column", "text=body",
+                   "--column", "label=topic", "--split", "test")  # fmt: skip
+    out = command("export", *where, "--format", "jsonl", "--to", str(target))
+
+    assert (done["state"], done["new"], done["bad"]) == ("succeeded", 1, 1)
+    assert done["errors"] == ["row 2: “text” is empty. Fill it in or leave the row out."]
+    assert (Example.objects.get().labels, Example.objects.get().split) == (["greet"], "test")
+    assert json.loads(target.read_text("utf-8"))["text"] == "hello"
+    assert out["rows"] == 1
+
+
+def test_mistakes_are_said_in_a_sentence(actor: Any, tmp_path: Path) -> None:
+    slug = actor.workspace.slug
+
+    with pytest.raises(CommandError, match="no dataset 'Nowhere'"):
+        command("export", "--workspace", slug, "--dataset", "Nowhere")
+    with pytest.raises(CommandError, match="cannot be read"):
+        command("import", str(tmp_path / "missing.csv"), "--workspace", slug, "--dataset", "New", "--create", "corpus")
+    with pytest.raises(CommandError, match="no frozen version 3"):
+        command("export", "--workspace", slug, "--dataset", "New", "--number", "3")
+    assert Dataset.objects.get().name == "New"
+    assert not Job.objects.exists()
