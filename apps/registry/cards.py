@@ -58,7 +58,7 @@ def _figures(version: ModelVersion) -> str:
     for split, report in sorted(version.metrics.items()):
         rows = [
             f"| {FIGURE_NAMES.get(name, name)} | {_interval(figure)} |"
-            for name, figure in report.get("headline", {}).items()
+            for name, figure in sorted(report.get("headline", {}).items())
         ]
         more = [(_("Calibration error"), report.get("calibration", {}).get("ece")), ("ROC-AUC", report.get("roc_auc"))]
         rows += [f"| {name} | {value:.4f} |" for name, value in more if value is not None]
