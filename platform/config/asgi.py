@@ -4,6 +4,8 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from core.uploads import BodyLimit
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.embedded")
 
-application = get_asgi_application()
+application = BodyLimit(get_asgi_application())  # type: ignore[arg-type]  # Django narrows dict where ASGI says mapping

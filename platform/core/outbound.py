@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -152,17 +152,17 @@ def request(
     """
     for _hop in range(MAX_REDIRECTS + 1):
         parts = check_url(url)
-        connection = (_Secure if parts.scheme == "https" else _Plain)(parts, resolve(parts))
-        try:
+        with ExitStack() as stack:
+            connection = (_Secure if parts.scheme == "https" else _Plain)(parts, resolve(parts))
+            stack.callback(connection.close)
             response = _ask(connection, parts, method, headers or {}, body)
+            stack.callback(response.close)  # it holds the socket after the connection has let go
             target = response.headers.get("Location")
             if method == "GET" and response.status in REDIRECTS and target:
                 url = urljoin(url, target)
                 continue
             yield response, url
             return
-        finally:
-            connection.close()
     raise Refused("too_many_redirects", _("The address redirects too often."), field="url")
 
 

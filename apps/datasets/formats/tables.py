@@ -169,14 +169,15 @@ def open_workbook(path: Path, limits: Limits) -> Iterator[Any]:
         packed = sum(info.compress_size for info in archive.infolist())
         if unpacked > limits.max_unpacked_bytes or unpacked > max(16_000_000, limits.max_ratio * packed):
             raise FileProblem("compression_bomb", "The workbook unpacks to far more than a workbook does.")
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    except _EXCEL_ERRORS as error:
-        raise FileProblem("damaged_xlsx", "The Excel file is damaged. Save it again as .xlsx.") from error
-    try:
-        yield book
-    finally:
-        book.close()
+    with path.open("rb") as file:  # an open file: by its path, openpyxl would look at the suffix
+        try:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        except _EXCEL_ERRORS as error:
+            raise FileProblem("damaged_xlsx", "The Excel file is damaged. Save it again as .xlsx.") from error
+        try:
+            yield book
+        finally:
+            book.close()
 
 
 def read_xlsx(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:

@@ -16,9 +16,9 @@ from core.jobs import services as jobs
 @transaction.atomic
 def request_profile(*, actor: Actor, dataset: Dataset) -> Dataset:
     """Queue a profile; its job is `dataset.profile_job`. Asking twice while it runs is harmless."""
+    dataset = lock(dataset)
     if not dataset.example_count:
         raise conflict("dataset_empty", _("The dataset has no examples yet. Import some first."))
-    dataset = lock(dataset)
     if dataset.profile_job is not None and not dataset.profile_job.ended:
         return dataset
     dataset.profile_job = jobs.create(

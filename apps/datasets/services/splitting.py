@@ -65,9 +65,9 @@ def checked_plan(values: Mapping[str, Any]) -> SplitPlan:
 @transaction.atomic
 def request_split(*, actor: Actor, dataset: Dataset, plan: SplitPlan) -> Dataset:
     """Queue the division; its job is `dataset.split_job`."""
+    dataset = lock(dataset)
     if not dataset.example_count:
         raise conflict("dataset_empty", _("The dataset has no examples yet. Import some first."))
-    dataset = lock(dataset)
     if dataset.split_job is not None and not dataset.split_job.ended:
         raise conflict("split_running", _("This dataset is being split right now. Wait until it is done."))
     dataset.split_settings = asdict(plan)

@@ -1,0 +1,89 @@
+"""Bodies beyond the upload limit are answered with 413 before they fill the disk."""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.html import escape
+from django.utils.translation import gettext as _
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+FORM_BYTES = 1_000_000  # what a form adds around its file
+
+
+def limit_bytes() -> int:
+    """The largest body of a request."""
+    return int(settings.UPLOAD_LIMIT_BYTES) + FORM_BYTES
+
+
+def sentence() -> str:
+    """What to do instead."""
+    return _("The file is larger than the limit of %d MB. Compress it with gzip, split it, or give an address.") % (
+        settings.UPLOAD_LIMIT_BYTES // 1_000_000
+    )
+
+
+class BodyLimit:
+    """Wraps an ASGI application: Django itself would first write any body to disk, however long."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        limit, seen, refused, begun = limit_bytes(), 0, False, False
+        if _declared(scope) > limit:
+            await _refuse(scope, send)
+            return
+
+        async def counted() -> Message:
+            nonlocal seen, refused
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                refused = True
+                return {"type": "http.disconnect"}  # Django lets go without an answer; ours comes below
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        await self.application(scope, counted, watched)
+        if refused and not begun:
+            await _refuse(scope, send)
+
+
+def _declared(scope: Message) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+async def _refuse(scope: Message, send: Send) -> None:
+    if str(scope["path"]).startswith(("/api/", "/v1/")):
+        problem = {
+            "type": "about:blank",
+            "title": "Too large",
+            "status": 413,
+            "code": "upload_too_large",
+            "detail": sentence(),
+            "request_id": "",
+            "errors": [{"code": "upload_too_large", "message": sentence(), "field": "file"}],
+        }
+        kind, body = b"application/problem+json", json.dumps(problem, ensure_ascii=False).encode()
+    else:
+        text = f"<!doctype html><meta charset=utf-8><title>413</title><p>{escape(sentence())}</p>"
+        kind, body = b"text/html; charset=utf-8", text.encode()
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
