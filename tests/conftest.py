@@ -117,8 +117,8 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
             "卡",
         ]
         vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *(f"##{letter}" for letter in "abcdefgh")]
-        (folder / "vocab.txt").write_text("\n".join(vocabulary))
-        BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
+        numbers = {word: at for at, word in enumerate(vocabulary)}
+        BertTokenizerFast(vocab=numbers, model_max_length=32).save_pretrained(folder)
         torch.manual_seed(seed)
         config = BertConfig(
             vocab_size=len(vocabulary),

@@ -120,17 +120,25 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
     return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
 
 
+def figure_order(name: str) -> tuple[int, str]:
+    """Sort key that puts the figures people look at first; JSON in the database keeps no order."""
+    known = ("accuracy", "macro_f1", "weighted_f1", "micro_f1", "loss")
+    return (known.index(name), "") if name in known else (len(known), name)
+
+
 def figures_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     """One row per headline figure: its name, and for each version the figure or None.
 
-    `clear` tells whether the intervals of the first and the last version do not touch.
+    `clear` tells whether the intervals of the first and the last version do not touch; None when one is missing.
     """
-    names = dict.fromkeys(name for version in versions for name in version.headline)
+    names = {name for version in versions for name in version.headline}
     rows = []
-    for name in names:
+    for name in sorted(names, key=figure_order):
         values = [version.headline.get(name) for version in versions]
         first, last = values[0], values[-1]
-        clear = first is not None and last is not None and (first["low"] > last["high"] or last["low"] > first["high"])
+        clear = None
+        if first is not None and last is not None:
+            clear = first["low"] > last["high"] or last["low"] > first["high"]
         rows.append({"name": name, "values": values, "clear": clear})
     return rows
 

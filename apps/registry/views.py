@@ -43,11 +43,13 @@ def family(request: PageRequest, pk: int) -> HttpResponse:
     """One model: its versions, aliases and their history."""
     row = fetch(request.actor, ModelFamily, "registry.read", pk=pk)
     versions = keyset(request, selectors.versions_of(request.actor.workspace).filter(family=row))
+    moves = list(selectors.moves_of(row)[:50])
     context = {
         "family": row,
         "page": versions,
         "aliases": row.aliases.select_related("version").order_by("name"),
-        "moves": selectors.moves_of(row)[:50],
+        "moves": moves,
+        "rollable": {move.alias for move in moves if move.from_number and move.to_number},
         "form": AliasForm(family=row, initial={"name": "champion"}),
     }
     return render(request, "registry/family.html", context)
