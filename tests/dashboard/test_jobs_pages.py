@@ -80,12 +80,14 @@ def test_a_failed_job_says_why_and_can_be_tried_again(page: Any, bob: User, job:
     assert Job.objects.values_list("state", "attempt_count").get(pk=job.pk) == ("queued", 0)
 
 
-def test_the_place_in_the_queue_can_be_changed(page: Any, bob: User, job: Job) -> None:
+def test_the_place_in_the_queue_can_be_changed(page: Any, bob: User, charlie: User, job: Job) -> None:
     page(bob).post(f"/w/harbour/jobs/{job.pk}/priority", {"priority": "10"})
     wrong = page(bob).post(f"/w/harbour/jobs/{job.pk}/priority", {"priority": "999999"})
 
+    foreign = page(charlie).post(f"/w/elsewhere/jobs/{job.pk}/priority", {"priority": "999999"})
+
     assert Job.objects.get(pk=job.pk).priority == 10
-    assert wrong.status_code == 422
+    assert (wrong.status_code, foreign.status_code) == (422, 404)
 
 
 def test_the_progress_part_stops_asking_when_the_job_has_ended(page: Any, bob: User, job: Job) -> None:
