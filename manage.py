@@ -14,7 +14,7 @@ for folder in (str(ROOT), str(ROOT / "platform")):  # platform/ itself is never 
 def main() -> None:
     """Run one management command, on the embedded servers unless the environment names others."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.embedded")
-    from core.embedded.connect import adopt
+    from core.embedded.connect import adopt, why_unreachable
     from core.embedded.errors import StackError
 
     try:
@@ -23,8 +23,14 @@ def main() -> None:
         raise SystemExit(str(error)) from error
 
     from django.core.management import execute_from_command_line
+    from django.db.utils import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if reason := why_unreachable():
+            raise SystemExit(reason) from error
+        raise
 
 
 if __name__ == "__main__":

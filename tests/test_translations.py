@@ -1,9 +1,12 @@
 """Every catalogue is complete: all texts of the sources are in it, translated, with the same placeholders."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[1]
 CATALOGUES = sorted(
@@ -65,6 +68,31 @@ def test_a_catalogue_has_no_text_twice_and_none_that_is_obsolete(catalogue: Path
 
     assert len(names) == len(set(names))
     assert "\n#~ " not in catalogue.read_text(encoding="utf-8")
+
+
+MARKERS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+MARKED = re.compile(r"""(?:gettext\(u|_\()('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+
+
+def texts_of_room(room: Path) -> Iterator[str]:
+    """What the sources of a room give to gettext."""
+    for path in room.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and getattr(node.func, "id", "") in MARKERS:
+                text = node.args[0]
+                if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                    yield text.value
+    for path in [*room.rglob("*.html"), *room.rglob("*.txt")]:
+        if "templates" in path.parts:
+            for found in MARKED.findall(templatize(path.read_text(encoding="utf-8"))):
+                yield ast.literal_eval(found)
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_text_of_a_room_stands_in_its_catalogue(catalogue: Path) -> None:
+    known = {ast.literal_eval(f'"{entry.name}"') for entry in entries(catalogue)}
+
+    assert sorted(set(texts_of_room(catalogue.parents[3])) - known) == []
 
 
 def test_there_are_catalogues_to_check() -> None:

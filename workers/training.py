@@ -54,7 +54,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
             raise
     if child.result is None:
         raise _reason(run, training_job, child)
-    run.progress(1, 1, phase="register", now=True)
+    run.progress(run.job.done_count, run.job.total_count, phase="register", now=True)
     outcome = _outcome(child.result, Path(version_file(version)))
     version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
     _drop_older_attempts(training_job)

@@ -25,7 +25,7 @@ from apps.accounts.serializers import (
     MeSerializer,
     NewApiKeySerializer,
     NewInvitationSerializer,
-    ProfileSerializer,
+    PersonProfileSerializer,
     WorkspaceSerializer,
 )
 from core.access import Actor
@@ -78,12 +78,12 @@ class MeView(WorkspaceView):
         """User, workspace, role and permissions; needs no scope."""
         return Response(MeSerializer(self.actor).data)
 
-    @extend_schema(summary="Change my profile", request=ProfileSerializer, responses=MeSerializer)
+    @extend_schema(summary="Change my profile", request=PersonProfileSerializer, responses=MeSerializer)
     def patch(self, request: Request) -> Response:
         """For sessions only: a key speaks for a program, not for the person."""
         if self.actor.key is not None:
             raise Refused("session_needed", _("Log in to change your profile; an API key cannot."), status=403)
-        given = ProfileSerializer(data=request.data, partial=True)
+        given = PersonProfileSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         services.update_profile(user=self.actor.user, **given.validated_data)
         return Response(MeSerializer(self.actor).data)

@@ -41,7 +41,7 @@ class MyMembershipSerializer(serializers.ModelSerializer[Membership]):
         fields = ("workspace", "role")
 
 
-class ProfileSerializer(serializers.ModelSerializer[User]):
+class PersonProfileSerializer(serializers.ModelSerializer[User]):
     """What a person may change about themselves."""
 
     language = serializers.ChoiceField(choices=[code for code, _name in settings.LANGUAGES], allow_blank=True)
@@ -64,7 +64,7 @@ class MeSerializer(serializers.Serializer[Actor]):
 
     id = serializers.IntegerField(source="user.pk")
     email = serializers.EmailField(source="user.email")
-    profile = ProfileSerializer(source="user")
+    profile = PersonProfileSerializer(source="user")
     workspace = WorkspaceRefSerializer()
     role = serializers.ChoiceField(choices=ROLES)
     permissions = serializers.SerializerMethodField()

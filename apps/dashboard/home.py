@@ -118,11 +118,13 @@ def _failed(actor: Actor, job: Job) -> Task:
 
 def _result(actor: Actor, job: Job) -> Task:
     kind = kind_of(job.kind)
+    return Task(job.title, kind.title, _page_of(actor, job), kind.icon, job.finished_at)
+
+
+def _page_of(actor: Actor, job: Job) -> str:
     if job.page:
-        url = workspace_url(actor, "dashboard:home") + job.page
-    else:
-        url = workspace_url(actor, "dashboard:job", pk=job.pk)
-    return Task(job.title, kind.title, url, kind.icon, job.finished_at)
+        return workspace_url(actor, "dashboard:home") + job.page
+    return workspace_url(actor, "dashboard:job", pk=job.pk)
 
 
 def _models(actor: Actor) -> list[ModelVersion]:

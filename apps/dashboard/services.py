@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.models import Workspace
 from apps.accounts.services import audit, create_workspace
+from apps.notifications.services import job_ended
 from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
@@ -22,7 +23,9 @@ DEMO_SLUG = "demo"
 
 def cancel(*, actor: Actor, job: Job) -> Job:
     """Cancel a job, or ask its worker to; a second time changes nothing."""
-    return _act(actor, job, "job.cancel", jobs.cancel)
+    cancelled = _act(actor, job, "job.cancel", jobs.cancel)
+    job_ended(job=cancelled)  # one that had not started ends here; a running one ends in its worker
+    return cancelled
 
 
 def pause(*, actor: Actor, job: Job) -> Job:

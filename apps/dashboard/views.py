@@ -121,6 +121,7 @@ def job_retry(request: PageRequest, pk: int) -> HttpResponse:
 @page("jobs.manage")
 def job_prioritise(request: PageRequest, pk: int) -> HttpResponse:
     """Change the place in the queue."""
+    _job(request, pk, "jobs.manage")  # who may not see it learns nothing of the form
     form = PriorityForm(request.POST)
     if not form.is_valid():
         raise Refused("invalid_priority", _("Choose a place in the queue from the list."), field="priority")

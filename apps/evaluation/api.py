@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins
@@ -14,7 +15,7 @@ from apps.evaluation import selectors, services
 from apps.evaluation import serializers as shapes
 from apps.evaluation.downloads import results_response
 from apps.evaluation.filters import ORDERS, EvaluationFilter, ResultFilter
-from apps.evaluation.models import Comparison, EvaluationJob
+from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.paging import page_size
@@ -80,7 +81,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         rows = DatasetVersion.objects.select_related("dataset").filter(dataset__workspace=self.actor.workspace)
         found = rows.filter(pk=values["dataset_version"]).first()
         if found is None:
-            raise Refused("unknown_dataset_version", "There is no such dataset version.", field="dataset_version")
+            raise Refused("unknown_dataset_version", _("There is no such dataset version."), field="dataset_version")
         values["dataset_version"] = found
         made = services.start_evaluation(actor=self.actor, **values)
         return Response(self.get_serializer(made).data, status=202)
@@ -110,7 +111,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         """How each example fared."""
         row = fetch(self.actor, EvaluationJob, "evaluation.read", pk=pk)
         found = ResultFilter(request.query_params, selectors.results_of(row), request=request)
-        rows = found.qs if found.is_valid() else found.queryset.none()
+        rows = found.qs if found.is_valid() else ExampleResult.objects.none()
         column, descending, _words = ORDERS.get(request.query_params.get("order", ""), ORDERS["rank"])
         page = keyset_by(request.query_params, rows, column, descending=descending, size=page_size(request))
         body = {"next": page.next_cursor or None, "previous": page.previous_cursor or None, "results": page.rows}
@@ -184,7 +185,7 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
         row = fetch(self.actor, self.get_queryset(), "evaluation.read", pk=pk)
         which = request.query_params.get("which", "second_only")
         if which not in selectors.FLIPS:
-            raise Refused("unknown_flips", f"which must be one of: {', '.join(selectors.FLIPS)}.", field="which")
+            raise Refused("unknown_flips", _("which must be one of: %s.") % ", ".join(selectors.FLIPS), field="which")
         page = keyset_by(request.query_params, selectors.flips(row, which), "rank", size=page_size(request))
         results = [
             {

@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
+from apps.registry.selectors import figure_order
 
 FLIPS = {
     "first_only": (True, False),
@@ -90,5 +91,5 @@ def figures_beside(comparison: Comparison) -> list[dict[str, Any]]:
             "second": second.get(name),
             "difference": comparison.figures.get(name),
         }
-        for name in first
+        for name in sorted(first, key=figure_order)
     ]

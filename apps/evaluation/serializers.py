@@ -5,8 +5,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.datasets.models import Split
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
-from core.api.jobs import JobBriefSerializer
+from core.api.jobs import JobProgressSerializer
 
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
@@ -14,7 +15,7 @@ ANY_OBJECT = {"type": "object", "additionalProperties": True}
 class EvaluationSerializer(serializers.ModelSerializer[Any]):
     """An evaluation in lists."""
 
-    job = JobBriefSerializer(read_only=True)
+    job = JobProgressSerializer(read_only=True)
     headline = serializers.SerializerMethodField(help_text="Figure -> value, low and high of its 95 % interval.")
 
     class Meta:
@@ -59,7 +60,7 @@ class EvaluationWriteSerializer(serializers.Serializer[Any]):
     model_version = serializers.CharField(max_length=200, help_text="Id, name@alias, name:number or name.")
     dataset_version = serializers.IntegerField(min_value=1)
     split = serializers.ChoiceField(
-        choices=["train", "dev", "test", ""], default="test", help_text="Empty: all rows.", allow_blank=True
+        choices=Split.choices, default="test", help_text="Empty: all rows.", allow_blank=True
     )
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=17, help_text="Of the bootstrap.")
 
@@ -84,7 +85,7 @@ class ExampleResultPageSerializer(serializers.Serializer[Any]):
 class ComparisonSerializer(serializers.ModelSerializer[Any]):
     """Two evaluations tested against each other."""
 
-    job = JobBriefSerializer(read_only=True)
+    job = JobProgressSerializer(read_only=True)
     figures = serializers.SerializerMethodField(
         help_text="McNemar's test, and second minus first in accuracy and macro F1 with paired bootstrap intervals."
     )

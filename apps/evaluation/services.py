@@ -75,7 +75,7 @@ def start_evaluation(
 def clear_results(*, evaluation: EvaluationJob) -> None:
     """Drop what an earlier attempt stored; called by the worker under its lease."""
     rows = ExampleResult.objects.filter(evaluation=evaluation)
-    rows._raw_delete(rows.db)  # type: ignore[attr-defined]
+    rows._raw_delete(rows.db)
 
 
 def finish_evaluation(*, evaluation: EvaluationJob, metrics: Mapping[str, Any], row_count: int) -> None:

@@ -13,7 +13,7 @@ from apps.evaluation import selectors, services
 from apps.evaluation.downloads import results_response
 from apps.evaluation.filters import ORDERS, EvaluationFilter, ResultFilter
 from apps.evaluation.forms import ComparisonForm, EvaluationForm
-from apps.evaluation.models import EvaluationJob
+from apps.evaluation.models import EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
@@ -33,7 +33,7 @@ FLIP_TABS = [
 def index(request: PageRequest) -> HttpResponse:
     """Evaluations, newest first."""
     found = EvaluationFilter(request.GET, selectors.evaluations_of(request.actor.workspace))
-    rows = found.qs if found.is_valid() else found.queryset.none()
+    rows = found.qs if found.is_valid() else EvaluationJob.objects.none()
     return render(request, "evaluation/list.html", {"page": keyset(request, rows), "filter": found})
 
 
@@ -76,7 +76,7 @@ def results(request: PageRequest, pk: int) -> HttpResponse:
 
 def _results(request: PageRequest, row: EvaluationJob) -> dict[str, Any]:
     found = ResultFilter(request.GET, selectors.results_of(row))
-    rows = found.qs if found.is_valid() else found.queryset.none()
+    rows = found.qs if found.is_valid() else ExampleResult.objects.none()
     order = request.GET.get("order", "rank")
     column, descending, _words = ORDERS.get(order, ORDERS["rank"])
     return {

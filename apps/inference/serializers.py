@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from apps.datasets.models import Split
 from apps.inference.models import BatchJob, OnlineRequest, Prediction
 
 
@@ -66,7 +67,7 @@ class StartBatchSerializer(serializers.Serializer[Any]):
     model = serializers.CharField(max_length=140)
     texts = TextItemSerializer(many=True, required=False)
     dataset_version = serializers.IntegerField(required=False, min_value=1)
-    split = serializers.ChoiceField(choices=["", "train", "dev", "test"], required=False, default="")
+    split = serializers.ChoiceField(choices=Split.choices, required=False, default="", allow_blank=True)
     file = serializers.FileField(required=False)
     text_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
     id_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)

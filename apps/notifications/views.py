@@ -55,5 +55,7 @@ def read_all(request: PageRequest) -> HttpResponse:
     """Mark everything as read."""
     services.mark_all_read(actor=request.actor)
     if request.htmx:
-        return render(request, "notifications/_menu.html", selectors.menu(request.actor))
+        part = render(request, "notifications/_menu.html", selectors.menu(request.actor))
+        part["HX-Trigger"] = "notices-read"  # the bell counts anew
+        return part
     return redirect(workspace_url(request.actor, "notifications:list"))

@@ -114,7 +114,8 @@ class ModelVersions(mixins.ListModelMixin, WorkspaceViewSet):
         return shapes.ModelVersionSerializer if short else shapes.ModelVersionDetailSerializer
 
     def _version(self, permission: str, pk: int) -> ModelVersion:
-        return fetch(self.actor, self.get_queryset(), permission, pk=pk)
+        found: ModelVersion = fetch(self.actor, self.get_queryset(), permission, pk=pk)
+        return found
 
     @extend_schema(summary="List model versions", tags=TAG)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:

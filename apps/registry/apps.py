@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as django_apps
 from django.db.models.signals import post_migrate
 
 BUILT_IN = {
@@ -30,7 +31,7 @@ class RegistryConfig(AppConfig):
 def add_built_in(sender: RegistryConfig, using: str, apps: Any = None, **_kwargs: Any) -> None:
     """Make the rows of BUILT_IN that are missing; nothing to do while the table is not there."""
     try:
-        base_model = (apps or sender.apps).get_model("registry", "BaseModel")
+        base_model = (apps or django_apps).get_model("registry", "BaseModel")
     except LookupError:
         return
     for reference, columns in BUILT_IN.items():

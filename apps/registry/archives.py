@@ -43,7 +43,12 @@ TAKEN = {
     "model.safetensors",
     "lingxi.json",
 }
-DESCRIBED = {"labels": list, "multi_label": bool, "max_length_tokens": int, "decision_threshold": (int, float)}
+DESCRIBED: dict[str, Any] = {
+    "labels": list,
+    "multi_label": bool,
+    "max_length_tokens": int,
+    "decision_threshold": (int, float),
+}
 
 
 def pack(

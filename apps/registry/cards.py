@@ -50,7 +50,7 @@ def _making(version: ModelVersion) -> str:
         (_("Parameters"), f"{version.parameter_count:,}" if version.parameter_count else ""),
         (_("Environment"), ", ".join(f"{name} {value}" for name, value in sorted(version.environment.items()))),
     ]
-    return f"## {_('How it was made')}\n\n" + "\n".join(f"- {name}: {value}" for name, value in lines if value)
+    return _section(_("How it was made"), [f"- {name}: {value}" for name, value in lines if value])
 
 
 def _figures(version: ModelVersion) -> str:
@@ -58,14 +58,13 @@ def _figures(version: ModelVersion) -> str:
     for split, report in sorted(version.metrics.items()):
         rows = [
             f"| {FIGURE_NAMES.get(name, name)} | {_interval(figure)} |"
-            for name, figure in report.get("headline", {}).items()
+            for name, figure in sorted(report.get("headline", {}).items())
         ]
         more = [(_("Calibration error"), report.get("calibration", {}).get("ece")), ("ROC-AUC", report.get("roc_auc"))]
         rows += [f"| {name} | {value:.4f} |" for name, value in more if value is not None]
         if rows:
             title = _("Figures on %(split)s (%(rows)s rows)") % {"split": split, "rows": report.get("rows", "?")}
-            head = f"| {_('Figure')} | {_('Value (95 % interval)')} |\n|---|---|"
-            parts.append(f"## {title}\n\n{head}\n" + "\n".join(rows))
+            parts.append(_section(title, [_row(_("Figure"), _("Value and 95 % interval")), "|---|---|", *rows]))
     return "\n\n".join(parts)
 
 
@@ -76,13 +75,21 @@ def _classes(version: ModelVersion) -> str:
     ]
     if not rows:
         return ""
-    head = f"| {_('Label')} | {_('Precision')} | {_('Recall')} | F1 | {_('Rows')} |\n|---|---|---|---|---|"
-    return f"## {_('By label')}\n\n{head}\n" + "\n".join(rows)
+    head = _row(_("Label"), _("Precision"), _("Recall"), "F1", _("Rows"))
+    return _section(_("By label"), [head, "|---|---|---|---|---|", *rows])
 
 
 def _files(version: ModelVersion) -> str:
     lines = [f"- `{file['path']}` {file['bytes']:,} B, sha256 `{file['sha256']}`" for file in version.files]
-    return f"## {_('Files')}\n\n" + "\n".join(lines)
+    return _section(_("Files"), lines)
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _interval(figure: dict[str, Any]) -> str:

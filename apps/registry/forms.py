@@ -27,8 +27,9 @@ class AliasForm(forms.Form):
 
     def __init__(self, *args: Any, family: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        rows = ModelVersion.objects.filter(family=family).select_related("family").defer("samples").order_by("-number")
-        self.fields["version"].queryset = rows  # type: ignore[attr-defined]
+        rows = ModelVersion.objects.filter(family=family).select_related("family")
+        fields: Any = self.fields
+        fields["version"].queryset = rows.only("number", "family__name").order_by("-number")
 
 
 class ReasonForm(forms.Form):

@@ -8,4 +8,4 @@ _RENDERER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["
 
 def as_html(text: str) -> SafeString:
     """Safe HTML: tags in `text` are escaped, script links dropped, images not loaded."""
-    return mark_safe(_RENDERER.render(text))  # noqa: S308 - the renderer escapes
+    return mark_safe(str(_RENDERER.render(text)))  # noqa: S308 - the renderer escapes

@@ -58,6 +58,12 @@ def versions_of(workspace: Any) -> QuerySet[ModelVersion]:
     )
 
 
+def version_choices(workspace: Any) -> QuerySet[ModelVersion]:
+    """Only what a choice needs: id, name and number, newest first."""
+    rows = ModelVersion.objects.filter(workspace=workspace).select_related("family")
+    return rows.only("number", "family__name").order_by("-id")
+
+
 def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:
     """Family id -> its newest version."""
     ids = [newest for family in families if (newest := getattr(family, "newest_id", None))]
@@ -114,17 +120,25 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
     return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
 
 
+def figure_order(name: str) -> tuple[int, str]:
+    """Sort key that puts the figures people look at first; JSON in the database keeps no order."""
+    known = ("accuracy", "macro_f1", "weighted_f1", "micro_f1", "loss")
+    return (known.index(name), "") if name in known else (len(known), name)
+
+
 def figures_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     """One row per headline figure: its name, and for each version the figure or None.
 
-    `clear` tells whether the intervals of the first and the last version do not touch.
+    `clear` tells whether the intervals of the first and the last version do not touch; None when one is missing.
     """
-    names = dict.fromkeys(name for version in versions for name in version.headline)
+    names = {name for version in versions for name in version.headline}
     rows = []
-    for name in names:
+    for name in sorted(names, key=figure_order):
         values = [version.headline.get(name) for version in versions]
         first, last = values[0], values[-1]
-        clear = bool(first and last) and (first["low"] > last["high"] or last["low"] > first["high"])
+        clear = None
+        if first is not None and last is not None:
+            clear = first["low"] > last["high"] or last["low"] > first["high"]
         rows.append({"name": name, "values": values, "clear": clear})
     return rows
 
@@ -145,4 +159,4 @@ def settings_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     ]
     names = dict.fromkeys(name for found in facts for name in found)
     rows = [{"name": name, "values": [found.get(name) for found in facts]} for name in names]
-    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]  # type: ignore[index]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]

@@ -17,7 +17,7 @@ from apps.registry.models import (
     VersionExport,
     VersionImport,
 )
-from core.api.jobs import JobBriefSerializer
+from core.api.jobs import JobProgressSerializer
 
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
@@ -269,7 +269,7 @@ class ApprovalDecisionSerializer(serializers.Serializer[Any]):
 class ModelExportSerializer(serializers.ModelSerializer[Any]):
     """A zip of a version's Hugging Face folder, being made or ready."""
 
-    job = JobBriefSerializer(read_only=True)
+    job = JobProgressSerializer(read_only=True)
 
     class Meta:
         model = VersionExport
@@ -280,7 +280,7 @@ class ModelExportSerializer(serializers.ModelSerializer[Any]):
 class ModelImportSerializer(serializers.ModelSerializer[Any]):
     """An uploaded zip on its way to becoming a version."""
 
-    job = JobBriefSerializer(read_only=True)
+    job = JobProgressSerializer(read_only=True)
 
     class Meta:
         model = VersionImport
@@ -299,7 +299,7 @@ class ModelImportWriteSerializer(serializers.Serializer[Any]):
 class ModelCheckSerializer(serializers.ModelSerializer[Any]):
     """A comparison of a version's files with their hashes."""
 
-    job = JobBriefSerializer(read_only=True)
+    job = JobProgressSerializer(read_only=True)
     problems = serializers.SerializerMethodField(help_text="What differs; null until looked at.")
 
     class Meta:

@@ -43,11 +43,13 @@ def family(request: PageRequest, pk: int) -> HttpResponse:
     """One model: its versions, aliases and their history."""
     row = fetch(request.actor, ModelFamily, "registry.read", pk=pk)
     versions = keyset(request, selectors.versions_of(request.actor.workspace).filter(family=row))
+    moves = list(selectors.moves_of(row)[:50])
     context = {
         "family": row,
         "page": versions,
         "aliases": row.aliases.select_related("version").order_by("name"),
-        "moves": selectors.moves_of(row)[:50],
+        "moves": moves,
+        "rollable": {move.alias for move in moves if move.from_number and move.to_number},
         "form": AliasForm(family=row, initial={"name": "champion"}),
     }
     return render(request, "registry/family.html", context)
@@ -213,7 +215,10 @@ def compare(request: PageRequest) -> HttpResponse:
     rows = selectors.versions_of(request.actor.workspace)
     found = {row.pk: row for row in rows.filter(pk__in=[int(part) for part in ids])}
     versions = [found[int(part)] for part in dict.fromkeys(ids) if int(part) in found]
-    context: dict[str, Any] = {"versions": versions, "choices": rows[:200]}
+    context: dict[str, Any] = {
+        "versions": versions,
+        "choices": selectors.version_choices(request.actor.workspace)[:500],
+    }
     if len(versions) > 1:
         context.update(figures=selectors.figures_beside(versions), settings_=selectors.settings_beside(versions))
     return render(request, "registry/compare.html", context)

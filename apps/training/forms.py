@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
 from apps.registry.models import BaseModel
+from apps.training.options import LABELS
 from core.access import Actor
 from engine import specs
 from engine.specs import FieldInfo
@@ -69,7 +70,7 @@ class TrainingForm(forms.Form):
 
 
 def _field(info: FieldInfo, actor: Actor) -> forms.Field:
-    label = info.name.replace("_", " ").capitalize()
+    label = LABELS.get(info.name, info.name.replace("_", " ").capitalize())
     common: dict[str, Any] = {"label": label, "help_text": _(info.meaning), "required": False, "initial": info.default}
     if info.type == "base_model":
         known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=actor.workspace)).order_by("id")

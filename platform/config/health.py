@@ -4,10 +4,13 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import get_template
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from redis import Redis, RedisError
 
 from core.api.problems import plain_problem
+from core.pages import THEME_COOKIE, THEMES
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -53,8 +56,23 @@ def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(request, "core/403.html", status=403)
 
 
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without its token: most often a page that was open for too long."""
+    if request.path.startswith(("/api/", "/v1/")):
+        return plain_problem(request, 403, "csrf_failed", _("The form's token is missing or too old."))
+    return render(request, "core/csrf.html", status=403)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500 in the same two shapes; the log holds the traceback under the request's id."""
+    """500 in the same two shapes, asking nothing of the database; the log holds the traceback under the request's id."""
     if request.path.startswith(("/api/", "/v1/")):
         return plain_problem(request, 500, "unexpected", _("Something went wrong on our side."))
-    return render(request, "core/500.html", status=500)
+    theme = request.COOKIES.get(THEME_COOKIE, "auto")
+    context = {
+        "request": request,
+        "theme": theme if theme in THEMES else "auto",
+        "languages": settings.LANGUAGES,
+        "LANGUAGE_CODE": get_language(),
+    }
+    # Without context processors: they would ask the database, which may be what failed.
+    return HttpResponse(get_template("core/500.html").render(context), status=500)

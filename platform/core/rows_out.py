@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models import QuerySet
 
 ROWS_AT_ONCE = 2_000
@@ -23,7 +23,8 @@ def portions(rows: QuerySet[Any], size: int = ROWS_AT_ONCE) -> Iterator[list[Any
     last = 0
     while found := list(rows.filter(pk__gt=last).order_by("pk")[:size]):
         yield found
-        close_old_connections()
+        if not connection.in_atomic_block:
+            close_old_connections()
         last = found[-1].pk
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.template import engines
 from django.test import Client
 
@@ -72,3 +73,30 @@ def test_pages_send_a_strict_content_security_policy(page: Any, alice: User, wor
     policy = page(alice).get("/w/harbour/")["Content-Security-Policy"]
 
     assert "script-src 'self';" in policy + ";" and "unsafe-eval" not in policy
+
+
+def test_a_server_error_is_a_page_with_a_number_even_when_the_database_is_gone(
+    page: Any, alice: User, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: Any, **_kwargs: Any) -> None:
+        raise OperationalError("gone")
+
+    client = page(alice)
+    client.raise_request_exception = False
+    monkeypatch.setattr("apps.dashboard.views.selectors.jobs_of", broken)
+    monkeypatch.setattr("config.health.render", broken)  # what uses context processors would ask the database
+
+    failed = client.get("/w/harbour/jobs", headers={"X-Request-Id": "number-12345"})
+
+    assert failed.status_code == 500
+    assert "number-12345" in failed.content.decode()
+
+
+def test_a_form_without_its_token_is_explained(alice: User, workspace: Workspace) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+
+    refused = client.post("/w/harbour/jobs/1/cancel")
+
+    assert refused.status_code == 403
+    assert "open for too long" in refused.content.decode()

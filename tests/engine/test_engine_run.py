@@ -95,7 +95,8 @@ def test_a_run_asked_to_stop_saves_and_leaves_with_75(order: Any, training: Any)
     process.send_signal(signal.SIGTERM)
 
     rest = [event for event in lines if event["type"] in ("checkpoint", "stopped")]
-    assert process.wait() == 75
+    process.communicate()
+    assert process.returncode == 75
     assert [event["type"] for event in rest] == ["checkpoint", "stopped"]
     assert (Path(rest[0]["path"]) / "manifest.json").is_file()
 
@@ -116,7 +117,7 @@ def test_a_run_does_not_outlive_its_parent(order: Any, training: Any) -> None:
     orphan = psutil.Process(int(parent.stdout.readline()))
 
     parent.kill()
-    parent.wait()
+    parent.communicate()
 
     assert psutil.wait_procs([orphan], timeout=30)[1] == []
 

@@ -81,6 +81,14 @@ def test_ones_own_cancel_is_silent_and_anothers_is_told(actor: Any, bob: User) -
     assert [notice.title for notice in Notice.objects.all()] == ["Cancelled: his"]
 
 
+def test_who_cancels_anothers_waiting_job_on_its_page_lets_them_know(actor: Any, page: Any, bob: User) -> None:
+    job = start(actor, "work")
+
+    page(bob).post(f"/w/{actor.workspace.slug}/jobs/{job.pk}/cancel")
+
+    assert Notice.objects.get().user == actor.user
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_cancelling_a_running_job_counts_the_same(own: bool, actor: Any, bob: User) -> None:
     job = start(actor, "stop")
@@ -175,6 +183,8 @@ def test_opening_a_notice_reads_it_and_leads_to_its_page(actor: Any, page: Any, 
     assert answer["Location"] == f"/w/{actor.workspace.slug}/settings/"
     assert selectors.unread_count(actor) == 2
     assert "Notice" in client.get(f"{base}?unread=1").content.decode()
+    part = client.post(f"{base}read", headers={"HX-Request": "true"})
+    assert part.status_code == 200 and part["HX-Trigger"] == "notices-read"
     assert client.post(f"{base}read").status_code == 302
     assert selectors.unread_count(actor) == 0
     assert "No notice" in client.get(f"{base}?unread=1").content.decode()

@@ -46,6 +46,12 @@ SAMPLE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_beats(settings: Any) -> None:
+    """A beat comes from another connection, which does not see what a test has not committed."""
+    settings.JOB_BEAT_SECONDS = 3600
+
+
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     """A small folder that looks like a model; nobody loads it."""

@@ -36,4 +36,4 @@ def endless(run: Run) -> None:
 RUNNERS.update({"test.slow": slow, "test.endless": endless})
 
 if __name__ == "__main__":
-    app.worker_main(["worker", "--loglevel=WARNING", "-Q", "io", *sys.argv[1:]])
+    app.worker_main(["worker", "--loglevel=WARNING", *(sys.argv[1:] if "-Q" in sys.argv else ["-Q", "io", *sys.argv[1:]])])

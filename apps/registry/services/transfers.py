@@ -43,7 +43,7 @@ def finish_export(*, export: VersionExport, path: Path, sha256: str) -> None:
     )
 
 
-def start_import(*, actor: Actor, name: str, upload: UploadedFile, description: str = "") -> VersionImport:
+def start_import(*, actor: Actor, name: str, upload: UploadedFile, description: str = "") -> VersionImport:  # type: ignore[type-arg]
     """Keep the uploaded zip and queue checking, loading and registering it."""
     name = name.strip()
     if not name or len(name) > 80 or "\0" in name:
@@ -117,7 +117,7 @@ def finish_check(*, check: VersionCheck, problems: Sequence[dict[str, str]]) -> 
     )
 
 
-def _store(upload: UploadedFile, place: Path) -> bytes:
+def _store(upload: UploadedFile, place: Path) -> bytes:  # type: ignore[type-arg]
     """Write the upload to `place`; returns its first bytes."""
     head = b""
     with place.open("wb") as handle:

@@ -112,7 +112,7 @@ def register_version(
         obj=version,
         workspace=workspace,
         source=source,
-        made_by=str(by) if by else "",
+        by=by,
         content_hash=version.content_hash,
     )
     return version

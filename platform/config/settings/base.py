@@ -221,6 +221,7 @@ SOCIALACCOUNT_STORE_TOKENS = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "config.health.csrf_failed"
 CSRF_COOKIE_HTTPONLY = False  # small ES modules read it to sign htmx requests
 
 # --- Mail ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from core.jobs.models import Job
 
 
-class JobBriefSerializer(serializers.ModelSerializer[Any]):
+class JobProgressSerializer(serializers.ModelSerializer[Any]):
     """Where the job stands; the jobs endpoints tell more."""
 
     share = serializers.FloatField(read_only=True, allow_null=True, help_text="Progress 0..1, null while unknown.")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from core.embedded.places import environment
+from core.embedded.stack import is_running
 
 OWN_SETTINGS = "config.settings.embedded"
 MAKES_HOME = {"up"}
@@ -33,6 +34,14 @@ def adopt(argv: list[str], *, default_home: Path) -> list[str]:
 def uses_embedded(home: Path) -> bool:
     """Whether this process talks to the home's own servers, and not to some that the environment named."""
     return (home / "secrets.json").exists() and os.environ.get("DATABASE_URL") == environment(home)["DATABASE_URL"]
+
+
+def why_unreachable() -> str:
+    """A sentence when the home's own servers are meant and do not run, else nothing."""
+    home = Path(os.environ.get("LINGXI_HOME", ""))
+    if uses_embedded(home) and not is_running(home):
+        return f"Lingxi does not run in {home}. Start it first: ./lingxi up --home {home}"
+    return ""
 
 
 def _without_home(argv: list[str]) -> tuple[list[str], str]:

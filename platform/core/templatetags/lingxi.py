@@ -86,7 +86,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 @register.filter
 def quantity(value: float | None) -> str:
     """A count with thousands grouped: 12,345."""
-    return "–" if value is None else formats.number_format(value, use_l10n=True, force_grouping=True)
+    return "–" if value is None else f"{value:,}"
 
 
 @register.filter
@@ -95,7 +95,7 @@ def rate(value: float | None) -> str:
     if value is None:
         return "–"
     digits = 0 if value >= 100 else 1 if value >= 1 else 2
-    return formats.number_format(round(value, digits), digits, use_l10n=True, force_grouping=True)
+    return f"{value:,.{digits}f}"
 
 
 @register.filter

@@ -11,7 +11,7 @@ DEFAULT_BASE = BaseModel()
 
 @dataclass(frozen=True)
 class ClassifySpec:
-    """Options of the recipe "classify"; the defaults were chosen on held-out training rows (docs/results.md)."""
+    """Options of the recipe "classify"; the defaults were chosen on held-out training rows of a public set."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     multi_label: bool = option(
@@ -29,11 +29,11 @@ class ClassifySpec:
         choices=("auto", "mean", "native"),
     )
     max_length_tokens: int = option(128, "Longer texts are cut to this many tokens", minimum=4, maximum=8192)
-    epochs: int = option(5, "Passes over the training split", minimum=1, maximum=200)
-    learning_rate: float = option(1e-4, "Peak learning rate of the encoder's top layer", minimum=0, maximum=1)
-    head_learning_rate: float = option(1e-3, "Peak learning rate of the classification head", minimum=0, maximum=10)
+    epochs: int = option(6, "Passes over the training split", minimum=1, maximum=200)
+    learning_rate: float = option(2.5e-4, "Peak learning rate of the encoder's top layer", minimum=0, maximum=1)
+    head_learning_rate: float = option(2e-3, "Peak learning rate of the classification head", minimum=0, maximum=10)
     layer_decay: float = option(
-        0.9, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
+        0.8, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
     )
     schedule: str = option(
         "linear", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
@@ -50,11 +50,11 @@ class ClassifySpec:
     )
     dropout: float = option(0.1, "Share of values dropped in the encoder and before the head", minimum=0, maximum=0.9)
     token_dropout: float = option(
-        0.0, "Share of input tokens hidden behind the mask token while training", minimum=0, maximum=0.9
+        0.1, "Share of input tokens hidden behind the mask token while training", minimum=0, maximum=0.9
     )
     label_smoothing: float = option(0.0, "Share of the target spread over all labels", minimum=0, maximum=0.5)
     head_start: str = option(
-        "probe",
+        "random",
         "Where the head starts: fitted on the frozen encoder (a linear probe), or at random",
         choices=("probe", "random"),
     )
@@ -65,7 +65,7 @@ class ClassifySpec:
         maximum=10,
     )
     average_decay: float = option(
-        0.0,
+        0.99,
         "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
         minimum=0,
         maximum=0.9999,

@@ -45,6 +45,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """What to leave out, and what to hand on."""
         parser.add_argument("--fast", action="store_true", help="leave the browser stories out")
+        parser.add_argument("--only", default="", help="run the steps whose name holds this word, e.g. pytest")
         parser.add_argument("pytest", nargs="*", metavar="-- PYTEST_ARGUMENT", help="e.g. -- -k jobs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,7 +55,12 @@ class Command(BaseCommand):
         except TranslationError as error:
             raise SystemExit(str(error)) from error
         outcomes = []
-        for check in checks(fast=options["fast"], extra=options["pytest"]):
+        chosen = [
+            check for check in checks(fast=options["fast"], extra=options["pytest"]) if options["only"] in check.name
+        ]
+        if not chosen:
+            raise SystemExit(f"No step is called {options['only']!r}.")
+        for check in chosen:
             self.stdout.write(f"{check.name} ...")
             self.stdout.flush()
             outcome = perform(check)

@@ -1,0 +1,56 @@
+"""`./lingxi test` runs every step, shows what failed, and ends with pytest's closing line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from config.management.commands import test as checking
+from config.management.commands.test import Check, checks, perform
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def step(name: str, program: str, *, shown: bool = False) -> Check:
+    return Check(name, [sys.executable, "-c", program], shown)
+
+
+def test_a_step_keeps_quiet_unless_it_fails_or_wants_to_be_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = perform(step("quiet", "print('fine')"))
+    failed = perform(step("failed", "print('wrong here'); raise SystemExit(1)"))
+    shown = perform(step("shown", "print('12 passed')\nprint()", shown=True))
+
+    assert (quiet.passed, failed.passed, shown.passed) == (True, False, True)
+    assert shown.closing == "12 passed"
+    assert capsys.readouterr().out == "wrong here\n12 passed\n\n"
+
+
+def test_all_steps_run_after_a_failure_and_the_exit_code_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [step("ruff", "raise SystemExit(1)"), step("pytest", "print('3 passed in 1 s')", shown=True)]
+    monkeypatch.setattr(checking, "checks", lambda **_options: steps)
+
+    with pytest.raises(SystemExit, match="Failed: ruff"):
+        call_command("test")
+
+    said = capsys.readouterr().out
+    assert said.rstrip().endswith("3 passed in 1 s")
+    assert "passed" in said.split("Summary")[1]
+
+
+def test_fast_leaves_the_browser_out_and_other_words_go_to_pytest() -> None:
+    whole, fast = checks(fast=False, extra=["-k", "jobs"])[-1].argv, checks(fast=True, extra=[])[-1].argv
+
+    assert whole[-2:] == ["-k", "jobs"]
+    assert "--ignore=tests/e2e" in fast
+    assert "--ignore=tests/e2e" not in whole
+
+
+def test_ci_calls_the_same_checks() -> None:
+    script = (ROOT / ".ci/run").read_text()
+
+    assert "./lingxi test" in script
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert (ROOT / "lingxi").stat().st_mode & 0o111

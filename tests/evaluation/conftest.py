@@ -1,0 +1,118 @@
+"""A registered tiny classifier and a frozen dataset version for the evaluation tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.utils import timezone
+
+from apps.datasets.models import Dataset, DatasetVersion
+from apps.evaluation.models import EvaluationJob
+from apps.evaluation.services import start_evaluation
+from apps.registry.models import ModelVersion
+from apps.registry.services import register_version
+from core.access import Actor
+from core.storage import home
+from workers.loop import run_next
+
+LABELS = ("refund", "card", "loan")
+WORDS = (
+    "where is my card",
+    "refund my money please",
+    "loan rate",
+    "my card is lost",
+    "pay back the loan",
+    "help 我 的 卡",
+)
+
+
+@pytest.fixture
+def version(workspace: Any, alice: Any, tiny_classifier: Callable[..., Path]) -> Callable[..., ModelVersion]:
+    """Registers a tiny classifier with weights of a seed."""
+
+    def make(seed: int = 1, **columns: Any) -> ModelVersion:
+        given: dict[str, Any] = {
+            "workspace": workspace,
+            "name": "intents",
+            "folder": tiny_classifier(LABELS, seed),
+            "recipe": "classify",
+            "task": "classification",
+            "labels": LABELS,
+            "by": alice,
+        }
+        return register_version(**{**given, **columns})
+
+    return make
+
+
+@pytest.fixture
+def data(workspace: Any) -> DatasetVersion:
+    """60 labelled texts, 40 of them in the test split."""
+    dataset = Dataset.objects.create(workspace=workspace, name="Questions", kind="classification", labels=list(LABELS))
+    rows = [
+        {
+            "example_id": 100 + at,
+            "external_id": f"q{at}",
+            "split": "test" if at % 3 else "train",
+            "meta": "{}",
+            "text": f"{WORDS[at % len(WORDS)]} {'the ' * (at % 7)}<b>{at}</b>",
+            "labels": [LABELS[at % 3]],
+        }
+        for at in range(60)
+    ]
+    schema = pa.schema(
+        [
+            ("example_id", pa.int64()),
+            ("external_id", pa.string()),
+            ("split", pa.string()),
+            ("meta", pa.string()),
+            ("text", pa.string()),
+            ("labels", pa.list_(pa.string())),
+        ]
+    )
+    path = home() / "files" / str(workspace.pk) / f"dataset-{dataset.pk}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return DatasetVersion.everything.create(
+        dataset=dataset,
+        number=1,
+        content_hash="d" * 64,
+        path=path.relative_to(home()).as_posix(),
+        row_count=60,
+        counts={"splits": {"train": 20, "test": 40}},
+        labels=list(LABELS),
+        frozen_at=timezone.now(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_beats(settings: Any) -> None:
+    """A beat comes from another connection, which does not see what a test has not committed."""
+    settings.JOB_BEAT_SECONDS = 3600
+
+
+def in_process(run: Any, order: dict[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
+    """The real engine without a child process, which costs seconds."""
+    from engine import tasks
+    from engine.report import Silent
+
+    return tasks.perform(order, None, Silent())
+
+
+@pytest.fixture
+def evaluated(actor: Actor, data: DatasetVersion, monkeypatch: pytest.MonkeyPatch) -> Callable[..., EvaluationJob]:
+    """Evaluates a version on the test split with the real engine, by default in this process."""
+
+    def run(version: ModelVersion, *, in_child: bool = False) -> EvaluationJob:
+        if not in_child:
+            monkeypatch.setattr("workers.evaluation.run_engine", in_process)
+        made = start_evaluation(actor=actor, model_version=version, dataset_version=data, split="test")
+        assert run_next("infer") == made.job.pk
+        found = EvaluationJob.objects.select_related("job").get(pk=made.pk)
+        assert found.job.state == "succeeded", found.job.error_message
+        return found
+
+    return run

@@ -1,0 +1,61 @@
+"""The training form: every option has words that can be translated, every problem stands at its field."""
+
+from typing import Any
+
+import pytest
+
+from apps.training.options import LABELS, MEANINGS
+from engine import specs
+
+
+@pytest.mark.parametrize("recipe", list(specs.RECIPES))
+def test_every_option_of_a_recipe_can_be_translated(recipe: str) -> None:
+    fields = specs.spec_fields(recipe)
+
+    assert [info.name for info in fields if info.name not in LABELS] == []
+    assert [info.meaning for info in fields if info.meaning not in {str(words) for words in MEANINGS}] == []
+
+
+def test_a_wrong_spec_is_refused_with_every_problem_at_its_field(actor: Any, frozen: Any, api: Any) -> None:
+    answer = api(actor).post(
+        "/api/v1/training-jobs",
+        {"recipe": "classify", "dataset_version": frozen.pk, "spec": {"epochs": 0, "learning_rat": 1, "seed": "x"}},
+    )
+
+    assert answer.status_code == 422
+    assert {item["field"] for item in answer.json()["errors"]} == {"spec.epochs", "spec.learning_rat", "spec.seed"}
+
+
+def test_the_page_shows_problems_and_keeps_what_was_typed(alice: Any, workspace: Any, frozen: Any, page: Any) -> None:
+    answer = page(alice).post(
+        f"/w/{workspace.slug}/training/new",
+        {"recipe": "classify", "version": frozen.pk, "spec-epochs": "100000", "name": "My run"},
+    )
+
+    assert answer.status_code == 422
+    assert "My run" in answer.content.decode()
+
+
+def test_a_dry_run_gives_the_whole_spec(actor: Any, frozen: Any, api: Any) -> None:
+    answer = api(actor).post(
+        "/api/v1/training-jobs/validate", {"recipe": "classify", "dataset_version": frozen.pk, "spec": {"epochs": 2}}
+    )
+
+    assert answer.json()["valid"] is True
+    assert answer.json()["spec"]["epochs"] == 2
+    assert answer.json()["spec"]["seed"] == 17
+
+
+def test_a_strangers_dataset_version_is_refused(stranger: Any, frozen: Any, api: Any) -> None:
+    answer = api(stranger).post("/api/v1/training-jobs", {"recipe": "classify", "dataset_version": frozen.pk})
+
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "unknown_dataset_version"
+
+
+def test_a_viewer_may_look_but_not_train(actor: Any, bob: Any, workspace: Any, frozen: Any, page: Any) -> None:
+    bob.memberships.filter(workspace=workspace).update(role="viewer")
+    client = page(bob)
+
+    assert client.get(f"/w/{workspace.slug}/training/").status_code == 200
+    assert client.get(f"/w/{workspace.slug}/training/new").status_code == 403

@@ -1,0 +1,145 @@
+"""Training runs with the real engine: they register a version, stop politely, and survive kill -9 bit by bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from redis import Redis
+
+from apps.training import services
+from apps.training.models import TrainingJob
+from core.jobs import services as jobs
+from core.jobs.states import State
+from workers.loop import run_next
+
+PROGRAM = Path(__file__).parents[1] / "workers" / "celery_for_test.py"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def start(actor: Any, frozen: Any, spec: dict[str, Any], **more: Any) -> TrainingJob:
+    return services.start(actor=actor, recipe="classify", spec=spec, version=frozen, name="Run", **more)
+
+
+def fresh(training_job: TrainingJob) -> TrainingJob:
+    return TrainingJob.objects.select_related("job", "model_version").get(pk=training_job.pk)
+
+
+def test_a_run_registers_a_version_with_figures_curves_and_samples(
+    actor: Any, frozen: Any, spec: dict[str, Any], settings: Any
+) -> None:
+    settings.JOB_BEAT_SECONDS = 3600
+    training_job = start(actor, frozen, spec, family_name="Intents")
+
+    run_next("train")
+
+    done = fresh(training_job)
+    assert done.job.state == State.SUCCEEDED, done.job.error_message
+    version = done.model_version
+    assert version is not None
+    assert str(version) == "Intents v1"
+    assert set(version.metrics) == {"dev", "test"}
+    assert len(version.samples) == 18
+    assert version.dataset_version_id == frozen.pk
+    assert {"train_loss", "dev_accuracy"} <= set(done.points.values_list("name", flat=True))
+    assert 1 <= done.checkpoints.count() <= 3
+    assert not (services.run_folder(done) / "1" / "model").exists() or version.path.exists()
+
+
+def test_a_bad_dataset_ends_the_run_in_its_first_phase_with_named_rows(
+    actor: Any, frozen: Any, spec: dict[str, Any], settings: Any
+) -> None:
+    settings.JOB_BEAT_SECONDS = 3600
+    import pyarrow.parquet as pq
+
+    from core.storage import home
+
+    path = home() / frozen.path
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        if row["split"] == "test":
+            row["text"] = rows[0]["text"]
+            row["labels"] = rows[0]["labels"]
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    training_job = start(actor, frozen, spec)
+
+    run_next("train")
+
+    done = fresh(training_job)
+    assert done.job.state == State.FAILED
+    assert done.job.error_code == "bad_data"
+    assert any(problem["rows"] for problem in done.problems)
+    assert done.job.error_hint
+
+
+@contextmanager
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    db = connection.settings_dict
+    port = f"&port={db['PORT']}" if db["PORT"] else ""
+    url = f"postgresql://{db['USER']}:{db['PASSWORD']}@/{db['NAME']}?host={db['HOST']}{port}"
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), "-Q", "train", "--pool=solo"],
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "LINGXI_HOME": str(settings.HOME),
+            "LINGXI_JOB_LEASE_SECONDS": "4",
+            "LINGXI_JOB_BEAT_SECONDS": "1",
+        },
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 180.0) -> None:
+    """Wait for a fact; the time limit only ends a broken test."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def test_a_worker_killed_midway_is_followed_by_one_that_ends_with_the_same_weights(
+    actor: Any, frozen: Any, spec: dict[str, Any]
+) -> None:
+    with Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+    spec = {**spec, "epochs": 12}
+    whole = start(actor, frozen, spec)
+    with worker():
+        until(lambda: bool(jobs.sweep()) and fresh(whole).job.ended)
+    assert fresh(whole).job.state == State.SUCCEEDED, fresh(whole).job.error_message
+
+    broken = start(actor, frozen, spec)
+    with worker() as first:
+        until(lambda: bool(jobs.sweep()) and broken.checkpoints.count() > 0)
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    assert not fresh(broken).job.ended
+    with worker():
+        until(lambda: bool(jobs.sweep()) and fresh(broken).job.ended)
+
+    done, other = fresh(broken), fresh(whole)
+    assert done.job.state == State.SUCCEEDED, done.job.error_message
+    assert done.job.attempts.count() == 2
+    assert done.model_version is not None
+    assert other.model_version is not None
+    assert done.model_version.weights_hash == other.model_version.weights_hash
+    steps = list(done.points.filter(name="train_loss").order_by("step").values_list("step", flat=True))
+    assert len(steps) == len(set(steps))
