@@ -8,4 +8,4 @@ from core.uploads import BodyLimit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.embedded")
 
-application = BodyLimit(get_asgi_application())  # type: ignore[arg-type]  # Django narrows dict where ASGI says mapping
+application = BodyLimit(get_asgi_application())

@@ -38,7 +38,7 @@ class Command(JobCommand):
         if options["number"]:
             version = DatasetVersion.objects.filter(dataset=dataset, number=options["number"]).first()
             if version is None:
-                raise CommandError(f"{dataset} has no frozen version {options['version']}.")
+                raise CommandError(f"{dataset} has no frozen version {options['number']}.")
         split = {"none": ""}.get(options["split"], options["split"])
         made = services.export(actor=actor, dataset=dataset, version=version, format=options["format"], split=split)
         return made.job, {"export": made.pk}

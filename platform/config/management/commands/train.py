@@ -55,7 +55,7 @@ class Command(JobCommand):
         if options["number"]:
             found = versions.filter(number=options["number"]).first()
             if found is None:
-                raise CommandError(f"{dataset} has no frozen version {options['version']}.")
+                raise CommandError(f"{dataset} has no frozen version {options['number']}.")
             return found
         found = versions.first()
         if found is not None and found.dataset_revision == dataset.revision:
