@@ -48,7 +48,7 @@ def worker(*options: str, **extra: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
     """Wait for a fact; the time limit only ends a broken test."""
     deadline = time.monotonic() + seconds
     while not condition():
