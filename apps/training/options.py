@@ -58,10 +58,8 @@ MEANINGS = [
     _("A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"),
     _("Train the whole encoder, or only the classification head on the frozen encoder"),
     _(
-        _(
-            "How token vectors become one text vector: their mean, or the architecture's own way; auto "
-            "takes the mean where the architecture allows it"
-        ),
+        "How token vectors become one text vector: their mean, or the architecture's own way; auto "
+        "takes the mean where the architecture allows it"
     ),
     _("Longer texts are cut to this many tokens"),
     _("Passes over the training split"),
