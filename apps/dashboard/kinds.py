@@ -15,6 +15,8 @@ class Kind:
 
 
 KINDS = {
+    "dashboard.demo": Kind(_("Demo"), "sparkles"),
+    "evaluation.compare": Kind(_("Comparison"), "arrows-diff"),
     "datasets.import": Kind(_("Import"), "file-import"),
     "datasets.export": Kind(_("Export"), "file-export"),
     "datasets.freeze": Kind(_("Freeze a version"), "snowflake"),

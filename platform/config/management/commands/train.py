@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from apps.datasets import services as datasets
-from apps.datasets.models import Dataset, DatasetVersion
+from apps.datasets.models import Dataset, DatasetVersion, Example
+from apps.datasets.services.splitting import SplitPlan
 from apps.training import services
 from apps.training.models import TrainingJob
 from config.commands import JobCommand
@@ -20,7 +21,7 @@ from core.terminal import follow
 class Command(JobCommand):
     """`./lingxi train --dataset NAME --recipe classify --set epochs=3`"""
 
-    help = "Train a model on a dataset's newest frozen version (one is frozen when there is none)."
+    help = "Train a model on a dataset; rows are split and a version is frozen when there is none."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Data, recipe and options."""
@@ -60,11 +61,21 @@ class Command(JobCommand):
         found = versions.first()
         if found is not None and found.dataset_revision == dataset.revision:
             return found
+        self._split_when_needed(actor, dataset, options)
         made = datasets.freeze(actor=actor, dataset=dataset)
         assert made.job is not None
         if not follow(made.job, as_json=options["json"]):
             raise CommandError(f"Freezing failed: {made.job.error_message}")
         return DatasetVersion.objects.get(pk=made.pk)
+
+    def _split_when_needed(self, actor: Actor, dataset: Dataset, options: dict[str, Any]) -> None:
+        """Rows without any split are divided 80/10/10, each label in the same shares."""
+        if Example.objects.filter(dataset=dataset, deleted_at=None).exclude(split="").exists():
+            return
+        divided = datasets.request_split(actor=actor, dataset=dataset, plan=SplitPlan())
+        assert divided.split_job is not None
+        if not follow(divided.split_job, as_json=options["json"]):
+            raise CommandError(f"Splitting failed: {divided.split_job.error_message}")
 
     def finish(self, actor: Actor, job: Job, options: dict[str, Any]) -> dict[str, Any]:
         """The version that came out and its headline figures."""
