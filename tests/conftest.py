@@ -136,3 +136,9 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return folder
 
     return make
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)

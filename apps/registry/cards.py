@@ -64,7 +64,9 @@ def _figures(version: ModelVersion) -> str:
         rows += [f"| {name} | {value:.4f} |" for name, value in more if value is not None]
         if rows:
             title = _("Figures on %(split)s (%(rows)s rows)") % {"split": split, "rows": report.get("rows", "?")}
-            parts.append(_section(title, [_row(_("Figure"), _("Value and its interval (95 percent)")), "|---|---|", *rows]))
+            parts.append(
+                _section(title, [_row(_("Figure"), _("Value and its interval (95 percent)")), "|---|---|", *rows])
+            )
     return "\n\n".join(parts)
 
 

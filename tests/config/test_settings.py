@@ -12,9 +12,8 @@ SECRET = "for-tests-only-" + "k8Jd0sQwE7rTy2Uo" * 4
 
 
 def manage(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LINGXI_", "DATABASE_", "REDIS_"))
-    }
+    ours = ("LINGXI_", "DATABASE_", "REDIS_", "DJANGO_")  # the browser tests set a DJANGO_ variable of their own
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
         [sys.executable, "manage.py", *words],
         cwd=ROOT,
