@@ -259,11 +259,6 @@ def _base_model(training_job: TrainingJob) -> BaseModel | None:
     )
 
 
-def drop_files(training_job: TrainingJob) -> None:
-    """Remove a run's working folder; the registered version has its own copy."""
-    shutil.rmtree(run_folder(training_job), ignore_errors=True)
-
-
 def run_folder(training_job: TrainingJob) -> Path:
     """Where all attempts of a job keep their files."""
     return storage.workspace_folder(training_job.workspace_id, "runs", str(training_job.job_id))
