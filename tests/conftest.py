@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.utils import timezone, translation
 from rest_framework.test import APIClient
 
 from apps.accounts.access import actor_of_member
@@ -20,6 +22,13 @@ PASSWORD = "correct horse battery"
 def pytest_configure() -> None:
     """Pages speak Chinese in some tests: compile the catalogues that changed, also when pytest is started alone."""
     compile_translations(Path(__file__).resolve().parents[1])
+
+
+@pytest.fixture(autouse=True)
+def fresh_language() -> None:
+    """Middleware leaves the last request's language and time zone on the thread; no test inherits them."""
+    translation.activate(settings.LANGUAGE_CODE)
+    timezone.deactivate()
 
 
 @pytest.fixture
