@@ -1,26 +1,48 @@
-"""One measured number with what was wanted of it."""
+"""What a bench is asked, and one measured number with what was wanted of it."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 
 @dataclass(frozen=True)
+class Options:
+    """How to measure; each bench reads what concerns it."""
+
+    small: bool = False  # a tenth of the size, to try the bench itself
+    data: Path | None = None  # a file of public data, for benches that need one
+    seeds: tuple[int, ...] = (17, 18, 19)
+    spec: Mapping[str, Any] = field(default_factory=dict)  # options of a recipe that differ from its defaults
+
+
+@dataclass(frozen=True)
 class Measure:
-    """`value` in `unit`; `wanted` is the bound it should keep, None where there is none; more in `detail`."""
+    """`value` in `unit`, the bounds it should keep (None where there is none), and more in `detail`."""
 
     name: str
     value: float
     unit: str
-    wanted: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
     detail: str = ""
 
     @property
     def kept(self) -> bool | None:
-        """Whether the bound (an upper one) is kept."""
-        return None if self.wanted is None else self.value <= self.wanted
+        """Whether its bounds are kept; None without bounds."""
+        if self.at_most is None and self.at_least is None:
+            return None
+        low = self.value if self.at_least is None else self.at_least
+        high = self.value if self.at_most is None else self.at_most
+        return low <= self.value <= high
+
+    @property
+    def wanted(self) -> str:
+        """The bounds in words."""
+        words = [("at least", self.at_least), ("at most", self.at_most)]
+        return ", ".join(f"{name} {bound:g} {self.unit}".rstrip() for name, bound in words if bound is not None)
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -9,6 +9,7 @@ from core.embedded.stack import is_running
 OWN_SETTINGS = "config.settings.embedded"
 MAKES_HOME = {"up"}
 STAYS_AWAY = {"test", "restore"}  # these choose their servers themselves
+ASKED_ONLY = {"bench"}  # works in a home only when that home is named
 
 
 def adopt(argv: list[str], *, default_home: Path) -> list[str]:
@@ -23,7 +24,10 @@ def adopt(argv: list[str], *, default_home: Path) -> list[str]:
     command = argv[1] if len(argv) > 1 else ""
     if "DATABASE_URL" in os.environ or os.environ.get("DJANGO_SETTINGS_MODULE") != OWN_SETTINGS:
         return argv
-    folder = Path(os.environ.get("LINGXI_HOME") or default_home).resolve()
+    named = os.environ.get("LINGXI_HOME")
+    if command in ASKED_ONLY and not named:
+        return argv
+    folder = Path(named or default_home).resolve()
     known = (folder / "secrets.json").exists() or command in MAKES_HOME
     if known and command not in STAYS_AWAY and not {"-h", "--help"} & set(argv):
         for name, value in environment(folder).items():

@@ -1,33 +1,79 @@
-"""`./lingxi bench NAME`: measure what this installation can do, on its own database."""
+"""`./lingxi bench NAME`: measure, on a throw-away installation unless one is named with --home."""
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-BENCHES = {"datasets": "workers.bench.datasets"}
-"""Name -> module with `measures(*, small: bool) -> Iterator[workers.bench.measure.Measure]`."""
+from config.launch import import_paths
+from core.embedded.places import environment
+from core.embedded.stack import Stack
+from workers.bench.measure import Measure, Options
+
+BENCHES = {
+    "datasets": "workers.bench.datasets",
+    "predict": "workers.bench.predict",
+    "quality": "workers.bench.quality",
+    "web": "workers.bench.web",
+}
+"""Name -> module with `measures(options: Options) -> Iterator[Measure]`."""
 
 
 class Command(BaseCommand):
     """Run one bench and print each number as soon as it is known."""
 
-    help = "Measure this installation: " + ", ".join(BENCHES)
+    help = "Measure: " + ", ".join(BENCHES)
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The bench's name and how to print."""
+        """The bench's name, its size and how to print."""
         parser.add_argument("name", choices=sorted(BENCHES))
-        parser.add_argument("--small", action="store_true", help="a tenth of the rows, to try the bench itself")
+        parser.add_argument("--home", help="a running installation to measure in; its first workspace keeps the runs")
+        parser.add_argument("--small", action="store_true", help="a tenth of the size, to try the bench itself")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        parser.add_argument("--data", type=Path, help="quality: the training file of BANKING77 (text, category)")
+        parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="quality: one run each")
+        parser.add_argument("--spec", type=json.loads, default={}, help="quality: options of the recipe, as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print name, value, bound and whether it was kept."""
-        for measure in import_module(BENCHES[options["name"]]).measures(small=options["small"]):
-            if options["json"]:
-                self.stdout.write(json.dumps(measure.as_mapping()))
-                continue
-            bound = "" if measure.wanted is None else f"(wanted at most {measure.wanted:g} {measure.unit})"
-            mark = {None: " ", True: "+", False: "!"}[measure.kept]
-            line = f"{mark} {measure.name:<44} {measure.value:>10.2f} {measure.unit:<3} {bound} {measure.detail}"
-            self.stdout.write(line.rstrip())
+        """Here when servers are named, else on servers of our own."""
+        if "DATABASE_URL" not in os.environ:
+            raise SystemExit(on_throw_away(sys.argv[1:]))
+        wanted = Options(
+            small=options["small"], data=options["data"], seeds=tuple(options["seeds"]), spec=options["spec"]
+        )
+        for measure in self._measures(options["name"], wanted):
+            self.stdout.write(json.dumps(measure.as_mapping()) if options["json"] else line_of(measure))
+            self.stdout.flush()
+
+    def _measures(self, name: str, wanted: Options) -> Iterator[Measure]:
+        try:
+            yield from import_module(BENCHES[name]).measures(wanted)
+        except FileNotFoundError as error:
+            raise CommandError(str(error)) from error
+
+
+def line_of(measure: Measure) -> str:
+    """Whether its bound was kept, name, value, bound."""
+    mark = {None: " ", True: "+", False: "!"}[measure.kept]
+    wanted = f"(wanted {measure.wanted})" if measure.wanted else ""
+    return f"{mark} {measure.name:<44} {measure.value:>10.2f} {measure.unit:<3} {wanted} {measure.detail}".rstrip()
+
+
+def on_throw_away(arguments: list[str]) -> int:
+    """The same command on fresh servers below a temporary folder; returns its exit code."""
+    with tempfile.TemporaryDirectory(prefix="lingxi-bench-") as folder:
+        Path(folder).chmod(0o711)  # when root measures, the servers' user must walk through
+        with Stack(Path(folder) / "home") as stack:
+            surroundings = {**os.environ, **environment(stack.home), **import_paths()}
+            manage = [sys.executable, str(settings.ROOT / "manage.py")]
+            subprocess.run([*manage, "migrate", "-v", "0"], env=surroundings, check=True)
+            return subprocess.run([*manage, *arguments], env=surroundings).returncode
