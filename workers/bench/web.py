@@ -90,7 +90,7 @@ def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 def _log_in(actor: Actor) -> str:
     client = Client()
-    client.force_login(actor.user)  # type: ignore[arg-type]
+    client.force_login(actor.user)
     return "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
 
 
