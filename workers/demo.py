@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.utils.translation import gettext as _
 
 import apps.dashboard
 from apps.accounts.access import actor_of_member
@@ -24,6 +23,7 @@ from core.errors import Refused
 from core.jobs.models import Job
 from core.jobs.run import Run
 from core.jobs.states import State
+from words import say
 
 DEMO = Path(apps.dashboard.__file__).parent / "demo"
 LOOK_SECONDS = 0.5
@@ -67,8 +67,8 @@ def _wait(run: Run, job: Job) -> None:
     if job.state != State.SUCCEEDED:
         raise Refused(
             "demo_step_failed",
-            _("A step of the demo ended: %(title)s. %(why)s") % {"title": job.title, "why": job.error_message},
-            hint=_("Look at that job, then retry this one."),
+            say("A step of the demo ended: {title}. {why}", title=job.title, why=job.error_message),
+            hint=say("Look at that job, then retry this one."),
         )
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from core.jobs.models import Job
 from core.jobs.states import State
+from core.words import WordsJSONField
 
 
 class TrainingJob(models.Model):
@@ -27,7 +28,7 @@ class TrainingJob(models.Model):
         "registry.ModelVersion", models.SET_NULL, null=True, blank=True, related_name="training_job"
     )
     reproduced_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
-    problems = models.JSONField(default=list, blank=True)
+    problems = WordsJSONField(default=list, blank=True)
     summary = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)

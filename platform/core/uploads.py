@@ -73,7 +73,7 @@ async def _refuse(scope: Message, send: Send) -> None:
     if str(scope["path"]).startswith(("/api/", "/v1/")):
         problem = {
             "type": "about:blank",
-            "title": "Too large",
+            "title": _("Too large"),
             "status": 413,
             "code": "upload_too_large",
             "detail": sentence(),
