@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +128,19 @@ def test_a_text_of_two_rooms_means_the_same_in_both() -> None:
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_gettext_takes_every_catalogue(catalogue: Path) -> None:
     subprocess.run(["msgfmt", "--check-format", "-o", "/dev/null", catalogue], check=True)
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_readers_get_what_the_catalogue_says_and_not_what_a_package_says(catalogue: Path) -> None:
+    wrong = {}
+    with translation.override("zh-hans"):
+        for entry in entries(catalogue):
+            if "msgstr" in entry.texts:
+                (context, text), wanted = entry.key, ast.literal_eval(f'"{entry.texts["msgstr"]}"')
+                found = translation.pgettext(context, text) if context else translation.gettext(text)
+                wrong |= {text: found} if found != wanted else {}
+
+    assert wrong == {}
 
 
 SENTENCE_CALLS = {

@@ -247,7 +247,8 @@ LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env("LINGXI_TIME_ZONE", "UTC", "Time zone for people who have not chosen one.")
-LOCALE_PATHS = [ROOT / "platform/engine/locale", ROOT / "workers/locale"]  # rooms that are no Django apps
+# before the catalogues of packages, which would win for a text that they know as well
+LOCALE_PATHS = sorted([*ROOT.glob("apps/*/locale"), *ROOT.glob("platform/*/locale"), ROOT / "workers/locale"])
 LANGUAGE_COOKIE_NAME = "lingxi_language"
 
 # --- Static files -------------------------------------------------------------------------------------------
