@@ -4,6 +4,7 @@ from typing import Any
 
 from apps.accounts import services
 from core.jobs.run import Run, shutting_down
+from words import say
 
 WAIT_SECONDS = 1.0
 
@@ -14,11 +15,11 @@ def run_delete_workspace(run: Run) -> dict[str, Any]:
     Files go first: as long as the rows stand, a second attempt finds the rest. The job's own row goes last.
     """
     while busy := services.others_at_work(run.job):
-        run.progress(0, phase=f"waiting for {busy} jobs", now=True)
+        run.progress(0, phase=say("waiting for {busy} jobs", busy=busy), now=True)
         shutting_down.wait(WAIT_SECONDS)
-    run.progress(0, phase="files", now=True)
+    run.progress(0, phase=say("files"), now=True)
     services.remove_files(run.job.workspace)
-    run.progress(0, phase="rows", now=True)
+    run.progress(0, phase=say("rows"), now=True)
     with run.fenced():
         count = services.erase_workspace(workspace=run.job.workspace)
     return {"rows": count}

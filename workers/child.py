@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from core import storage
+from words import revive
 
 GRACE_SECONDS = 30.0
 POLL_SECONDS = 0.5
@@ -50,7 +51,7 @@ class Child:
             *lines, rest = bytes(self._buffer).split(b"\n")
             self._buffer = bytearray(rest)
             for line in lines:
-                event: dict[str, Any] = json.loads(line)
+                event: dict[str, Any] = json.loads(line, object_hook=revive)
                 if event["type"] == "failed":
                     self.failure = event
                 elif event["type"] == "result":

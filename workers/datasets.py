@@ -17,6 +17,7 @@ from core import outbound
 from core.errors import Refused
 from core.jobs.run import Run
 from core.storage import home, require_free_space
+from words import say
 
 BATCH_ROWS = 2_000
 BATCH_CHARACTERS = 8_000_000  # long texts come in smaller batches, so that memory stays bounded
@@ -35,9 +36,9 @@ def run_import(run: Run) -> dict[str, Any]:
     )
     path = home() / import_job.file_path
     if not path.is_file():
-        raise Refused("file_gone", "The file of this import is gone. Upload it again.")
+        raise Refused("file_gone", say("The file of this import is gone. Upload it again."))
     start = Position(*import_job.position) if import_job.position else Position()
-    run.progress(start.row, None, unit="rows", phase="importing", now=True)
+    run.progress(start.row, None, unit="rows", phase=say("importing"), now=True)
     good: list[Mapped] = []
     bad: list[RowError] = []
     weight, position = 0, start
@@ -66,7 +67,9 @@ def run_import(run: Run) -> dict[str, Any]:
             break
     if ended is not None:
         raise Refused(
-            ended.code, ended.message, hint=f"{import_job.row_count:,} rows before it were dealt with and are kept."
+            ended.code,
+            ended.message,
+            hint=say("{row_count:,} rows before it were dealt with and are kept.", row_count=import_job.row_count),
         )
     with run.fenced():
         result = imports.finish(import_job=import_job)
@@ -88,7 +91,7 @@ def _estimated_rows(import_job: ImportJob, position: Position) -> int | None:
 
 def _fetch(run: Run, import_job: ImportJob) -> None:
     """Bring the file of an address home; the address and each redirect are checked there."""
-    run.progress(0, None, unit="bytes", phase="downloading", now=True)
+    run.progress(0, None, unit="bytes", phase=say("downloading"), now=True)
     require_free_space()
     path = imports.import_folder(import_job.dataset) / uuid4().hex
     fetched = outbound.download(
@@ -109,7 +112,7 @@ def _fetch(run: Run, import_job: ImportJob) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    run.log(f"fetched {fetched.size_bytes:,} bytes from {fetched.url}")
+    run.log(say("fetched {size_bytes:,} bytes from {url}", size_bytes=fetched.size_bytes, url=fetched.url))
 
 
 def run_freeze(run: Run) -> dict[str, Any]:
@@ -120,8 +123,8 @@ def run_freeze(run: Run) -> dict[str, Any]:
     rows = snapshot(examples(dataset), "id", "external_id", "record", "meta", "split", "content_hash")
     columns = versions.write_version(version, _ticking(run, rows, dataset.example_count, "writing"))
     if not columns["row_count"]:
-        raise Refused("dataset_empty", "The dataset has no examples any more. Import some first.")
-    run.progress(columns["row_count"], columns["row_count"], phase="comparing", now=True)
+        raise Refused("dataset_empty", say("The dataset has no examples any more. Import some first."))
+    run.progress(columns["row_count"], columns["row_count"], phase=say("comparing"), now=True)
     diff = versions.compare_files(version, columns["path"], previous)
     with run.fenced():
         versions.seal(version=version, columns=columns, previous=previous, diff=diff)
@@ -132,7 +135,7 @@ def run_export(run: Run) -> dict[str, Any]:
     """Write one file and keep it until it expires."""
     export_job = ExportJob.objects.select_related("dataset__workspace", "version__dataset").get(job=run.job)
     total = export_job.version.row_count if export_job.version else export_job.dataset.example_count
-    run.progress(0, total, unit="rows", phase="writing", now=True)
+    run.progress(0, total, unit="rows", phase=say("writing"), now=True)
     columns = exports.write_export(export_job, lambda done: run.progress(done, max(done, total)))
     with run.fenced():
         ExportJob.objects.filter(pk=export_job.pk).update(**columns)
@@ -150,7 +153,7 @@ def run_split(run: Run) -> dict[str, Any]:
     for at in range(0, len(decided), SPLIT_BATCH):
         with run.fenced():
             moved += splitting.write_splits(dataset=dataset, placed=decided[at : at + SPLIT_BATCH])
-        run.progress(min(at + SPLIT_BATCH, len(decided)), len(decided), unit="rows", phase="writing")
+        run.progress(min(at + SPLIT_BATCH, len(decided)), len(decided), unit="rows", phase=say("writing"))
     return {"rows": len(decided), "moved": moved}
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.utils.translation import gettext as _
 
 import apps.dashboard
 from apps.accounts.access import actor_of_member
@@ -24,6 +23,7 @@ from core.errors import Refused
 from core.jobs.models import Job
 from core.jobs.run import Run
 from core.jobs.states import State
+from words import say
 
 DEMO = Path(apps.dashboard.__file__).parent / "demo"
 LOOK_SECONDS = 0.5
@@ -37,18 +37,21 @@ def run_demo(run: Run) -> Mapping[str, Any]:
     assert run.job.requested_by is not None
     actor = actor_of_member(run.job.requested_by, run.job.workspace.slug)
     steps: list[tuple[str, Callable[[Run, Actor], None]]] = [
-        ("import", lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
-        ("split", _split),
-        ("freeze", _freeze),
+        (say("importing"), lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
+        (say("splitting"), _split),
+        (say("freezing"), _freeze),
         (
-            "import",
+            say("importing"),
             lambda r, a: _import(r, a, "客服问题（中文）", Kind.CLASSIFICATION, "service_questions.jsonl", "zh"),
         ),
-        ("import", lambda r, a: _import(r, a, "News comments 评论", Kind.CLASSIFICATION, "news_comments.jsonl")),
-        ("import", lambda r, a: _import(r, a, "Support chats 客服对话", Kind.CHAT, "support_chats.jsonl")),
-        ("train", _train),
-        ("evaluate", _evaluate),
-        ("predict", _predict),
+        (
+            say("importing"),
+            lambda r, a: _import(r, a, "News comments 评论", Kind.CLASSIFICATION, "news_comments.jsonl"),
+        ),
+        (say("importing"), lambda r, a: _import(r, a, "Support chats 客服对话", Kind.CHAT, "support_chats.jsonl")),
+        (say("training"), _train),
+        (say("evaluating"), _evaluate),
+        (say("labelling"), _predict),
     ]
     for number, (phase, step) in enumerate(steps):
         run.progress(number, len(steps), unit="steps", phase=phase, now=True)
@@ -67,8 +70,8 @@ def _wait(run: Run, job: Job) -> None:
     if job.state != State.SUCCEEDED:
         raise Refused(
             "demo_step_failed",
-            _("A step of the demo ended: %(title)s. %(why)s") % {"title": job.title, "why": job.error_message},
-            hint=_("Look at that job, then retry this one."),
+            say("A step of the demo ended: {title}. {why}", title=job.title, why=job.error_message),
+            hint=say("Look at that job, then retry this one."),
         )
 
 

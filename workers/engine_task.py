@@ -6,6 +6,7 @@ from typing import Any
 
 from core.errors import Refused
 from core.jobs.run import HandBack, Run
+from words import say
 from workers.child import Child, engine_child
 
 Event = Mapping[str, Any]
@@ -46,13 +47,13 @@ def _result(run: Run, child: Child) -> dict[str, Any]:
         return child.result
     if child.out_of_memory:
         raise HandBack(
-            "The model process was ended by the system, most likely for lack of memory.",
+            say("The model process was ended by the system, most likely for lack of memory."),
             code="out_of_memory",
-            hint="Let fewer jobs run at once, or give the machine more memory.",
+            hint=say("Let fewer jobs run at once, or give the machine more memory."),
         )
     run.log(child.last_words(), level="error")
     raise HandBack(
-        "The model process ended without a result.",
+        say("The model process ended without a result."),
         code="engine_died",
-        hint="Its last words are in the job's log.",
+        hint=say("Its last words are in the job's log."),
     )

@@ -16,8 +16,9 @@ from apps.evaluation.models import TEXT_KEPT, Comparison, EvaluationJob, Example
 from apps.registry.selectors import version_folder
 from core.bulk import copy_rows
 from core.jobs.run import Run
-from core.storage import workspace_folder
+from core.jobs.work import work_folder
 from engine.paired import compare
+from words import say
 from workers.engine_task import run_engine
 
 ROWS_AT_ONCE = 10_000
@@ -28,7 +29,7 @@ def run_evaluation(run: Run) -> dict[str, Any]:
     """Measure in a child process, then store every example row and the figures."""
     rows = EvaluationJob.objects.select_related("model_version__family", "dataset_version__dataset")
     evaluation = rows.get(job=run.job)
-    place = workspace_folder(evaluation.workspace_id, "work", f"evaluation-{evaluation.pk}-{run.token}")
+    place = work_folder(run)
     data = version_file(evaluation.dataset_version)
     order = {
         "task": "evaluate",
@@ -59,7 +60,7 @@ def _store(run: Run, evaluation: EvaluationJob, examples: Path, data: Path) -> i
         with run.fenced():
             copy_rows(ExampleResult, COLUMNS, portion)
         done += len(portion)
-        run.progress(done, total, unit="texts", phase="storing")
+        run.progress(done, total, unit="texts", phase=say("storing"))
     return done
 
 
@@ -101,7 +102,7 @@ def run_comparison(run: Run) -> dict[str, Any]:
     first = {number: (gold, said) for number, gold, said in sides[0].iterator(chunk_size=ROWS_AT_ONCE)}
     second = {number: said for number, _gold, said in sides[1].iterator(chunk_size=ROWS_AT_ONCE)}
     common = [number for number in first if number in second]
-    run.progress(0, len(common), unit="rows", phase="testing")
+    run.progress(0, len(common), unit="rows", phase=say("testing"))
     figures = compare(
         [first[number][0] for number in common],
         [first[number][1] for number in common],

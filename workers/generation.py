@@ -15,6 +15,7 @@ from redis import Redis, RedisError
 from apps.inference.models import OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
 from apps.registry.selectors import version_folder
+from words import join
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def answer_next(models: Models) -> bool:
         classifier = models.get(version_folder(version), version.content_hash)
         answer(request=request, results=results(classifier, request))
     except RunFailed as failure:
-        answer(request=request, error=f"{failure.message} {failure.hint}".strip())
+        answer(request=request, error=join([failure.message, failure.hint]))
     return True
 
 

@@ -18,6 +18,7 @@ from apps.registry.selectors import version_folder
 from core import storage
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
+from words import say
 from workers.child import engine_child
 
 BAD_ROWS_KEPT = 200
@@ -38,7 +39,9 @@ def run_batch(run: Run) -> Mapping[str, Any]:
     source = storage.home() / batch_job.input_path
     if not batch_job.row_count:
         raise Refused(
-            "no_texts", "There is no text to label.", hint="Look at the refused rows and send a file with texts."
+            "no_texts",
+            say("There is no text to label."),
+            hint=say("Look at the refused rows and send a file with texts."),
         )
     if batch_job.stored_count < batch_job.row_count:
         _label(run, batch_job, source, folder / str(run.token))
@@ -63,7 +66,7 @@ def _prepare(run: Run, batch_job: BatchJob, folder: Path) -> None:
             if len(group) == GROUP_ROWS:
                 writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
                 group = []
-                run.progress(counts["rows"], None, unit="texts", phase="read")
+                run.progress(counts["rows"], None, unit="texts", phase=say("reading"))
         writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
     services.prepared(run=run, batch_job=batch_job, path=path, rows=counts["rows"], bad=bad, bad_count=counts["bad"])
 
@@ -73,6 +76,8 @@ def _texts(batch_job: BatchJob) -> Iterator[tuple[str, str] | RowError]:
         assert batch_job.dataset_version is not None
         yield from _version_texts(version_file(batch_job.dataset_version), batch_job.split)
         return
+    if not batch_job.file_path:
+        raise Refused("file_gone", say("The file of this batch is gone. Upload it again."))
     options = ReadOptions.from_mapping(batch_job.options)
     try:
         for row in read_rows(storage.home() / batch_job.file_path, options):
@@ -83,7 +88,9 @@ def _texts(batch_job: BatchJob) -> Iterator[tuple[str, str] | RowError]:
             text = "" if text is None else str(text)
             if not text.strip() or "\0" in text:
                 code, words = (
-                    ("nul_character", "The text holds a NUL.") if "\0" in text else ("empty", "The text is empty.")
+                    ("nul_character", say("The text holds a NUL."))
+                    if "\0" in text
+                    else ("empty", say("The text is empty."))
                 )
                 yield RowError(row.number, code, words, text[:100], row.position, batch_job.text_column)
                 continue
@@ -129,9 +136,9 @@ def _label(run: Run, batch_job: BatchJob, source: Path, scratch: Path) -> None:
     if child.result is None:
         run.log(child.last_words(), level="error")
         raise HandBack(
-            f"The engine ended unexpectedly (exit code {child.process.returncode}).",
+            say("The engine ended unexpectedly (exit code {returncode}).", returncode=child.process.returncode),
             code="engine_died",
-            hint="The job's log holds its last words.",
+            hint=say("The job's log holds its last words."),
         )
 
 
@@ -169,4 +176,4 @@ def _store(run: Run, batch_job: BatchJob, rows: Iterator[dict[str, Any]], part: 
         )
     services.keep_predictions(run=run, batch_job=batch_job, rows=kept)
     part.unlink(missing_ok=True)
-    run.progress(batch_job.stored_count, batch_job.row_count, unit="texts", phase="predict", now=True)
+    run.progress(batch_job.stored_count, batch_job.row_count, unit="texts", phase=say("labelling"), now=True)

@@ -13,6 +13,7 @@ from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from core.jobs.services import claim
 from core.queue import wake
+from words import say
 from workers.runners import RUNNERS, Runner
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
     """Run the job's runner and end the job as it says."""
     runner = runners.get(run.job.kind)
     if runner is None:
-        run.fail(code="unknown_kind", message=f"No worker knows jobs of kind {run.job.kind!r}.")
+        run.fail(code="unknown_kind", message=say("No worker knows jobs of kind {kind!r}.", kind=run.job.kind))
         return
     try:
         result = runner(run)
@@ -62,13 +63,17 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
         if run.job.attempt_count < run.job.max_attempts:
             run.hand_back(reason=str(error)[:200], delay_seconds=RETRY_SECONDS)
         else:
-            run.fail(code="database_unavailable", message="The database was not reachable.", hint="Retry later.")
+            run.fail(
+                code="database_unavailable", message=say("The database was not reachable."), hint=say("Retry later.")
+            )
     except Exception:
         number = uuid.uuid4().hex[:12]
         logger.exception("job %s failed unexpectedly, %s", run.job.pk, number)
         run.fail(
             code="unexpected",
-            message=f"Something went wrong on our side. Tell your administrator this number: {number}",
+            message=say(
+                "Something went wrong on our side. Tell your administrator this number: {number}", number=number
+            ),
         )
     else:
         run.succeed(result)

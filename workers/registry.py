@@ -12,8 +12,11 @@ from apps.registry.cards import full_card
 from apps.registry.files import compare_with_manifest, keep_folder
 from apps.registry.models import ModelVersion, Source, VersionCheck, VersionExport, VersionImport
 from apps.registry.selectors import card_of, version_folder
+from core.errors import Refused
 from core.jobs.run import Run
+from core.jobs.work import work_folder
 from core.storage import home, require_free_space, sha256_of, whole_file, workspace_folder
+from words import say
 from workers.engine_task import run_engine
 
 PROBE_TEXTS = ("Where is my card?", "我的卡在哪里")
@@ -32,7 +35,7 @@ def run_export(run: Run) -> dict[str, Any]:
             version_folder(version),
             [file for file in version.files if file["path"] != "README.md"],
             extra,
-            lambda done: run.progress(done, version.size_bytes, unit="bytes", phase="packing"),
+            lambda done: run.progress(done, version.size_bytes, unit="bytes", phase=say("packing")),
         )
     digest = sha256_of(target)
     with run.fenced():
@@ -43,8 +46,10 @@ def run_export(run: Run) -> dict[str, Any]:
 def run_import(run: Run) -> dict[str, Any]:
     """Unpack, check and load an uploaded model, then register it."""
     row = VersionImport.objects.select_related("workspace", "job__requested_by").get(job=run.job)
-    place = workspace_folder(row.workspace_id, "work", f"model-import-{row.pk}-{run.token}")
+    place = work_folder(run)
     model, probe = place / "model", place / "probe"
+    if not row.upload or not (home() / row.upload).is_file():
+        raise Refused("file_gone", say("The file of this import is gone. Upload it again."))
     try:
         model.mkdir()
         limit = settings.UPLOAD_LIMIT_BYTES * 2
@@ -52,10 +57,10 @@ def run_import(run: Run) -> dict[str, Any]:
             home() / row.upload,
             model,
             limit_bytes=limit,
-            progress=lambda done: run.progress(done, None, unit="bytes", phase="unpacking"),
+            progress=lambda done: run.progress(done, None, unit="bytes", phase=say("unpacking")),
         )
         if left_out:
-            run.log("Left out: " + ", ".join(left_out[:20]))
+            run.log(say("Left out: {files}", files=", ".join(left_out[:20])))
         found = archives.check_model_folder(model)
         probe.mkdir()
         texts = {"example_id": [0, 1], "text": list(PROBE_TEXTS)}
@@ -99,7 +104,7 @@ def run_check(run: Run) -> dict[str, Any]:
     problems = compare_with_manifest(
         version.path,
         version.files,
-        lambda done: run.progress(done, version.size_bytes, unit="bytes", phase="reading"),
+        lambda done: run.progress(done, version.size_bytes, unit="bytes", phase=say("reading")),
     )
     with run.fenced():
         services.finish_check(check=check, problems=problems)

@@ -6,15 +6,34 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
+from apps.accounts import selectors as accounts_selectors
 from apps.accounts import services as accounts
-from apps.datasets.services import expire_files
+from apps.datasets import selectors as datasets_selectors
+from apps.datasets import services as datasets
+from apps.inference import selectors as inference_selectors
+from apps.inference import services as inference
 from apps.notifications import services as notifications
+from apps.registry import selectors as registry_selectors
+from apps.registry import services as registry
+from apps.training import selectors as training_selectors
+from core import leftovers
 from core.jobs import services as jobs
+from core.jobs import work
 from core.jobs.models import Job
 from core.jobs.run import shutting_down
 from workers import loop
 
 logger = logging.getLogger(__name__)
+
+FILE_ROOMS = (
+    accounts_selectors.file_places,
+    datasets_selectors.file_places,
+    registry_selectors.file_places,
+    training_selectors.file_places,
+    inference_selectors.file_places,
+    work.file_places,
+)
+"""Who keeps files below HOME/files; each tells where, and which of them its rows name."""
 
 
 @worker_shutting_down.connect
@@ -52,6 +71,20 @@ def clean_up() -> None:
     """Remove what is older than the retention periods."""
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
-    removed |= expire_files()
+    removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
+
+
+@shared_task(name="workers.sweep_files")
+def sweep_files() -> None:
+    """Drop files that no row names any more, and say which."""
+    swept = leftovers.sweep_all([place for room in FILE_ROOMS for place in room()])
+    for path in swept.given_back:
+        logger.warning("given back, a row names it: %s", path)
+    for path in swept.set_aside:
+        logger.info("set aside, no row names it: %s", path)
+    for path, size in swept.dropped.items():
+        logger.info("dropped, no row named it: %s (%s bytes)", path, f"{size:,}")
+    if swept.dropped:
+        logger.info("swept files: %s dropped, %s bytes", len(swept.dropped), f"{swept.bytes:,}")

@@ -18,6 +18,7 @@ from apps.training.selectors import newest_checkpoint
 from core import storage
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
+from words import say
 from workers.child import Child, engine_child
 
 SAMPLES = 200
@@ -43,7 +44,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "micro_batch": training_job.micro_batch,
     }
     if checkpoint:
-        run.log(f"resuming from step {checkpoint.step}")
+        run.log(say("resuming from step {step}", step=checkpoint.step))
     with engine_child(order, folder, threads=threads) as child:
         try:
             _follow(run, training_job, child)
@@ -54,7 +55,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
             raise
     if child.result is None:
         raise _reason(run, training_job, child)
-    run.progress(run.job.done_count, run.job.total_count, phase="register", now=True)
+    run.progress(run.job.done_count, run.job.total_count, phase=say("registering"), now=True)
     outcome = _outcome(child.result, Path(version_file(version)))
     version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
     _drop_older_attempts(training_job)
@@ -109,22 +110,26 @@ def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:
     if child.failure is not None:
         failure = child.failure
         rows = ", ".join(str(row) for row in failure.get("rows", []))
-        message = failure["message"] + (f" (rows {rows})" if rows else "")
+        message = failure["message"]
+        if rows:
+            message = say("{message} (rows {rows})", message=message, rows=rows)
         if failure["code"] != "out_of_memory":
             return Refused(failure["code"], message, hint=failure.get("hint", ""))
     if child.out_of_memory or child.failure is not None:
         smaller = services.halve_micro_batch(run=run, training_job=training_job)
-        hint = "Choose shorter texts (max_length_tokens), a smaller base model, or a machine with more memory."
+        hint = say("Choose shorter texts (max_length_tokens), a smaller base model, or a machine with more memory.")
         if smaller is None:
-            return Refused("out_of_memory", "The run needs more memory than this machine has.", hint=hint)
+            return Refused("out_of_memory", say("The run needs more memory than this machine has."), hint=hint)
         return HandBack(
-            f"Out of memory; the next attempt takes {smaller} rows at once.", code="out_of_memory", hint=hint
+            say("Out of memory; the next attempt takes {smaller} rows at once.", smaller=smaller),
+            code="out_of_memory",
+            hint=hint,
         )
     run.log(child.last_words(), level="error")
     return HandBack(
-        f"The engine ended unexpectedly (exit code {child.process.returncode}).",
+        say("The engine ended unexpectedly (exit code {returncode}).", returncode=child.process.returncode),
         code="engine_died",
-        hint="The job's log holds its last words.",
+        hint=say("The job's log holds its last words."),
     )
 
 

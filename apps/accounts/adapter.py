@@ -7,10 +7,10 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.translation import gettext as _
 
 from apps.accounts.access import client_ip
 from core.errors import Refused
+from words import say
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         except (smtplib.SMTPException, OSError) as error:
             raise Refused(
                 "mail_unavailable",
-                _("The mail could not be sent. Try again later, or ask your administrator for a new password."),
+                say("The mail could not be sent. Try again later, or ask your administrator for a new password."),
                 status=503,
             ) from error
 

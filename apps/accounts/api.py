@@ -5,7 +5,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import reverse
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.permissions import BasePermission
@@ -32,6 +31,7 @@ from core.access import Actor
 from core.api.views import WorkspaceView, WorkspaceViewSet, etag_of
 from core.errors import Refused
 from core.streaming import streamed
+from words import say
 
 
 class AnyActor(BasePermission):
@@ -82,7 +82,7 @@ class MeView(WorkspaceView):
     def patch(self, request: Request) -> Response:
         """For sessions only: a key speaks for a program, not for the person."""
         if self.actor.key is not None:
-            raise Refused("session_needed", _("Log in to change your profile; an API key cannot."), status=403)
+            raise Refused("session_needed", say("Log in to change your profile; an API key cannot."), status=403)
         given = PersonProfileSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         services.update_profile(user=self.actor.user, **given.validated_data)

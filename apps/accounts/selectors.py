@@ -8,6 +8,7 @@ from django.db.models import Count, F, QuerySet
 
 from apps.accounts.models import ApiKey, AuditEntry, Invitation, Membership, User, Workspace, hash_token
 from apps.accounts.roles import OWNER, PERMISSIONS, ROLE_NAMES
+from core.leftovers import Names
 
 
 def memberships_of(user: User) -> QuerySet[Membership]:
@@ -97,3 +98,8 @@ def role_table() -> list[dict[str, Any]]:
 def workspaces_being_deleted(user: User) -> QuerySet[Workspace]:
     """A person's workspaces whose deletion is under way."""
     return Workspace.objects.filter(memberships__user=user).exclude(deleting_at=None).order_by("name")
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where the folders of workspaces lie, and which have a workspace."""
+    return [("*", lambda: {f"files/{pk}" for pk in Workspace.objects.values_list("pk", flat=True)})]

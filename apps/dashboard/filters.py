@@ -10,14 +10,14 @@ from apps.dashboard.kinds import kind_of
 from core.jobs.models import Job
 from core.jobs.states import State
 from core.queue import QUEUES
+from core.words import holding
 
 
 class JobFilter(django_filters.FilterSet):
     """By state, queue, kind and words of the title."""
 
     q = django_filters.CharFilter(
-        field_name="title",
-        lookup_expr="icontains",
+        method="holding_title",
         label=_("Title"),
         widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Search titles"), "data-search": ""}),
     )
@@ -30,6 +30,10 @@ class JobFilter(django_filters.FilterSet):
     class Meta:
         model = Job
         fields = ("q", "state", "queue", "kind")
+
+    def holding_title(self, rows: Any, _name: str, text: str) -> Any:
+        """Titles that hold the words, in the reader's language or as they were written."""
+        return holding(rows, "title", text)
 
 
 def page_filter(data: Any, rows: Any, kinds: list[str]) -> JobFilter:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.dashboard import selectors
@@ -134,12 +134,26 @@ def _models(actor: Actor) -> list[ModelVersion]:
 def loop(actor: Actor, counts: selectors.Counts) -> list[Stage]:
     """The stations of the loop that the actor may enter, each with how much is there."""
     stations = (
-        ("datasets.read", _("Data"), "database", "datasets:list", counts.datasets, "datasets.import"),
-        ("datasets.read", _("Freeze"), "snowflake", "datasets:list", counts.versions, "datasets.freeze"),
-        ("training.read", _("Train"), "chart-line", "training:list", counts.trainings, "training.run"),
-        ("evaluation.read", _("Evaluate"), "target-arrow", "evaluation:list", counts.evaluations, "evaluation.run"),
-        ("registry.read", _("Approve"), "rosette-discount-check", "registry:list", counts.approved, ""),
-        ("inference.read", _("Label"), "tags", "inference:list", counts.batches, "inference.batch"),
+        ("datasets.read", pgettext("stage", "Data"), "database", "datasets:list", counts.datasets, "datasets.import"),
+        (
+            "datasets.read",
+            pgettext("stage", "Freeze"),
+            "snowflake",
+            "datasets:list",
+            counts.versions,
+            "datasets.freeze",
+        ),
+        ("training.read", pgettext("stage", "Train"), "chart-line", "training:list", counts.trainings, "training.run"),
+        (
+            "evaluation.read",
+            pgettext("stage", "Evaluate"),
+            "target-arrow",
+            "evaluation:list",
+            counts.evaluations,
+            "evaluation.run",
+        ),
+        ("registry.read", pgettext("stage", "Approve"), "rosette-discount-check", "registry:list", counts.approved, ""),
+        ("inference.read", pgettext("stage", "Label"), "tags", "inference:list", counts.batches, "inference.batch"),
     )
     return [
         Stage(title, icon, room_url(actor, name), count, kind in counts.busy_kinds)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ KINDS = {
     "datasets.import": Kind(_("Import"), "file-import"),
     "datasets.export": Kind(_("Export"), "file-export"),
     "datasets.freeze": Kind(_("Freeze a version"), "snowflake"),
-    "datasets.profile": Kind(_("Profile"), "report-analytics"),
+    "datasets.profile": Kind(pgettext_lazy("dataset", "Profile"), "report-analytics"),
     "datasets.split": Kind(_("Split"), "arrows-shuffle"),
     "registry.import": Kind(_("Import a model"), "package-import"),
     "registry.export": Kind(_("Export a model"), "package-export"),

@@ -12,6 +12,7 @@ from apps.registry.models import Alias, Approval, Decision, ModelVersion
 from apps.registry.selectors import versions_of
 from core.jobs.models import Job, JobAttempt, JobLog, JobTransition
 from core.jobs.states import OPEN, State
+from core.words import holding
 
 UNSERVED_AFTER = timedelta(seconds=60)
 FAILURES_SINCE = timedelta(days=14)
@@ -115,7 +116,7 @@ def transitions_of(job: Job) -> QuerySet[JobTransition]:
 def log_of(job: Job, *, words: str = "") -> QuerySet[JobLog]:
     """Log lines, newest first, that contain `words`."""
     rows = job.log_lines.order_by("-id")
-    return rows.filter(message__icontains=words) if words else rows
+    return holding(rows, "message", words) if words else rows
 
 
 @dataclass(frozen=True)

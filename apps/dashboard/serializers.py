@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apps.dashboard.services import LEAST_PRIORITY, MOST_PRIORITY
+from core.api.spoken import SpokenJSONField
 from core.jobs.models import Job, JobAttempt, JobLog, JobTransition
 
 
@@ -13,6 +14,8 @@ class JobSerializer(serializers.ModelSerializer[Any]):
 
     share = serializers.FloatField(read_only=True, allow_null=True, help_text="Progress 0..1, null while unknown.")
     requested_by = serializers.EmailField(source="requested_by.email", read_only=True, default=None, allow_null=True)
+
+    result = SpokenJSONField(read_only=True)
 
     class Meta:
         model = Job

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import Workspace
 from apps.accounts.services import audit, create_workspace
@@ -13,6 +12,7 @@ from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.models import Job
+from words import say
 
 LEAST_PRIORITY, MOST_PRIORITY = -100, 100
 
@@ -49,7 +49,7 @@ def prioritise(*, actor: Actor, job: Job, priority: int) -> Job:
     if not LEAST_PRIORITY <= priority <= MOST_PRIORITY:
         raise Refused(
             "priority_out_of_range",
-            _("A priority lies between %(least)d and %(most)d.") % {"least": LEAST_PRIORITY, "most": MOST_PRIORITY},
+            say("A priority lies between {least} and {most}.", least=LEAST_PRIORITY, most=MOST_PRIORITY),
             field="priority",
         )
     before = job.priority
@@ -76,7 +76,7 @@ def start_demo(*, owner: Any) -> Workspace:
         kind="dashboard.demo",
         workspace=workspace,
         queue="io",
-        title=_("Fill the demo workspace"),
+        title=say("Fill the demo workspace"),
         by=owner,
         unit="steps",
         max_attempts=5,

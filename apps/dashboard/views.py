@@ -18,6 +18,7 @@ from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.jobs.models import Job
 from core.pages import keyset, workspace_url
+from words import say
 
 LOG_LINES = 100
 
@@ -124,7 +125,7 @@ def job_prioritise(request: PageRequest, pk: int) -> HttpResponse:
     _job(request, pk, "jobs.manage")  # a foreign job is a 404, whatever was sent
     form = PriorityForm(request.POST)
     if not form.is_valid():
-        raise Refused("invalid_priority", _("Choose a place in the queue from the list."), field="priority")
+        raise Refused("invalid_priority", say("Choose a place in the queue from the list."), field="priority")
     priority = form.cleaned_data["priority"]
     return _do(request, pk, services.prioritise, _("The place in the queue is changed."), priority=priority)
 

@@ -325,7 +325,7 @@ class ExportForm(forms.Form):
     """What goes out and how."""
 
     version = forms.ModelChoiceField(
-        label=_("What"),
+        label=_("Contents"),
         queryset=DatasetVersion.objects.none(),
         required=False,
         empty_label=_("The dataset as it is now"),

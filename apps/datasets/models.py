@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.jobs.models import Job
 from core.jobs.states import State
+from core.words import WordsField, WordsJSONField
 
 
 class Kind(models.TextChoices):
@@ -149,7 +150,7 @@ class Source(models.TextChoices):
     """Where an import's rows come from."""
 
     UPLOAD = "upload", _("Upload")
-    URL = "url", _("Address")
+    URL = "url", _("Web address")
 
 
 class ImportJob(models.Model):
@@ -200,7 +201,7 @@ class BadRow(models.Model):
     line = models.BigIntegerField(default=0)
     code = models.CharField(max_length=60)
     field = models.CharField(max_length=200, blank=True)
-    message = models.TextField()
+    message = WordsField()
     snippet = models.TextField(blank=True)
 
     class Meta:
@@ -285,7 +286,7 @@ class ExportJob(models.Model):
     file_bytes = models.BigIntegerField(default=0)
     file_hash = models.CharField(max_length=64, blank=True)
     row_count = models.BigIntegerField(default=0)
-    dropped = models.JSONField(default=list, blank=True)  # sentences on what the format could not keep
+    dropped = WordsJSONField(default=list, blank=True)  # sentences on what the format could not keep
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)

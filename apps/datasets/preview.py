@@ -9,6 +9,7 @@ from apps.datasets.formats.mapping import Mapping, compile_mapping
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, RawRow, RowError
 from apps.datasets.formats.reading import read_rows
+from words import say
 
 PREVIEWED = 10
 
@@ -33,7 +34,7 @@ def first_rows(path: Path, options: ReadOptions, limit: int = 20) -> tuple[list[
             if isinstance(row, RawRow):
                 rows.append(row)
             else:
-                problems.append(f"{row.number}: {row.message}")
+                problems.append(say("Row {number}: {message}", number=row.number, message=row.message))
     except FileProblem as problem:
         problems.append(problem.message)
     return rows, problems

@@ -17,6 +17,7 @@ from apps.datasets.models import (
     ImportJob,
 )
 from apps.datasets.search import query_tokens
+from core.leftovers import Names
 from core.storage import home
 
 LIST_COLUMNS = ("id", "external_id", "text", "labels", "split", "length", "revision", "updated_at", "deleted_at")
@@ -92,3 +93,24 @@ def all_examples(dataset: Dataset) -> QuerySet[Example]:
 def history(example: Example) -> QuerySet[ExampleRevision]:
     """What an example was before, newest first, with who changed it."""
     return example.revisions.select_related("by").order_by("-id")
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where the files of this room lie, and which of them a row names."""
+    return [
+        ("*/datasets/*", lambda: set(_dataset_folders())),
+        ("*/datasets/*/*", _parts_of_datasets),
+        ("*/datasets/*/v*/*", lambda: set(DatasetVersion.everything.values_list("path", flat=True))),
+        ("*/datasets/*/imports/*", lambda: set(ImportJob.objects.values_list("file_path", flat=True))),
+        ("*/datasets/*/exports/*", lambda: set(ExportJob.objects.values_list("path", flat=True))),
+    ]
+
+
+def _dataset_folders() -> list[str]:
+    return [f"files/{workspace}/datasets/{pk}" for workspace, pk in Dataset.objects.values_list("workspace_id", "pk")]
+
+
+def _parts_of_datasets() -> set[str]:
+    numbered = DatasetVersion.everything.values_list("dataset__workspace_id", "dataset_id", "number")
+    versions = {f"files/{workspace}/datasets/{pk}/v{number}" for workspace, pk, number in numbered}
+    return versions | {f"{folder}/{part}" for folder in _dataset_folders() for part in ("imports", "exports")}

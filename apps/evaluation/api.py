@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import StreamingHttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins
@@ -22,6 +21,7 @@ from core.api.paging import page_size
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused
 from core.keyset import keyset_by
+from words import say
 
 TAG = ["evaluations"]
 CURSORS = [
@@ -81,7 +81,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         rows = DatasetVersion.objects.select_related("dataset").filter(dataset__workspace=self.actor.workspace)
         found = rows.filter(pk=values["dataset_version"]).first()
         if found is None:
-            raise Refused("unknown_dataset_version", _("There is no such dataset version."), field="dataset_version")
+            raise Refused("unknown_dataset_version", say("There is no such dataset version."), field="dataset_version")
         values["dataset_version"] = found
         made = services.start_evaluation(actor=self.actor, **values)
         return Response(self.get_serializer(made).data, status=202)
@@ -185,7 +185,9 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
         row = fetch(self.actor, self.get_queryset(), "evaluation.read", pk=pk)
         which = request.query_params.get("which", "second_only")
         if which not in selectors.FLIPS:
-            raise Refused("unknown_flips", _("which must be one of: %s.") % ", ".join(selectors.FLIPS), field="which")
+            raise Refused(
+                "unknown_flips", say("which must be one of: {flips}.", flips=", ".join(selectors.FLIPS)), field="which"
+            )
         page = keyset_by(request.query_params, selectors.flips(row, which), "rank", size=page_size(request))
         results = [
             {

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
@@ -14,6 +13,7 @@ from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.errors import Refused, conflict
 from core.jobs import services as jobs
+from words import say
 
 SPLITS = ("", "train", "dev", "test")
 DATA_KINDS = {"classification": "classification"}  # task of a model version -> kind of dataset it is measured on
@@ -29,31 +29,34 @@ def start_evaluation(
     if wanted is None:
         raise Refused(
             "task_not_supported",
-            _("Versions for %s cannot be evaluated yet.") % model_version.task,
+            say("Versions for {task} cannot be evaluated yet.", task=model_version.task),
             field="model_version",
         )
     if dataset_version.dataset.kind != wanted:
         raise Refused(
             "wrong_kind",
-            _("%(version)s is measured on classification data; %(data)s is of another kind.")
-            % {"version": model_version, "data": dataset_version},
+            say(
+                "{version} is measured on classification data; {data} is of another kind.",
+                version=model_version,
+                data=dataset_version,
+            ),
             field="dataset_version",
         )
     if split not in SPLITS:
-        raise Refused("unknown_split", _("Choose train, dev, test or all rows."), field="split")
+        raise Refused("unknown_split", say("Choose train, dev, test or all rows."), field="split")
     counts = dataset_version.counts.get("splits", {})
     if split and not counts.get(split):
         raise Refused(
             "empty_split",
-            _("%(data)s has no rows in the split %(split)s.") % {"data": dataset_version, "split": split},
+            say("{data} has no rows in the split {split}.", data=dataset_version, split=split),
             field="split",
-            hint=_("Choose another split, or split the dataset and freeze it again."),
+            hint=say("Choose another split, or split the dataset and freeze it again."),
         )
     job = jobs.create(
         kind="evaluation.run",
         workspace=actor.workspace,
         queue="infer",
-        title=_("Evaluate %(version)s on %(data)s") % {"version": model_version, "data": dataset_version},
+        title=say("Evaluate {version} on {data}", version=model_version, data=dataset_version),
         by=actor.user,
         unit="texts",
     )
@@ -87,7 +90,7 @@ def finish_evaluation(*, evaluation: EvaluationJob, metrics: Mapping[str, Any], 
 def delete_evaluation(*, actor: Actor, evaluation: EvaluationJob) -> None:
     """Delete an ended evaluation with its rows, comparisons and job."""
     if not evaluation.job.ended:
-        raise conflict("still_running", _("The evaluation is still at work. Cancel it first."))
+        raise conflict("still_running", say("The evaluation is still at work. Cancel it first."))
     audit(actor=actor, action="evaluation.delete", obj=evaluation)
     for comparison in Comparison.objects.filter(first=evaluation) | Comparison.objects.filter(second=evaluation):
         comparison.job.delete()
@@ -99,15 +102,15 @@ def delete_evaluation(*, actor: Actor, evaluation: EvaluationJob) -> None:
 def start_comparison(*, actor: Actor, first: EvaluationJob, second: EvaluationJob) -> Comparison:
     """Queue testing two finished evaluations on the same rows against each other; asked twice, it is made once."""
     if first.pk == second.pk:
-        raise Refused("same_evaluation", _("Choose two different evaluations."), field="second")
+        raise Refused("same_evaluation", say("Choose two different evaluations."), field="second")
     if (first.dataset_version_id, first.split) != (second.dataset_version_id, second.split):
         raise Refused(
             "other_rows",
-            _("These evaluations were made on different rows. Compare evaluations of one dataset version and split."),
+            say("These evaluations were made on different rows. Compare evaluations of one dataset version and split."),
             field="second",
         )
     if not (first.is_done and second.is_done):
-        raise conflict("not_finished", _("Both evaluations must be finished."))
+        raise conflict("not_finished", say("Both evaluations must be finished."))
     earlier = Comparison.objects.select_related("job").filter(first=first, second=second).first()
     if earlier is not None and earlier.job.state not in {"failed", "cancelled"}:
         return earlier
@@ -117,7 +120,7 @@ def start_comparison(*, actor: Actor, first: EvaluationJob, second: EvaluationJo
         kind="evaluation.compare",
         workspace=actor.workspace,
         queue="io",
-        title=_("Compare %(first)s with %(second)s") % {"first": first.model_version, "second": second.model_version},
+        title=say("Compare {first} with {second}", first=first.model_version, second=second.model_version),
         by=actor.user,
         unit="rows",
     )

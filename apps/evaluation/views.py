@@ -19,6 +19,7 @@ from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.keyset import keyset_by
 from core.pages import keyset, workspace_url
+from words import say
 
 FLIP_TABS = [
     ("first_only", gettext_lazy("Only the first is right")),
@@ -111,7 +112,7 @@ def compare(request: PageRequest) -> HttpResponse:
     """Test two evaluations against each other."""
     form = ComparisonForm(request.POST)
     if not form.is_valid():
-        raise Refused("two_needed", _("Choose two evaluations to compare."))
+        raise Refused("two_needed", say("Choose two evaluations to compare."))
     rows = selectors.evaluations_of(request.actor.workspace)
     first, second = (
         fetch(request.actor, rows, "evaluation.write", pk=form.cleaned_data[side]) for side in ("first", "second")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import Http404, StreamingHttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -25,6 +24,7 @@ from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused
+from words import say
 
 
 class BatchViewSet(WorkspaceViewSet):
@@ -57,7 +57,7 @@ class BatchViewSet(WorkspaceViewSet):
     def _start(self, values: dict[str, Any]) -> BatchJob:
         sources = [name for name in ("texts", "dataset_version", "file") if values.get(name)]
         if len(sources) != 1:
-            raise Refused("one_source", _("Send exactly one of: texts, dataset_version, file."), field="texts")
+            raise Refused("one_source", say("Send exactly one of: texts, dataset_version, file."), field="texts")
         version = resolve_version(self.actor.workspace, values["model"])
         common = {"actor": self.actor, "version": version, "reference": values["model"]}
         if sources == ["texts"]:
@@ -77,7 +77,7 @@ class BatchViewSet(WorkspaceViewSet):
         except Http404 as error:
             raise Refused(
                 "unknown_dataset_version",
-                _("There is no such dataset version in this workspace."),
+                say("There is no such dataset version in this workspace."),
                 field="dataset_version",
             ) from error
         return services.predict_version(data=data, split=values["split"], **common)
@@ -101,7 +101,7 @@ class BatchViewSet(WorkspaceViewSet):
         batch_job = self._one(pk)
         filters = PredictionFilter(request.query_params, queryset=Prediction.objects.filter(batch_job=batch_job))
         if not filters.is_valid():
-            raise Refused("invalid", _("max_probability must be a number from 0 to 1."), field="max_probability")
+            raise Refused("invalid", say("max_probability must be a number from 0 to 1."), field="max_probability")
         page = self.paginate_queryset(filters.qs)
         return self.get_paginated_response(PredictionSerializer(page, many=True).data)
 

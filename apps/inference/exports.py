@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 
 from django.http import StreamingHttpResponse
-from django.utils.translation import gettext as _
 
 from apps.inference.models import BatchJob, Prediction
 from apps.inference.selectors import exported_rows
 from core.errors import Refused
+from words import say
 
 HEADER = ("position", "id", "text", "label", "labels", "probability", "model_version")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -19,7 +19,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def download(batch_job: BatchJob, format: str) -> StreamingHttpResponse:
     """A streamed file of all stored rows; refused for an unknown format."""
     if format not in FORMATS:
-        raise Refused("unknown_format", _("Choose one of: %s") % ", ".join(FORMATS), field="file_format")
+        raise Refused(
+            "unknown_format", say("Choose one of: {formats}", formats=", ".join(FORMATS)), field="file_format"
+        )
     write, content_type, ending = FORMATS[format]
     response = StreamingHttpResponse(write(batch_job), content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="predictions-{batch_job.pk}.{ending}"'

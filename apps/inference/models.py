@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.jobs.models import Job
+from core.words import WordsField, WordsJSONField
 
 
 class Source(models.TextChoices):
@@ -40,7 +41,7 @@ class BatchJob(models.Model):
     row_count = models.BigIntegerField(null=True, blank=True)
     stored_count = models.BigIntegerField(default=0)
     bad_count = models.BigIntegerField(default=0)
-    bad_rows = models.JSONField(default=list, blank=True)  # the first of them: number, code, message
+    bad_rows = WordsJSONField(default=list, blank=True)  # the first of them: number, code, message
     label_counts = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -105,7 +106,7 @@ class OnlineRequest(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     results = models.JSONField(default=list, blank=True)  # per text: labels and [[label, probability], ...]
-    error_message = models.TextField(blank=True)
+    error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     answered_at = models.DateTimeField(null=True, blank=True)

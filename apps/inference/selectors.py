@@ -1,11 +1,14 @@
 """Batches and predictions as pages, API and workers read them."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.db.models import QuerySet
 
 from apps.inference.models import BatchJob, Prediction
+from core.jobs.states import State
+from core.leftovers import Names
 
 EXPORT_ROWS = 2000
 
@@ -38,4 +41,24 @@ def label_chart(batch_job: BatchJob, limit: int = 30) -> dict[str, Any]:
     return {
         "categories": [label for label, _n in shown],
         "series": [{"name": "texts", "values": [n for _l, n in shown]}],
+    }
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where batches keep their files: the upload, and a folder for each batch with one for each attempt."""
+    return [("*/predictions/*", _batch_folders), ("*/predictions/*/*", _batch_files)]
+
+
+def _batch_folders() -> set[str]:
+    rows = BatchJob.objects.values_list("workspace_id", "pk", "file_path")
+    uploads = {PurePosixPath(path).parent.as_posix() for _workspace, _pk, path in rows if path}
+    return uploads | {f"files/{workspace}/predictions/{pk}" for workspace, pk, _path in rows}
+
+
+def _batch_files() -> set[str]:
+    files = {path for paths in BatchJob.objects.values_list("file_path", "input_path") for path in paths}
+    running = BatchJob.objects.filter(job__state=State.RUNNING)
+    return files | {
+        f"files/{workspace}/predictions/{pk}/{token}"
+        for workspace, pk, token in running.values_list("workspace_id", "pk", "job__lease_token")
     }

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from apps.datasets.models import Split
 from apps.inference.models import BatchJob, OnlineRequest, Prediction
+from core.api.spoken import SpokenListField
 
 
 class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
@@ -18,7 +19,7 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
     error_message = serializers.CharField(source="job.error_message", read_only=True)
     finished_at = serializers.DateTimeField(source="job.finished_at", read_only=True, allow_null=True)
     label_counts = serializers.DictField(child=serializers.IntegerField(), read_only=True)
-    bad_rows = serializers.ListField(child=serializers.DictField(), read_only=True)
+    bad_rows = SpokenListField(child=serializers.DictField(), read_only=True)
 
     class Meta:
         model = BatchJob

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,6 @@ from uuid import uuid4
 from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.formats.options import ReadOptions
@@ -26,7 +25,9 @@ from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
+from core.jobs.states import ENDED
 from core.queue import notify
+from words import say
 
 MAX_LISTED_TEXTS = 10_000
 MAX_ONLINE_TEXTS = 32
@@ -44,11 +45,11 @@ def predict_version(
 ) -> BatchJob:
     """Queue the labelling of a frozen dataset version, or of one of its splits."""
     if data.dataset.kind not in {"classification", "corpus", "spans"}:
-        raise Refused("wrong_kind", _("Choose a dataset whose examples are single texts."), field="dataset_version")
+        raise Refused("wrong_kind", say("Choose a dataset whose examples are single texts."), field="dataset_version")
     return _start(
         actor,
         version,
-        title=_("Label %s") % data,
+        title=say("Label {data}", data=data),
         source=Source.VERSION,
         dataset_version=data,
         split=split,
@@ -81,7 +82,7 @@ def predict_upload(
             return _start(
                 actor,
                 version,
-                title=_("Label %s") % upload.name,
+                title=say("Label {data}", data=upload.name),
                 source=Source.UPLOAD,
                 file_name=upload.name[-255:],
                 file_path=str(path.relative_to(storage.home())),
@@ -101,11 +102,13 @@ def predict_texts(
     """Queue the labelling of {"id", "text"} items; ids must differ."""
     _require_usable(version)
     if not 1 <= len(items) <= MAX_LISTED_TEXTS:
-        raise Refused("bad_count", _("Send 1 to %d texts.") % MAX_LISTED_TEXTS, field="texts")
+        raise Refused(
+            "bad_count", say("Send 1 to {max_listed_texts} texts.", max_listed_texts=MAX_LISTED_TEXTS), field="texts"
+        )
     ids = Counter(item.get("id", "") for item in items)
     twice = [key for key, count in ids.items() if key and count > 1]
     if twice:
-        raise Refused("duplicate_id", _("These ids come twice: %s") % ", ".join(twice[:5]), field="texts")
+        raise Refused("duplicate_id", say("These ids come twice: {twice}", twice=", ".join(twice[:5])), field="texts")
     folder = storage.workspace_folder(actor.workspace.pk, "predictions", uuid4().hex)
     path = folder / "upload"
     with storage.whole_file(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as handle:
@@ -116,7 +119,7 @@ def predict_texts(
         return _start(
             actor,
             version,
-            title=_("Label %d texts") % len(items),
+            title=say("Label {count} texts", count=len(items)),
             source=Source.TEXTS,
             file_path=str(path.relative_to(storage.home())),
             options=ReadOptions(format="jsonl").as_mapping(),
@@ -151,12 +154,13 @@ def _require_usable(version: ModelVersion) -> None:
     if version.task != "classification":
         raise Refused(
             "wrong_task",
-            _("“%s” does not label texts. Choose a classifier.") % version,
+            say("“{version}” does not label texts. Choose a classifier.", version=version),
             field="model",
         )
     if version.state == VersionState.DAMAGED:
         raise Refused(
-            "version_damaged", _("The files of “%s” are not what was registered. Choose another version.") % version
+            "version_damaged",
+            say("The files of “{version}” are not what was registered. Choose another version.", version=version),
         )
 
 
@@ -173,8 +177,7 @@ def _column(wanted: str, columns: list[str], guesses: Iterable[str], *, required
         if wanted not in columns:
             raise Refused(
                 "unknown_column",
-                _("The file has no column “%(name)s”. It has: %(columns)s")
-                % {"name": wanted, "columns": ", ".join(columns[:30])},
+                say("The file has no column “{name}”. It has: {columns}", name=wanted, columns=", ".join(columns[:30])),
                 field="text_column",
             )
         return wanted
@@ -185,7 +188,7 @@ def _column(wanted: str, columns: list[str], guesses: Iterable[str], *, required
             return columns[0]
         raise Refused(
             "text_column_missing",
-            _("Which column holds the texts? The file has: %s") % ", ".join(columns[:30]),
+            say("Which column holds the texts? The file has: {columns}", columns=", ".join(columns[:30])),
             field="text_column",
         )
     return found
@@ -234,10 +237,19 @@ def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineR
     _require_usable(version)
     cleaned = [text for text in texts if text.strip()]
     if not 1 <= len(cleaned) <= MAX_ONLINE_TEXTS:
-        raise Refused("bad_count", _("Send 1 to %d texts; use a batch for more.") % MAX_ONLINE_TEXTS, field="texts")
+        raise Refused(
+            "bad_count",
+            say("Send 1 to {max_online_texts} texts; use a batch for more.", max_online_texts=MAX_ONLINE_TEXTS),
+            field="texts",
+        )
     if any(len(text) > MAX_TEXT_CHARACTERS or "\0" in text for text in cleaned):
         raise Refused(
-            "text_too_long", _("A text has at most %d characters and no NUL.") % MAX_TEXT_CHARACTERS, field="texts"
+            "text_too_long",
+            say(
+                "A text has at most {max_text_characters} characters and no NUL.",
+                max_text_characters=MAX_TEXT_CHARACTERS,
+            ),
+            field="texts",
         )
     made = OnlineRequest.objects.create(
         workspace=actor.workspace, model_version=version, texts=cleaned, requested_by=actor.user
@@ -256,7 +268,7 @@ def claim_online() -> OnlineRequest | None:
             return None
         if found.attempt_count >= ONLINE_ATTEMPTS:
             found.state = OnlineState.FAILED
-            found.error_message = _("This request could not be answered. Try again.")
+            found.error_message = say("This request could not be answered. Try again.")
             found.save(update_fields=["state", "error_message"])
             return None
         OnlineRequest.objects.filter(pk=found.pk).update(
@@ -276,3 +288,20 @@ def answer(*, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (),
             answered_at=timezone.now(),
         )
     )
+
+
+def expire_files(*, now: datetime | None = None) -> dict[str, int]:
+    """Let go of uploads and prepared inputs of batches that ended longer ago than the workspace keeps files."""
+    now = now or timezone.now()
+    done = {"prediction_inputs": 0}
+    rows = BatchJob.objects.exclude(file_path="", input_path="").filter(job__state__in=ENDED)
+    for batch_job in rows.select_related("workspace", "job"):
+        days, ended_at = batch_job.workspace.file_retention_days, batch_job.job.finished_at
+        if days is None or ended_at is None or ended_at > now - timedelta(days=days):
+            continue
+        paths = [storage.home() / path for path in (batch_job.file_path, batch_job.input_path) if path]
+        BatchJob.objects.filter(pk=batch_job.pk).update(file_path="", input_path="")
+        for path in paths:
+            path.unlink(missing_ok=True)
+        done["prediction_inputs"] += 1
+    return done

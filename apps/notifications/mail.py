@@ -28,9 +28,10 @@ def message(delivery: Delivery) -> EmailMessage:
             "notifications/mail/notice.txt",
             {"notice": notice, "url": notice_url(notice), "settings_url": f"{settings.SITE_URL.rstrip('/')}/profile"},
         )
+        subject = " ".join(str(notice.title).split())
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip(">") or "localhost"
     return EmailMessage(
-        subject=f"[Lingxi] {' '.join(notice.title.split())}",
+        subject=f"[Lingxi] {subject}",
         body=body,
         to=[delivery.address],
         headers={

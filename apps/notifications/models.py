@@ -8,6 +8,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.words import WordsField
+
 
 class Notice(models.Model):
     """Something a person should know, in their language at the time it happened."""
@@ -16,8 +18,8 @@ class Notice(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="notices")
     kind = models.CharField(max_length=40)  # "job.succeeded", "job.failed", ...
     event_key = models.CharField(max_length=100)  # the same event notifies once
-    title = models.CharField(max_length=300)
-    body = models.TextField(blank=True)
+    title = WordsField()
+    body = WordsField(blank=True)
     page = models.CharField(max_length=200, blank=True)  # path below the workspace
     created_at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(null=True, blank=True)
@@ -30,7 +32,7 @@ class Notice(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.title
+        return str(self.title)
 
 
 class Channel(models.TextChoices):

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, User
 from apps.notifications import mail
@@ -18,8 +17,8 @@ from apps.notifications.selectors import due_delivery_ids, notices
 from core.access import Actor
 from core.jobs.models import Job, JobLog, JobTransition, Stop
 from core.jobs.states import State
-from core.language import in_language_of
 from core.queue import Task, enqueue
+from words import join, say
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +39,7 @@ def job_ended(*, job: Job) -> Notice | None:
         return None
     if not _worth_telling(fresh, user) or not _may_see(user, fresh):
         return None
-    with in_language_of(user):
-        title, body = _words(fresh)
+    title, body = _words(fresh)
     return notify(
         workspace=fresh.workspace,
         user=user,
@@ -66,9 +64,8 @@ def _cancelled_by(job: Job, user: Any) -> bool:
     last = JobTransition.objects.filter(job=job, to_state=State.CANCELLED).order_by("-id").first()
     if last is not None and last.by == str(user):
         return True
-    asked = JobLog.objects.filter(job=job, message__startswith=f"{Stop.CANCEL.value} requested by ").order_by("-id")
-    wish = asked.values_list("message", flat=True).first()
-    return wish == f"{Stop.CANCEL.value} requested by {user}"
+    asked = JobLog.objects.filter(job=job, detail__stop=Stop.CANCEL.value).order_by("-id")
+    return asked.values_list("detail__by", flat=True).first() == str(user)
 
 
 def _may_see(user: Any, job: Job) -> bool:
@@ -77,12 +74,12 @@ def _may_see(user: Any, job: Job) -> bool:
 
 
 def _words(job: Job) -> tuple[str, str]:
-    """Title and body in the active language."""
+    """Title and body."""
     if job.state == State.FAILED:
-        return _("Failed: %s") % job.title, "\n".join(part for part in (job.error_message, job.error_hint) if part)
+        return say("Failed: {title}", title=job.title), join([job.error_message, job.error_hint], "\n")
     if job.state == State.CANCELLED:
-        return _("Cancelled: %s") % job.title, _("Someone else cancelled this job.")
-    return _("Done: %s") % job.title, ""
+        return say("Cancelled: {title}", title=job.title), say("Someone else cancelled this job.")
+    return say("Done: {title}", title=job.title), ""
 
 
 @transaction.atomic
@@ -93,7 +90,7 @@ def notify(
     notice, made = Notice.objects.get_or_create(
         user=user,
         event_key=event_key,
-        defaults={"workspace": workspace, "kind": kind, "title": title[:300], "body": body, "page": page},
+        defaults={"workspace": workspace, "kind": kind, "title": title, "body": body, "page": page},
     )
     if not made:
         return None

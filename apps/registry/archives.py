@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from core.errors import Refused
+from words import say
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 CHUNK_BYTES = 1 << 20
@@ -69,7 +68,9 @@ def pack(
         for file in sorted(files, key=lambda file: str(file["path"])):
             path = folder / str(file["path"])
             if not path.is_file() or path.stat().st_size != file["bytes"]:
-                raise Refused("version_damaged", _("The file %s is missing or altered.") % file["path"], status=409)
+                raise Refused(
+                    "version_damaged", say("The file {path} is missing or altered.", path=file["path"]), status=409
+                )
             with path.open("rb") as source, archive.open(_entry(str(file["path"])), "w", force_zip64=True) as sink:
                 while chunk := source.read(CHUNK_BYTES):
                     sink.write(chunk)
@@ -140,23 +141,28 @@ def _checked_entries(source: Path, limit_bytes: int) -> list[zipfile.ZipInfo]:
         if outside or is_link or "\0" in entry.filename:
             raise Refused(
                 "unsafe_path",
-                _("The zip holds an unsafe path: %s.") % entry.filename[:100],
-                hint=_("Zip the plain folder."),
+                say("The zip holds an unsafe path: {filename}.", filename=entry.filename[:100]),
+                hint=say("Zip the plain folder."),
             )
         if entry.flag_bits & 1:
-            raise Refused("encrypted", _("The zip is encrypted."), hint=_("Zip the folder without a password."))
+            raise Refused("encrypted", say("The zip is encrypted."), hint=say("Zip the folder without a password."))
         if path.suffix.lower() in REFUSED_ENDINGS:
             raise Refused(
                 "unsafe_file",
-                _("%s is not taken: only safetensors weights and JSON, no pickles and no code.") % entry.filename[:100],
-                hint=_("Save the model with safe_serialization=True and leave other files out."),
+                say(
+                    "{filename} is not taken: only safetensors weights and JSON, no pickles and no code.",
+                    filename=entry.filename[:100],
+                ),
+                hint=say("Save the model with safe_serialization=True and leave other files out."),
             )
         if path.suffix != ".safetensors" and entry.file_size > LARGEST_TEXT_BYTES:
             raise _too_large()
         if entry.file_size > LARGEST_RATIO * max(entry.compress_size, 1024):
-            raise Refused("zip_bomb", _("%s unpacks to far more than a model would.") % entry.filename[:100])
+            raise Refused(
+                "zip_bomb", say("{filename} unpacks to far more than a model would.", filename=entry.filename[:100])
+            )
     if len(set(names)) < len(names):
-        raise Refused("duplicate_file", _("The zip holds the same file twice."))
+        raise Refused("duplicate_file", say("The zip holds the same file twice."))
     if sum(entry.file_size for entry in entries) > limit_bytes:
         raise _too_large()
     return entries
@@ -173,7 +179,7 @@ def _check_directory(source: Path) -> None:
         raise _broken()
     count, directory_bytes = struct.unpack_from("<HL", tail, at + 10)
     if count > MOST_FILES or directory_bytes > 1_000_000:
-        raise Refused("too_many_files", _("A model folder has at most %d files.") % MOST_FILES)
+        raise Refused("too_many_files", say("A model folder has at most {most_files} files.", most_files=MOST_FILES))
 
 
 def _common_folder(names: Iterable[str]) -> str:
@@ -191,19 +197,19 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise Refused(
                 "file_missing",
-                _("%s is missing.") % name,
-                hint=_("Zip config.json, model.safetensors and tokenizer.json."),
+                say("{name} is missing.", name=name),
+                hint=say("Zip config.json, model.safetensors and tokenizer.json."),
             )
     config, tokenizer = _json(folder / "config.json"), _json(folder / "tokenizer_config.json")
     if any("auto_map" in found or "custom_pipelines" in found for found in (config, tokenizer)):
-        raise Refused("custom_code", _("The model asks for code of its own (auto_map). Such models are not taken."))
+        raise Refused("custom_code", say("The model asks for code of its own (auto_map). Such models are not taken."))
     kind, names = config.get("model_type"), config.get("architectures")
     wanted = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
     if wanted is None or names != [wanted]:
         raise Refused(
             "unknown_architecture",
-            _("Models of kind “%s” cannot be imported.") % str(names or kind)[:100],
-            hint=_("Known are text classifiers: %s.") % ", ".join(sorted(ARCHITECTURES)),
+            say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
+            hint=say("Known are text classifiers: {architectures}.", architectures=", ".join(sorted(ARCHITECTURES))),
         )
     labels = _labels(config)
     multi_label = config.get("problem_type") == "multi_label_classification"
@@ -215,12 +221,12 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
 def _labels(config: Mapping[str, Any]) -> list[str]:
     names = config.get("id2label")
     if not isinstance(names, dict) or set(names) != {str(at) for at in range(len(names))} or len(names) < 2:
-        raise Refused("no_labels", _("config.json must name at least two labels in id2label, numbered from 0."))
+        raise Refused("no_labels", say("config.json must name at least two labels in id2label, numbered from 0."))
     labels = [names[str(at)] for at in range(len(names))]
     if not all(isinstance(label, str) and label.strip() and "\0" not in label for label in labels):
-        raise Refused("no_labels", _("Every label in id2label must be a text."))
+        raise Refused("no_labels", say("Every label in id2label must be a text."))
     if len(set(labels)) < len(labels):
-        raise Refused("no_labels", _("Two labels in id2label are the same."))
+        raise Refused("no_labels", say("Two labels in id2label are the same."))
     return labels
 
 
@@ -230,7 +236,7 @@ def _tensor_parameters(path: Path) -> int:
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         if not 2 <= length <= min(size, 100_000_000):
-            raise Refused("weights_unreadable", _("model.safetensors is not a safetensors file."))
+            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file."))
         try:
             header = json.loads(handle.read(length))
             count = 0
@@ -241,7 +247,7 @@ def _tensor_parameters(path: Path) -> int:
                         product *= int(extent)
                     count += product
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Refused("weights_unreadable", _("model.safetensors is not a safetensors file.")) from error
+            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file.")) from error
     return count
 
 
@@ -255,8 +261,8 @@ def _check_description(path: Path, labels: Sequence[str], multi_label: bool) -> 
     if not shaped or not agrees or found.get("pooling") not in ("mean", "native") or found.get("format") != 1:
         raise Refused(
             "description_disagrees",
-            _("lingxi.json does not agree with config.json."),
-            hint=_("Import the export as it is, or leave lingxi.json out."),
+            say("lingxi.json does not agree with config.json."),
+            hint=say("Import the export as it is, or leave lingxi.json out."),
         )
 
 
@@ -266,15 +272,17 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise Refused("json_unreadable", _("%s is not readable JSON.") % path.name) from error
+        raise Refused("json_unreadable", say("{name} is not readable JSON.", name=path.name)) from error
     if not isinstance(found, dict):
-        raise Refused("json_unreadable", _("%s is not a JSON object.") % path.name)
+        raise Refused("json_unreadable", say("{name} is not a JSON object.", name=path.name))
     return found
 
 
 def _broken() -> Refused:
-    return Refused("zip_broken", _("The zip is damaged or incomplete."), hint=_("Zip the folder again and upload it."))
+    return Refused(
+        "zip_broken", say("The zip is damaged or incomplete."), hint=say("Zip the folder again and upload it.")
+    )
 
 
 def _too_large() -> Refused:
-    return Refused("too_large", _("The model is larger than this installation allows."), status=413)
+    return Refused("too_large", say("The model is larger than this installation allows."), status=413)

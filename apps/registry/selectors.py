@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.utils.translation import gettext as _
 
 from apps.registry.models import (
     Alias,
@@ -14,9 +13,13 @@ from apps.registry.models import (
     CardRevision,
     ModelFamily,
     ModelVersion,
+    VersionExport,
+    VersionImport,
     VersionState,
 )
 from core.errors import Refused, conflict
+from core.leftovers import Names
+from words import say
 
 
 def version_folder(version: ModelVersion) -> Path:
@@ -24,8 +27,8 @@ def version_folder(version: ModelVersion) -> Path:
     if version.state == VersionState.DAMAGED or not version.path.is_dir():
         raise conflict(
             "version_damaged",
-            _("The files of %s are damaged or missing.") % version,
-            hint=_("Restore the backup or use another version."),
+            say("The files of {version} are damaged or missing.", version=version),
+            hint=say("Restore the backup or use another version."),
         )
     return version.path
 
@@ -98,9 +101,9 @@ def resolve_version(workspace: Any, reference: str) -> ModelVersion:
     if found is None:
         raise Refused(
             "unknown_model_version",
-            _("There is no model version “%s” in this workspace.") % reference[:100],
+            say("There is no model version “{reference}” in this workspace.", reference=reference[:100]),
             field="model_version",
-            hint=_("Write an id, name@alias, name:number or the name of a model."),
+            hint=say("Write an id, name@alias, name:number or the name of a model."),
         )
     return found
 
@@ -160,3 +163,12 @@ def settings_beside(versions: list[ModelVersion]) -> list[dict[str, Any]]:
     names = dict.fromkeys(name for found in facts for name in found)
     rows = [{"name": name, "values": [found.get(name) for found in facts]} for name in names]
     return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where the files of this room lie, and which of them a row names."""
+    return [
+        ("*/models/*", lambda: set(ModelVersion.objects.values_list("folder", flat=True))),
+        ("*/uploads/*", lambda: set(VersionImport.objects.values_list("upload", flat=True))),
+        ("*/exports/*", lambda: set(VersionExport.objects.values_list("path", flat=True))),
+    ]

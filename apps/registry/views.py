@@ -24,6 +24,7 @@ from apps.registry.models import Approval, BaseModel, ModelFamily, ModelVersion,
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.pages import keyset, workspace_url
+from words import say
 
 
 @page("registry.read")
@@ -160,7 +161,7 @@ def decide(request: PageRequest, pk: int) -> HttpResponse:
     approval = fetch(request.actor, rows, "registry.approve", within="version__workspace", pk=pk)
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        raise Refused("bad_decision", _("Choose whether to approve or to decline."))
+        raise Refused("bad_decision", say("Choose whether to approve or to decline."))
     verb = services.approve if form.cleaned_data["decision"] == "approve" else services.reject
     verb(actor=request.actor, approval=approval, note=form.cleaned_data["note"])
     return redirect(_version_url(request, approval.version))
@@ -173,7 +174,7 @@ def move(request: PageRequest, pk: int) -> HttpResponse:
     row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
     form = AliasForm(request.POST, family=row)
     if not form.is_valid():
-        raise Refused("bad_alias", _("Choose an alias and a version of this model."))
+        raise Refused("bad_alias", say("Choose an alias and a version of this model."))
     values = form.cleaned_data
     services.move_alias(
         actor=request.actor, family=row, name=values["name"], version=values["version"], reason=values["reason"]

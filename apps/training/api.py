@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 from django.http import Http404
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,6 +26,7 @@ from core.api.views import WorkspaceView, WorkspaceViewSet
 from core.errors import Refused
 from engine import specs
 from engine.specs.recipes import DATA_KINDS
+from words import say
 
 
 class TrainingJobViewSet(WorkspaceViewSet):
@@ -95,7 +95,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
         try:
             after = int(request.query_params.get("after_step", "-1"))
         except ValueError as error:
-            raise Refused("invalid", _("after_step must be a whole number."), field="after_step") from error
+            raise Refused("invalid", say("after_step must be a whole number."), field="after_step") from error
         after = max(-1, min(after, 2**31 - 1))
         return Response(CurvesSerializer({"curves": curves(training_job, after_step=after)}).data)
 
@@ -127,7 +127,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
         except Http404 as error:
             raise Refused(
                 "unknown_dataset_version",
-                _("There is no such dataset version in this workspace."),
+                say("There is no such dataset version in this workspace."),
                 field="dataset_version",
             ) from error
 

@@ -5,9 +5,14 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from core.jobs.models import Job
 from core.jobs.states import State
+from core.words import WordsJSONField
+
+RECIPE_NAMES = {"classify": _("Text classification"), "chat": _("Chat")}
+"""The recipes in a word or two; one that is not named here goes by its code."""
 
 
 class TrainingJob(models.Model):
@@ -27,7 +32,7 @@ class TrainingJob(models.Model):
         "registry.ModelVersion", models.SET_NULL, null=True, blank=True, related_name="training_job"
     )
     reproduced_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
-    problems = models.JSONField(default=list, blank=True)
+    problems = WordsJSONField(default=list, blank=True)
     summary = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -37,6 +42,11 @@ class TrainingJob(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe for people."""
+        return str(RECIPE_NAMES.get(self.recipe, self.recipe))
 
     @property
     def succeeded(self) -> bool:

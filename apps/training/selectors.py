@@ -1,11 +1,14 @@
 """Training jobs, curves and checkpoints as pages, API and workers read them."""
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.db.models import QuerySet
 
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
+from core.jobs.states import State
+from core.leftovers import Names
 
 CURVE_POINTS = 1000
 
@@ -51,3 +54,23 @@ def obsolete_checkpoints(training_job: TrainingJob, keep: int = 2) -> list[Check
     rows = list(training_job.checkpoints.order_by("-token", "-step"))
     best = next((row.pk for row in rows if row.is_best), None)
     return [row for row in rows[keep:] if row.pk != best]
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where runs keep their files: a folder for each job, in it one for each attempt."""
+    return [("*/runs/*", _run_folders), ("*/runs/*/*", _attempt_folders)]
+
+
+def _run_folders() -> set[str]:
+    rows = TrainingJob.objects.values_list("workspace_id", "job_id")
+    return {f"files/{workspace}/runs/{job}" for workspace, job in rows}
+
+
+def _attempt_folders() -> set[str]:
+    """Those with a checkpoint to resume from, and those of attempts at work."""
+    kept = {PurePosixPath(path).parent.parent.as_posix() for path in Checkpoint.objects.values_list("path", flat=True)}
+    running = TrainingJob.objects.filter(job__state=State.RUNNING)
+    return kept | {
+        f"files/{workspace}/runs/{job}/{token}"
+        for workspace, job, token in running.values_list("workspace_id", "job_id", "job__lease_token")
+    }

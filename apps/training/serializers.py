@@ -6,6 +6,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from apps.training.models import Checkpoint, TrainingJob
+from core.api.spoken import SpokenListField
 
 
 class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
@@ -20,6 +21,7 @@ class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
     error_code = serializers.CharField(source="job.error_code", read_only=True)
     error_message = serializers.CharField(source="job.error_message", read_only=True)
     error_hint = serializers.CharField(source="job.error_hint", read_only=True)
+    problems = SpokenListField(child=serializers.DictField(), read_only=True)
     started_at = serializers.DateTimeField(source="job.started_at", read_only=True, allow_null=True)
     finished_at = serializers.DateTimeField(source="job.finished_at", read_only=True, allow_null=True)
 
@@ -59,7 +61,7 @@ class CheckedSerializer(serializers.Serializer[Any]):
 
     valid = serializers.BooleanField()
     spec = serializers.DictField(allow_null=True, help_text="All options with defaults filled in.")
-    problems = serializers.ListField(child=serializers.DictField())
+    problems = SpokenListField(child=serializers.DictField())
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

@@ -23,6 +23,7 @@ from core.jobs import services as jobs
 from core.jobs.run import Run
 from engine import specs
 from engine.specs.recipes import DATA_KINDS
+from words import say
 
 LEAST_ROWS = 8
 TASKS = {"classify": "classification", "chat": "generation"}
@@ -51,9 +52,12 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
             Problem(
                 code="wrong_kind",
                 field="dataset_version",
-                message=_("This recipe learns from %(wanted)s data, and the dataset holds %(kind)s data.")
-                % {"wanted": wanted, "kind": version.dataset.kind},
-                hint=_("Choose another dataset or recipe."),
+                message=say(
+                    "This recipe learns from {wanted} data, and the dataset holds {kind} data.",
+                    wanted=wanted,
+                    kind=version.dataset.kind,
+                ),
+                hint=say("Choose another dataset or recipe."),
             )
         ]
     train_split = getattr(parsed, "train_split", "train")
@@ -64,9 +68,13 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
             Problem(
                 code="too_few_rows",
                 field="dataset_version",
-                message=_("The split “%(split)s” has %(rows)d rows; training needs at least %(least)d.")
-                % {"split": train_split, "rows": rows, "least": LEAST_ROWS},
-                hint=_("Split the dataset and freeze a new version, or choose another split."),
+                message=say(
+                    "The split “{split}” has {rows} rows; training needs at least {least}.",
+                    split=train_split,
+                    rows=rows,
+                    least=LEAST_ROWS,
+                ),
+                hint=say("Split the dataset and freeze a new version, or choose another split."),
             )
         )
     if recipe == "classify" and len(version.labels) < 2:
@@ -74,8 +82,11 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
             Problem(
                 code="too_few_labels",
                 field="dataset_version",
-                message=_("A classifier needs at least two labels; this version has %d.") % len(version.labels),
-                hint=_("Label more examples, then freeze a new version."),
+                message=say(
+                    "A classifier needs at least two labels; this version has {labels_count}.",
+                    labels_count=len(version.labels),
+                ),
+                hint=say("Label more examples, then freeze a new version."),
             )
         )
     return problems
@@ -96,7 +107,7 @@ def start(
     """Queue a training job; refused with every problem at once."""
     parsed, problems = check(recipe=recipe, spec=spec, version=version)
     if parsed is None:
-        raise Refused("invalid_training_job", _("This training job cannot start yet."), problems=problems)
+        raise Refused("invalid_training_job", say("This training job cannot start yet."), problems=problems)
     storage.require_free_space()
     name = name.strip() or f"{version.dataset.name} · {recipe}"
     job = jobs.create(

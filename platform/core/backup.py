@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from core.embedded.errors import StackError
 from core.embedded.places import binaries, service_user
 from core.errors import Refused
+from words import say
 
 FORMAT = 1
 DATABASE = "database.dump"
@@ -56,7 +57,7 @@ def write(*, target: Path, database_url: str, home: Path, secret_key: str, with_
     Rows first: a file that a row names exists before the row does. Raises Refused with one sentence.
     """
     if target.exists():
-        raise Refused("backup_exists", f"{target} exists already. Choose another name.", field="out")
+        raise Refused("backup_exists", say("{target} exists already. Choose another name.", target=target), field="out")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.part")
     try:
@@ -150,7 +151,7 @@ def verify(path: Path) -> Manifest:
                         digest.update(block)
                     seen[info.name] = Member(info.name, info.size, digest.hexdigest())
     except FileNotFoundError as error:
-        raise Refused("backup_missing", f"There is no file {path}.") from error
+        raise Refused("backup_missing", say("There is no file {path}.", path=path)) from error
     except (tarfile.TarError, EOFError, OSError) as error:
         raise _damaged(path, str(error)) from error
     manifest = _manifest(path, text)
@@ -172,12 +173,22 @@ def _manifest(path: Path, text: bytes) -> Manifest:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, "its list of contents cannot be read") from error
     if manifest.format != FORMAT:
-        raise Refused("backup_format", f"{path} has format {manifest.format}; this Lingxi reads format {FORMAT}.")
+        raise Refused(
+            "backup_format",
+            say(
+                "{path} has format {format}; this Lingxi reads format {known}.",
+                path=path,
+                format=manifest.format,
+                known=FORMAT,
+            ),
+        )
     return manifest
 
 
 def _damaged(path: Path, why: str) -> Refused:
-    return Refused("backup_damaged", f"{path} is not a whole backup: {why}. Nothing was restored.")
+    return Refused(
+        "backup_damaged", say("{path} is not a whole backup: {why}. Nothing was restored.", path=path, why=why)
+    )
 
 
 def is_safe(name: str) -> bool:
@@ -271,8 +282,8 @@ def _pg(tool: str, parts: dict[str, Any], words: list[str], given: IO[bytes] | N
     if child.returncode:
         line = next((part for part in said.decode(errors="replace").splitlines() if "error" in part), "no reason given")
         if "No space left" in line:
-            raise Refused("disk_full", "The disk is full. Free some space, then try again.", status=507)
-        raise Refused("database_tool_failed", f"{tool} failed: {line}")
+            raise Refused("disk_full", say("The disk is full. Free some space, then try again."), status=507)
+        raise Refused("database_tool_failed", say("{tool} failed: {line}", tool=tool, line=line))
 
 
 def _tool(name: str) -> str:
@@ -281,7 +292,9 @@ def _tool(name: str) -> str:
         return str(binaries(service_user()).postgres / name)
     found = shutil.which(name)
     if found is None:
-        raise Refused("database_tool_missing", f"{name} is missing. Install PostgreSQL's client programs.")
+        raise Refused(
+            "database_tool_missing", say("{name} is missing. Install PostgreSQL's client programs.", name=name)
+        )
     return found
 
 
@@ -292,4 +305,6 @@ def _space(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (28, 122):  # ENOSPC, EDQUOT
             raise
-        raise Refused("disk_full", f"The disk that holds {place} is full. Free some space, then try again.") from error
+        raise Refused(
+            "disk_full", say("The disk that holds {place} is full. Free some space, then try again.", place=place)
+        ) from error

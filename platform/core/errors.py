@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from words import spoken
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -16,8 +18,8 @@ class Problem:
     rows: Sequence[int] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; empty parts left out."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", (), [])}
+        """For JSON, in the reader's language; empty parts left out."""
+        return {name: spoken(value) for name, value in asdict(self).items() if value not in ("", (), [])}
 
 
 class Refused(Exception):

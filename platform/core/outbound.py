@@ -19,9 +19,9 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from core.errors import Refused
+from words import say
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS: Final = 5
@@ -81,14 +81,14 @@ def check_url(url: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise _bad_url()
     if parts.username is not None or parts.password is not None:
-        raise Refused("url_credentials", _("Leave user and password out of the address."), field="url")
+        raise Refused("url_credentials", say("Leave user and password out of the address."), field="url")
     if any(c <= " " or c == "\x7f" for c in url):
         raise _bad_url()
     return parts
 
 
 def _bad_url() -> Refused:
-    return Refused("bad_url", _("Give an address that begins with http:// or https://."), field="url")
+    return Refused("bad_url", say("Give an address that begins with http:// or https://."), field="url")
 
 
 def resolve(parts: SplitResult) -> str:
@@ -98,16 +98,18 @@ def resolve(parts: SplitResult) -> str:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         found = socket.getaddrinfo(host.encode("idna").decode(), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Refused("host_unknown", _("There is no host “%s”. Check the address.") % host, field="url") from error
+        raise Refused(
+            "host_unknown", say("There is no host “{host}”. Check the address.", host=host), field="url"
+        ) from error
     for *_rest, target in found:
         address = ipaddress.ip_address(str(target[0]).partition("%")[0])
         if allowed(host, address):
             return str(address)
     raise Refused(
         "address_forbidden",
-        _("The host “%s” lies in a private network, which addresses may not reach.") % host,
+        say("The host “{host}” lies in a private network, which addresses may not reach.", host=host),
         field="url",
-        hint=_("Your administrator can allow it by LINGXI_OUTBOUND_ALLOW."),
+        hint=say("Your administrator can allow it by LINGXI_OUTBOUND_ALLOW."),
     )
 
 
@@ -163,7 +165,7 @@ def request(
                 continue
             yield response, url
             return
-    raise Refused("too_many_redirects", _("The address redirects too often."), field="url")
+    raise Refused("too_many_redirects", say("The address redirects too often."), field="url")
 
 
 def _ask(
@@ -179,11 +181,13 @@ def _ask(
         connection.request(method, path, body=body, headers=sent)
         return connection.getresponse()
     except TimeoutError as error:
-        raise Refused("host_slow", _("The host does not answer in time. Try again later."), field="url") from error
+        raise Refused("host_slow", say("The host does not answer in time. Try again later."), field="url") from error
     except ssl.SSLError as error:
-        raise Refused("tls_failed", _("The host's certificate is not valid: %s") % error, field="url") from error
+        raise Refused(
+            "tls_failed", say("The host's certificate is not valid: {error}", error=error), field="url"
+        ) from error
     except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
-        raise Refused("host_unreachable", _("The host cannot be reached. Check the address."), field="url") from error
+        raise Refused("host_unreachable", say("The host cannot be reached. Check the address."), field="url") from error
 
 
 def download(
@@ -200,7 +204,9 @@ def download(
     try:
         with request(url) as (response, final), path.open("wb") as file:
             if response.status != 200:
-                raise Refused("url_status", _("The address answers with status %d.") % response.status, field="url")
+                raise Refused(
+                    "url_status", say("The address answers with status {status}.", status=response.status), field="url"
+                )
             total = _length(response.headers)
             if total is not None and total > max_bytes:
                 raise _too_large(max_bytes)
@@ -209,13 +215,13 @@ def download(
                 if size > max_bytes:
                     raise _too_large(max_bytes)
                 if monotonic() - begun > max_seconds:
-                    raise Refused("host_slow", _("The download takes too long."), field="url")
+                    raise Refused("host_slow", say("The download takes too long."), field="url")
                 digest.update(chunk)
                 file.write(chunk)
                 if tick is not None:
                     tick(size, total)
             if total is not None and size != total:
-                raise Refused("download_cut", _("The download broke off. Try again."), field="url")
+                raise Refused("download_cut", say("The download broke off. Try again."), field="url")
             return Downloaded(final, _name(final, response.headers), size, digest.hexdigest())
     except BaseException:
         path.unlink(missing_ok=True)
@@ -226,7 +232,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read1(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise Refused("download_cut", _("The download broke off. Try again."), field="url") from error
+        raise Refused("download_cut", say("The download broke off. Try again."), field="url") from error
 
 
 def _length(headers: Message) -> int | None:
@@ -243,7 +249,7 @@ def _name(url: str, headers: Message) -> str:
 def _too_large(max_bytes: int) -> Refused:
     return Refused(
         "download_too_large",
-        _("The file is larger than the limit of %d MB.") % (max_bytes // 1_000_000),
+        say("The file is larger than the limit of {megabytes} MB.", megabytes=max_bytes // 1_000_000),
         field="url",
         status=413,
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
 from core.errors import Refused
+from words import say
 
 LEAST_FREE_BYTES = 200_000_000
 
@@ -42,7 +42,7 @@ def require_free_space(wanted_bytes: int = 0) -> None:
     if shutil.disk_usage(home()).free < wanted_bytes + LEAST_FREE_BYTES:
         raise Refused(
             "disk_full",
-            _("The disk is almost full. Free some space or ask your administrator, then try again."),
+            say("The disk is almost full. Free some space or ask your administrator, then try again."),
             status=507,
         )
 

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from core.jobs.models import Job
 from core.jobs.states import State
+from words import spoken
 
 LOOK_SECONDS = 0.5
 LONELY_SECONDS = 20.0
@@ -43,7 +44,7 @@ def line_of(job: Job) -> str:
     share = job.share
     bar = "·" * WIDTH if share is None else "█" * int(share * WIDTH) + "·" * (WIDTH - int(share * WIDTH))
     total = f"/{job.total_count:,}" if job.total_count else ""
-    words = [f"{job.title[:40]:40}", bar, f"{job.done_count:,}{total} {job.unit}", str(job.state), job.phase]
+    words = [f"{str(job.title)[:40]:40}", bar, f"{job.done_count:,}{total} {job.unit}", str(job.state), str(job.phase)]
     if job.rate_per_second and job.state == State.RUNNING:
         words.append(f"{job.rate_per_second:,.1f}/s")
     if job.remaining_seconds is not None:
@@ -57,8 +58,8 @@ def as_dict(job: Job, **more: Any) -> dict[str, Any]:
         "job": job.pk,
         "kind": job.kind,
         "state": str(job.state),
-        "result": job.result,
-        "error": {"code": job.error_code, "message": job.error_message, "hint": job.error_hint}
+        "result": spoken(job.result),
+        "error": {"code": job.error_code, "message": str(job.error_message), "hint": str(job.error_hint)}
         if job.error_code
         else None,
         **more,

@@ -16,9 +16,8 @@ def compile_translations(root: Path) -> list[Path]:
 
 
 def _sources(root: Path) -> list[Path]:
-    return [
-        path for room in ("apps", "platform", "workers") for path in root.glob(f"{room}/*/locale/*/LC_MESSAGES/*.po")
-    ]
+    rooms = ("apps/*", "platform/*", "workers")
+    return [path for room in rooms for path in root.glob(f"{room}/locale/*/LC_MESSAGES/*.po")]
 
 
 def _is_stale(path: Path) -> bool:

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.utils.html import escape
 from django.utils.translation import gettext as _
 
+from core.language import in_language_of_header
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -69,21 +71,30 @@ def _declared(scope: Message) -> int:
     return 0
 
 
+def _accepted(scope: Message) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept-language"), "")
+
+
 async def _refuse(scope: Message, send: Send) -> None:
+    with in_language_of_header(_accepted(scope)):
+        kind, body = _answer(scope)
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _answer(scope: Message) -> tuple[bytes, bytes]:
+    """Content type and body, in the active language."""
     if str(scope["path"]).startswith(("/api/", "/v1/")):
         problem = {
             "type": "about:blank",
-            "title": "Too large",
+            "title": _("Too large"),
             "status": 413,
             "code": "upload_too_large",
             "detail": sentence(),
             "request_id": "",
             "errors": [{"code": "upload_too_large", "message": sentence(), "field": "file"}],
         }
-        kind, body = b"application/problem+json", json.dumps(problem, ensure_ascii=False).encode()
-    else:
-        text = f"<!doctype html><meta charset=utf-8><title>413</title><p>{escape(sentence())}</p>"
-        kind, body = b"text/html; charset=utf-8", text.encode()
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        return b"application/problem+json", json.dumps(problem, ensure_ascii=False).encode()
+    text = f"<!doctype html><meta charset=utf-8><title>413</title><p>{escape(sentence())}</p>"
+    return b"text/html; charset=utf-8", text.encode()

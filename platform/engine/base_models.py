@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.failures import RunFailed
 from engine.specs.base_models import BaseModel
+from words import say
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -22,8 +23,10 @@ def locate(reference: BaseModel) -> str:
     if folder is None or not (folder / "config.json").is_file():
         raise RunFailed(
             "base_model_missing",
-            f"The base model {reference} is not on this machine.",
-            "Install the package, or give the folder of a Hugging Face model with config.json and model.safetensors.",
+            say("The base model {reference} is not on this machine.", reference=reference),
+            say(
+                "Install the package, or give the folder of a Hugging Face model with config.json and model.safetensors."
+            ),
         )
     return str(folder)
 
@@ -100,6 +103,6 @@ def _unusable(place: str, part: str, error: Exception) -> RunFailed:
     first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
     return RunFailed(
         "base_model_unusable",
-        f"The {part} of the base model could not be loaded: {first_line}",
-        "Check the name; a hub id needs a network, a folder needs safetensors weights and a known architecture.",
+        say("The {part} of the base model could not be loaded: {first_line}", part=part, first_line=first_line),
+        say("Check the name; a hub id needs a network, a folder needs safetensors weights and a known architecture."),
     )

@@ -10,6 +10,7 @@ from engine.base_models import own_description
 from engine.failures import RunFailed
 from engine.folders import write_folder
 from engine.render import END, JINJA, PAD, Template
+from words import say
 
 
 def save_chat_model(folder: Path, model: Any, template: Template, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,12 +39,16 @@ def open_chat_model(folder: Path) -> tuple[Any, Template, dict[str, Any]]:
 
     description = own_description(str(folder))
     if description.get("recipe") != "chat":
-        raise RunFailed("model_missing", "This folder holds no chat model of this platform.", "Choose another version.")
+        raise RunFailed(
+            "model_missing", say("This folder holds no chat model of this platform."), say("Choose another version.")
+        )
     wanted = description["template"]
     template = Template(Tokenizer.from_file(str(folder / "tokenizer.json")), wanted["name"], wanted["loss_on"])
     if template.description()["hash"] != wanted["hash"]:
         raise RunFailed(
-            "template_mismatch", "The tokenizer or template was changed after training.", "Export the version again."
+            "template_mismatch",
+            say("The tokenizer or template was changed after training."),
+            say("Export the version again."),
         )
     model = AutoModelForCausalLM.from_pretrained(
         folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa"

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.failures import RunFailed
+from words import say
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -70,7 +71,9 @@ def save_checkpoint(
         beside.rename(final)
     except OSError as error:
         raise RunFailed(
-            "disk", f"The checkpoint could not be written: {error.strerror or error}.", "Free disk space, then resume."
+            "disk",
+            say("The checkpoint could not be written: {value}.", value=error.strerror or error),
+            say("Free disk space, then resume."),
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -193,6 +196,6 @@ def sync_path(path: Path) -> None:
 def _damaged(path: Path) -> RunFailed:
     return RunFailed(
         "checkpoint_damaged",
-        f"The checkpoint {path.name} is incomplete or altered.",
-        "Resume from an earlier checkpoint or start again.",
+        say("The checkpoint {name} is incomplete or altered.", name=path.name),
+        say("Resume from an earlier checkpoint or start again."),
     )

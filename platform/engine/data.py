@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from engine.failures import RunFailed
 from engine.specs.records import FIELDS
+from words import say
 
 ROWS_AT_ONCE = 4096
 
@@ -48,15 +49,17 @@ def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
                 raise RunFailed(
-                    "bad_data", f"The dataset file has no column “{missing[0]}”.", "Freeze the version again."
+                    "bad_data",
+                    say("The dataset file has no column “{missing}”.", missing=missing[0]),
+                    say("Freeze the version again."),
                 )
             for batch in file.iter_batches(batch_size=size, columns=list(columns)):
                 yield batch.to_pylist()
     except FileNotFoundError as error:
-        raise RunFailed("bad_data", "The dataset file is missing.", "Freeze the version again.") from error
+        raise RunFailed("bad_data", say("The dataset file is missing."), say("Freeze the version again.")) from error
     except (pa.ArrowException, OSError) as error:
         raise RunFailed(
-            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+            "bad_data", say("The dataset file cannot be read as Parquet."), say("Freeze the version again.")
         ) from error
 
 
@@ -66,7 +69,7 @@ def count_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as error:
         raise RunFailed(
-            "bad_data", "The dataset file cannot be read as Parquet.", "Freeze the version again."
+            "bad_data", say("The dataset file cannot be read as Parquet."), say("Freeze the version again.")
         ) from error
 
 

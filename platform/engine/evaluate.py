@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine import metrics
 from engine.failures import RunFailed
+from words import say
 
 TINY = 1e-12
 
@@ -43,8 +44,12 @@ def gold_table(gold: Sequence[Sequence[str]], labels: Sequence[str], ids: Sequen
         name = next(name for name in gold[unknown[0]] if name not in place)
         raise RunFailed(
             "unknown_label",
-            f"{len(unknown)} rows carry a label the model does not know, such as “{name}”.",
-            "Rename the label, or train a version that knows it.",
+            say(
+                "{unknown_count} rows carry a label the model does not know, such as “{name}”.",
+                unknown_count=len(unknown),
+                name=name,
+            ),
+            say("Rename the label, or train a version that knows it."),
             [ids[at] if ids else at for at in unknown],
         )
     table = np.zeros((len(gold), len(labels)), dtype=bool)

@@ -15,6 +15,7 @@ import torch
 from engine.base_models import MODEL_FILE
 from engine.checkpoint import describe_file, sync_folder, sync_path
 from engine.failures import RunFailed
+from words import say
 
 FORMAT = 1
 
@@ -35,7 +36,9 @@ def write_folder(folder: Path, fill: Callable[[Path], None], description: Mappin
         os.replace(beside, folder)
     except OSError as error:
         raise RunFailed(
-            "disk", f"The model could not be written: {error.strerror or error}.", "Free disk space, then resume."
+            "disk",
+            say("The model could not be written: {value}.", value=error.strerror or error),
+            say("Free disk space, then resume."),
         ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

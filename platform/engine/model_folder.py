@@ -14,6 +14,7 @@ from engine.base_models import load_network, load_tokenizer, own_description
 from engine.encoder import MEAN_SCALE, POOL_SCALE, TextClassifier
 from engine.failures import RunFailed
 from engine.folders import write_folder
+from words import say
 
 
 def save_classifier(
@@ -39,7 +40,7 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder."""
     if not (folder / "config.json").is_file():
         raise RunFailed(
-            "model_missing", "The model folder is missing or has no config.json.", "Choose another version."
+            "model_missing", say("The model folder is missing or has no config.json."), say("Choose another version.")
         )
     description = own_description(str(folder)) or _foreign_description(folder)
     labels = description["labels"]

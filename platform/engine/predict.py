@@ -15,6 +15,7 @@ from engine.evaluate import choose
 from engine.failures import Stopped
 from engine.model_folder import open_classifier
 from engine.report import Report, Silent
+from words import say
 
 BATCH_TOKENS = 2048
 WINDOW = 4096
@@ -70,7 +71,7 @@ class Classifier:
         distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
         sequences = encode(self.tokenizer, list(distinct), self.max_length_tokens)
         whole = total or start + len(texts)
-        logits = forward_all(self.model, sequences, report, phase="predict", start=start, total=whole)
+        logits = forward_all(self.model, sequences, report, phase=say("labelling"), start=start, total=whole)
         probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
         found: NDArray[np.float32] = probabilities.numpy()
         return found[[distinct[text] for text in texts]]

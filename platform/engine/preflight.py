@@ -18,6 +18,7 @@ from engine.report import Report
 from engine.specs import Problem, Spec
 from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
+from words import say
 
 WITHOUT_LIMIT = 1 << 20
 PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
@@ -35,9 +36,9 @@ def preflight(spec: Spec, data: Path, report: Report) -> dict[str, Any]:
 
 def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
     """The figures of a classifier run; reads and tokenises every row, loads no weights."""
-    report.progress(0, 3, "checks", "read")
+    report.progress(0, 3, "checks", say("reading"))
     parts, labels, problems = classify_setup.arrange(spec, read_texts(data))
-    report.progress(1, 3, "checks", "tokenise")
+    report.progress(1, 3, "checks", say("tokenising"))
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
@@ -45,7 +46,7 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     lengths = {name: _token_counts(tokenizer, part.texts) for name, part in parts.items()}
     cut = [part.ids[at] for name, part in parts.items() for at in np.flatnonzero(lengths[name] > limit)]
     problems += _truncation(cut, sum(len(part) for part in parts.values()), limit)
-    report.progress(2, 3, "checks", "estimate")
+    report.progress(2, 3, "checks", say("estimating"))
     model = _empty_classifier(spec, config, len(labels))
     total = sum(parameter.numel() for parameter in model.parameters())
     encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
@@ -55,7 +56,7 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     at_once = min(max(longest, limit), spec.max_batch_tokens) if seen else 0
     copies = 4 + bool(spec.average_decay) + 1 if epochs else 1  # weights, gradients, two moments, average, best
     balance = {name: Counter(label for names in part.labels for label in names) for name, part in parts.items()}
-    report.progress(3, 3, "checks", "estimate")
+    report.progress(3, 3, "checks", say("estimating"))
     return {
         "problems": [problem.as_mapping() for problem in problems],
         "rows": {name: len(part) for name, part in parts.items()},
@@ -74,16 +75,16 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
 
 def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]:
     """The figures of a chat run; learns the vocabulary and renders every chat."""
-    report.progress(0, 3, "checks", "read")
+    report.progress(0, 3, "checks", say("reading"))
     parts, problems = chat_setup.arrange(spec, read_chats(data))
     result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
     if any(problem.severity == "error" for problem in problems):
         return {"problems": [problem.as_mapping() for problem in problems], **result}
-    report.progress(1, 3, "checks", "render")
+    report.progress(1, 3, "checks", say("rendering"))
     template = chat_setup.learn_template(spec, parts["train"])
     chats, found = chat_setup.render_all(spec, parts, template)
     lengths = {name: np.array([len(one.full) for one in some], dtype=np.int64) for name, some in chats.items()}
-    report.progress(2, 3, "checks", "estimate")
+    report.progress(2, 3, "checks", say("estimating"))
     config = chat_setup.model_config(spec, template)
     with torch.device("meta"):
         total = sum(parameter.numel() for parameter in chat_setup.new_model(config).parameters())
@@ -91,7 +92,7 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
     sequences = max(1, -(-seen // spec.context_tokens)) if spec.packing else len(parts["train"])
     steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
     share = min(1.0, spec.max_steps / steps) if spec.max_steps else 1.0
-    report.progress(3, 3, "checks", "estimate")
+    report.progress(3, 3, "checks", say("estimating"))
     return {
         "problems": [problem.as_mapping() for problem in [*problems, *found]],
         **result,
@@ -119,8 +120,14 @@ def _truncation(rows: Sequence[int], total: int, limit: int) -> list[Problem]:
         Problem(
             "truncated",
             "max_length_tokens",
-            f"{len(rows)} of {total} texts ({share:.1%}) are longer than {limit} tokens and lose their end.",
-            "Raise max_length_tokens.",
+            say(
+                "{rows_count} of {total} texts ({share:.1%}) are longer than {limit} tokens and lose their end.",
+                rows_count=len(rows),
+                total=total,
+                share=share,
+                limit=limit,
+            ),
+            say("Raise max_length_tokens."),
             "warning",
             tuple(int(row) for row in rows[:20]),
         )

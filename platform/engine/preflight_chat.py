@@ -9,6 +9,7 @@ from engine.preflight_classify import naming
 from engine.specs.chat import ChatSpec
 from engine.specs.problems import Problem
 from engine.texts import normalised
+from words import say
 
 LEAST_CHATS = 4
 
@@ -20,8 +21,12 @@ def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem
             Problem(
                 "too_few_rows",
                 "train_split",
-                f"The split “{spec.train_split}” has {len(parts['train'])} chats.",
-                f"Give at least {LEAST_CHATS}.",
+                say(
+                    "The split “{train_split}” has {train_count} chats.",
+                    train_split=spec.train_split,
+                    train_count=len(parts["train"]),
+                ),
+                say("Give at least {least_chats}.", least_chats=LEAST_CHATS),
             )
         ]
     problems = []
@@ -30,8 +35,8 @@ def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem
             Problem(
                 "no_dev",
                 "dev_split",
-                f"The split “{spec.dev_split}” is empty.",
-                "Split the dataset or raise holdout_share.",
+                say("The split “{dev_split}” is empty.", dev_split=spec.dev_split),
+                say("Split the dataset or raise holdout_share."),
             )
         )
     return problems + _broken_order(parts) + _empty_messages(parts) + _leakage(parts)
@@ -55,8 +60,12 @@ def rendered_problems(
         bare,
         "no_loss_tokens",
         "messages",
-        f"{len(bare)} chats have nothing to learn within {spec.context_tokens} tokens.",
-        "Raise context_tokens, shorten what comes before the answer, or give the chat an assistant's message.",
+        say(
+            "{bare_count} chats have nothing to learn within {context_tokens} tokens.",
+            bare_count=len(bare),
+            context_tokens=spec.context_tokens,
+        ),
+        say("Raise context_tokens, shorten what comes before the answer, or give the chat an assistant's message."),
     )
     cut = [
         part.ids[at]
@@ -69,8 +78,13 @@ def rendered_problems(
         cut,
         "truncated",
         "context_tokens",
-        f"{len(cut)} of {total} chats are longer than {spec.context_tokens} tokens and lose their end.",
-        "Raise context_tokens.",
+        say(
+            "{cut_count} of {total} chats are longer than {context_tokens} tokens and lose their end.",
+            cut_count=len(cut),
+            total=total,
+            context_tokens=spec.context_tokens,
+        ),
+        say("Raise context_tokens."),
         severity="warning",
     )
     return problems
@@ -102,8 +116,8 @@ def _broken_order(parts: Mapping[str, ChatRows]) -> list[Problem]:
         rows,
         "broken_role_order",
         "messages",
-        f"{len(rows)} chats have messages in an impossible order.",
-        "A chat is: at most one system message, then user and assistant in turns (tool after assistant).",
+        say("{rows_count} chats have messages in an impossible order.", rows_count=len(rows)),
+        say("A chat is: at most one system message, then user and assistant in turns (tool after assistant)."),
     )
 
 
@@ -115,7 +129,11 @@ def _empty_messages(parts: Mapping[str, ChatRows]) -> list[Problem]:
         if any(not message["content"].strip() for message in messages)
     ]
     return naming(
-        rows, "empty_text", "messages", f"{len(rows)} chats hold an empty message.", "Fill it in or delete it."
+        rows,
+        "empty_text",
+        "messages",
+        say("{rows_count} chats hold an empty message.", rows_count=len(rows)),
+        say("Fill it in or delete it."),
     )
 
 
@@ -129,8 +147,8 @@ def _leakage(parts: Mapping[str, ChatRows]) -> list[Problem]:
             rows,
             f"{name}_leaks",
             f"{name}_split",
-            f"{len(rows)} {name} chats are also in train.",
-            "Take them out of one of the splits.",
+            say("{rows_count} {name} chats are also in train.", rows_count=len(rows), name=name),
+            say("Take them out of one of the splits."),
             severity="error" if name == "test" else "warning",
         )
     return problems

@@ -7,6 +7,7 @@ from engine.data import TextRows
 from engine.specs import ClassifySpec
 from engine.specs.problems import NAMED_ROWS, Problem
 from engine.texts import normalised
+from words import say
 
 LEAST_TRAIN_ROWS = 8
 LEAST_PER_LABEL = 2
@@ -20,8 +21,8 @@ def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], l
             Problem(
                 "no_rows",
                 "train_split",
-                f"The split “{spec.train_split}” has no labelled rows.",
-                "Label rows or choose another split.",
+                say("The split “{train_split}” has no labelled rows.", train_split=spec.train_split),
+                say("Label rows or choose another split."),
             )
         ]
     problems = _empty_texts(parts) + _label_counts(spec, parts) + _sizes(train, labels)
@@ -31,7 +32,13 @@ def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], l
 
 def _empty_texts(parts: Mapping[str, TextRows]) -> list[Problem]:
     rows = [part.ids[at] for part in parts.values() for at, text in enumerate(part.texts) if not text.strip()]
-    return naming(rows, "empty_text", "text", f"{len(rows)} rows have no text.", "Fill them in or delete them.")
+    return naming(
+        rows,
+        "empty_text",
+        "text",
+        say("{rows_count} rows have no text.", rows_count=len(rows)),
+        say("Fill them in or delete them."),
+    )
 
 
 def _label_counts(spec: ClassifySpec, parts: Mapping[str, TextRows]) -> list[Problem]:
@@ -42,8 +49,8 @@ def _label_counts(spec: ClassifySpec, parts: Mapping[str, TextRows]) -> list[Pro
         rows,
         "several_labels",
         "labels",
-        f"{len(rows)} rows carry more than one label.",
-        "Set multi_label, or keep one label.",
+        say("{rows_count} rows carry more than one label.", rows_count=len(rows)),
+        say("Set multi_label, or keep one label."),
     )
 
 
@@ -54,13 +61,15 @@ def _sizes(train: TextRows, labels: Sequence[str]) -> list[Problem]:
             Problem(
                 "too_few_rows",
                 "train_split",
-                f"Only {len(train)} rows to learn from.",
-                f"Give at least {LEAST_TRAIN_ROWS}.",
+                say("Only {train_count} rows to learn from.", train_count=len(train)),
+                say("Give at least {least_train_rows}.", least_train_rows=LEAST_TRAIN_ROWS),
             )
         )
     if len(labels) < 2:
         problems.append(
-            Problem("one_class", "labels", "All training rows carry the same label.", "Give at least two labels.")
+            Problem(
+                "one_class", "labels", say("All training rows carry the same label."), say("Give at least two labels.")
+            )
         )
     number = Counter(label for names in train.labels for label in names)
     for label in labels:
@@ -70,8 +79,11 @@ def _sizes(train: TextRows, labels: Sequence[str]) -> list[Problem]:
                 rows,
                 "too_few_per_label",
                 "labels",
-                f"The label “{label}” has {number[label]} training row.",
-                f"Give every label at least {LEAST_PER_LABEL} training rows, or drop the label.",
+                say("The label “{label}” has too few training rows: {count}.", label=label, count=number[label]),
+                say(
+                    "Give every label at least {least_per_label} training rows, or drop the label.",
+                    least_per_label=LEAST_PER_LABEL,
+                ),
             )
     return problems
 
@@ -85,8 +97,8 @@ def _unknown_labels(parts: Mapping[str, TextRows], labels: Sequence[str]) -> lis
             rows,
             "unknown_label",
             "labels",
-            f"{len(rows)} {name} rows carry a label that no training row has.",
-            "Add training rows with the label, or take these rows out.",
+            say("{rows_count} {name} rows carry a label that no training row has.", rows_count=len(rows), name=name),
+            say("Add training rows with the label, or take these rows out."),
         )
     return problems
 
@@ -97,8 +109,8 @@ def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
             Problem(
                 "no_dev",
                 "dev_split",
-                "Without dev rows the last epoch is kept, not the best one.",
-                "Raise holdout_share to choose an epoch.",
+                say("Without dev rows the last epoch is kept, not the best one."),
+                say("Raise holdout_share to choose an epoch."),
                 "warning",
             )
         ]
@@ -107,14 +119,17 @@ def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
             Problem(
                 "no_dev",
                 "dev_split",
-                f"The split “{spec.dev_split}” has no labelled rows.",
-                "Split the dataset or raise holdout_share.",
+                say("The split “{dev_split}” has no labelled rows.", dev_split=spec.dev_split),
+                say("Split the dataset or raise holdout_share."),
             )
         ]
     if len(set(dev.labels)) < 2:
         return [
             Problem(
-                "one_class_dev", "dev_split", "All dev rows carry the same label.", "Split again, stratified by label."
+                "one_class_dev",
+                "dev_split",
+                say("All dev rows carry the same label."),
+                say("Split again, stratified by label."),
             )
         ]
     return []
@@ -130,8 +145,8 @@ def _leakage(parts: Mapping[str, TextRows]) -> list[Problem]:
             rows,
             f"{name}_leaks",
             f"{name}_split",
-            f"{len(rows)} {name} texts are also in train.",
-            "Take them out of one of the splits.",
+            say("{rows_count} {name} texts are also in train.", rows_count=len(rows), name=name),
+            say("Take them out of one of the splits."),
             severity="error" if name == "test" else "warning",
         )
     return problems
@@ -146,8 +161,8 @@ def _conflicts(spec: ClassifySpec, train: TextRows) -> list[Problem]:
         rows,
         "conflicting_labels",
         "labels",
-        f"{len(rows)} training rows share their text with a row of another label.",
-        "Decide which label is right.",
+        say("{rows_count} training rows share their text with a row of another label.", rows_count=len(rows)),
+        say("Decide which label is right."),
         severity="warning",
     )
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from words import dump
+
 PROGRESS_SECONDS = 0.5
 
 
@@ -88,7 +90,7 @@ class JsonLines:
 
     def event(self, type: str, **values: Any) -> None:
         """Write one line; raises BrokenPipeError when nobody reads any more."""
-        line = json.dumps({"type": type, **values}, ensure_ascii=False, allow_nan=False) + "\n"
+        line = json.dumps(dump({"type": type, **values}), ensure_ascii=False, allow_nan=False) + "\n"
         remaining = memoryview(line.encode())
         while remaining:
             remaining = remaining[os.write(self.fd, remaining) :]

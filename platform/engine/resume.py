@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.failures import RunFailed
 from engine.report import Report
+from words import say
 
 CONTRACT = ("recipe", "spec_hash", "data_hash", "labels")
 
@@ -28,8 +29,8 @@ def not_finite(rows: Sequence[int], step: int) -> RunFailed:
     """The failure of a loss that is no number any more."""
     return RunFailed(
         "loss_not_finite",
-        f"The loss was not a finite number at step {step + 1}.",
-        "Lower the learning rate, and look at the named rows.",
+        say("The loss was not a finite number at step {step}.", step=step + 1),
+        say("Lower the learning rate, and look at the named rows."),
         rows,
     )
 
@@ -40,11 +41,17 @@ def check_contract(saved: dict[str, Any], wanted: dict[str, Any], report: Report
         if saved.get(name) != wanted.get(name):
             raise RunFailed(
                 "checkpoint_mismatch",
-                f"The checkpoint was written by a run with another {name}.",
-                "Start a new run instead.",
+                say("The checkpoint was written by a run with another {name}.", name=name),
+                say("Start a new run instead."),
             )
     for name in ("threads", "micro_batch"):
         if saved.get(name) != wanted.get(name):
             report.log(
-                "warning", f"{name} differs from the checkpoint ({saved.get(name)} -> {wanted[name]}); not bit-equal"
+                "warning",
+                say(
+                    "{name} differs from the checkpoint ({saved} -> {wanted}); not bit-equal",
+                    name=name,
+                    saved=saved.get(name),
+                    wanted=wanted[name],
+                ),
             )

@@ -15,6 +15,7 @@ from engine.failures import Refused, RunFailed, Stopped
 from engine.report import JsonLines
 from engine.specs import Problem, Spec, has_errors, parse_spec
 from engine.threads import use_threads
+from words import say
 
 STOPPED = 75  # EX_TEMPFAIL: run me again, from my checkpoint
 FAILED = 2
@@ -61,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 OUT_OF_MEMORY = (
     "out_of_memory",
-    "There was not enough memory for one micro-batch.",
-    "Lower batch_size or max_length_tokens; raise gradient_accumulation to keep the same steps.",
+    say("There was not enough memory for one micro-batch."),
+    say("Lower batch_size or max_length_tokens; raise gradient_accumulation to keep the same steps."),
 )
 
 
@@ -86,22 +87,30 @@ def order_problems(order: dict[str, Any]) -> list[Problem]:
     if order.get("task") not in TASKS:
         return [
             Problem(
-                "bad_choice", "task", f"There is no task “{order.get('task')}”.", f"Choose one of: {', '.join(TASKS)}."
+                "bad_choice",
+                "task",
+                say("There is no task “{task}”.", task=order.get("task")),
+                say("Choose one of: {tasks}.", tasks=", ".join(TASKS)),
             )
         ]
     problems = []
     data = order.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("path"), str):
-        problems.append(Problem("required", "data.path", "No dataset file is named.", "Give data.path."))
+        problems.append(Problem("required", "data.path", say("No dataset file is named."), say("Give data.path.")))
     if not isinstance(order.get("out"), str) or not order["out"]:
-        problems.append(Problem("required", "out", "No output folder is named.", "Give out."))
+        problems.append(Problem("required", "out", say("No output folder is named."), say("Give out.")))
     if order["task"] in ("evaluate", "predict") and not isinstance(order.get("model"), str):
-        problems.append(Problem("required", "model", "No model folder is named.", "Give model."))
+        problems.append(Problem("required", "model", say("No model folder is named."), say("Give model.")))
     for name, least in (("threads", 1), ("micro_batch", 1)):
         value = order.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             problems.append(
-                Problem("wrong_type", name, f"{name} must be a whole number of at least {least}.", "Mend it.")
+                Problem(
+                    "wrong_type",
+                    name,
+                    say("{name} must be a whole number of at least {least}.", name=name, least=least),
+                    say("Mend it."),
+                )
             )
     return problems
 
@@ -111,9 +120,11 @@ def read_order(path: Path) -> dict[str, Any]:
     try:
         order = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunFailed("bad_spec", f"The order file cannot be read: {error}.", "Write it again.") from error
+        raise RunFailed(
+            "bad_spec", say("The order file cannot be read: {error}.", error=error), say("Write it again.")
+        ) from error
     if not isinstance(order, dict):
-        raise RunFailed("bad_spec", "The order file is not a JSON object.", "Write it again.")
+        raise RunFailed("bad_spec", say("The order file is not a JSON object."), say("Write it again."))
     return order
 
 

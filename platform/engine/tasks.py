@@ -17,6 +17,7 @@ from engine.preflight import preflight
 from engine.recipes import chat, classify
 from engine.report import Report
 from engine.specs import ChatSpec, Spec
+from words import say
 
 
 def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
     if order["task"] == "predict":
         return predict_rows(order, data, out, report)
     if spec is None:
-        raise RunFailed("bad_spec", "This task needs a spec.", "Give recipe and spec.")
+        raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
     if order["task"] == "preflight":
         return preflight(spec, data, report)
     return train(order, spec, data, out, report)
@@ -57,7 +58,9 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
     for part in parts:
         rows.extend(part.pick([at for at, labels in enumerate(part.labels) if labels or classifier.multi_label]))
     if not len(rows):
-        raise RunFailed("no_rows", "There are no labelled rows to measure on.", "Choose another split or label rows.")
+        raise RunFailed(
+            "no_rows", say("There are no labelled rows to measure on."), say("Choose another split or label rows.")
+        )
     predictions = classifier.predict(rows.texts, report)
     measured, examples = evaluate(
         predictions.probabilities,

@@ -60,3 +60,11 @@ def test_a_body_within_the_limit_passes() -> None:
     sent = ask("/", [b"x" * (limit_bytes() // 2)] * 2, [(b"content-length", str(limit_bytes()).encode())])
 
     assert sent[0]["status"] == 200
+
+
+def test_the_refusal_is_told_in_the_callers_language() -> None:
+    length = (b"content-length", b"2000000001")
+
+    sent = ask("/api/v1/datasets/1/imports", [b"x"], [length, (b"accept-language", b"fr, zh-CN;q=0.8, en;q=0.5")])
+
+    assert json.loads(sent[1]["body"])["title"] == "过大"

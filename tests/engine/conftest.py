@@ -167,7 +167,7 @@ class Told:
         self.logs: list[str] = []
 
     def progress(self, done: int, total: int, unit: str, phase: str) -> None:
-        self.steps = done if phase == "train" else self.steps
+        self.steps = done if phase == "training" else self.steps
 
     def metric(self, step: int, **values: float) -> None:
         self.metrics.append({"step": step, **values})

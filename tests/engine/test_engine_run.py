@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.run import main
+from words import revive
 
 PLATFORM = Path(__file__).parents[2] / "platform"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PLATFORM)}
@@ -26,7 +27,7 @@ def child(path: Path, **options: Any) -> "subprocess.Popen[str]":
 
 
 def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in lines)
+    return (json.loads(line, object_hook=revive) for line in lines)
 
 
 def finish(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
@@ -90,7 +91,7 @@ def test_a_run_asked_to_stop_saves_and_leaves_with_75(order: Any, training: Any)
     process = child(order(**training(epochs=200)))
     assert process.stdout is not None
     lines = events(iter(process.stdout))
-    next(event for event in lines if event["type"] == "progress" and event["phase"] == "train")
+    next(event for event in lines if event["type"] == "progress" and event["phase"] == "training")
 
     process.send_signal(signal.SIGTERM)
 
@@ -141,7 +142,7 @@ def test_a_wrong_spec_is_refused_before_torch_is_loaded(order: Any, tmp_path: Pa
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
 
-    event = json.loads(found.stdout)
+    event = json.loads(found.stdout, object_hook=revive)
     assert found.returncode == 2, found.stderr
     assert (event["type"], event["code"]) == ("failed", "bad_spec")
     assert {problem["field"] for problem in event["problems"]} == {"epochs", "seeds", "data.path", "out"}

@@ -15,6 +15,7 @@ from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.models import Job
 from core.jobs.run import Run, Stopped
+from core.language import in_language_of
 from workers import loop
 from workers.tasks import sweep
 
@@ -63,12 +64,15 @@ def test_a_quick_success_is_silent_and_a_long_one_is_told(actor: Any, settings: 
 
 
 def test_the_words_are_in_the_persons_language(actor: Any) -> None:
-    User.objects.filter(pk=actor.user.pk).update(language="zh-hans")
     start(actor, "fail")
 
     loop.run_next("io", RUNNERS)
 
-    assert Notice.objects.get().title == "失败：Import questions.csv"
+    User.objects.filter(pk=actor.user.pk).update(language="zh-hans")  # also who changes it afterwards
+    notice = Notice.objects.get()
+    with in_language_of(User.objects.get(pk=actor.user.pk)):
+        assert str(notice.title) == "失败：Import questions.csv"
+    assert notice.title == "Failed: Import questions.csv"
 
 
 def test_ones_own_cancel_is_silent_and_anothers_is_told(actor: Any, bob: User) -> None:

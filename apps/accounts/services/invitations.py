@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import Invitation, Membership, User, hash_token, new_token
 from apps.accounts.services.members import check_may_grant
@@ -12,6 +11,7 @@ from apps.accounts.services.people import check_password_strength, create_user
 from apps.accounts.services.trail import audit
 from core.access import Actor
 from core.errors import Refused, conflict
+from words import say
 
 MAX_DAYS = 30
 
@@ -24,10 +24,10 @@ def invite(*, actor: Actor, role: str, email: str = "", days: int = 7) -> tuple[
     """
     check_may_grant(actor, role)
     if not 1 <= days <= MAX_DAYS:
-        raise Refused("invalid_days", _("A link works for 1 to %d days.") % MAX_DAYS, field="days")
+        raise Refused("invalid_days", say("A link works for 1 to {max_days} days.", max_days=MAX_DAYS), field="days")
     address = email.strip().lower()
     if address and Membership.objects.filter(workspace=actor.workspace, user__email=address).exists():
-        raise conflict("already_member", _("%s is a member already.") % address)
+        raise conflict("already_member", say("{address} is a member already.", address=address))
     token = new_token("join")
     invitation = Invitation.objects.create(
         workspace=actor.workspace,
@@ -45,7 +45,7 @@ def invite(*, actor: Actor, role: str, email: str = "", days: int = 7) -> tuple[
 def revoke_invitation(*, actor: Actor, invitation: Invitation) -> Invitation:
     """Make a link useless; revoking twice is harmless, an accepted one stays accepted."""
     if invitation.accepted_at:
-        raise conflict("invitation_accepted", _("This invitation was accepted already. Remove the member instead."))
+        raise conflict("invitation_accepted", say("This invitation was accepted already. Remove the member instead."))
     done = Invitation.objects.filter(pk=invitation.pk, revoked_at=None, accepted_at=None)
     if done.update(revoked_at=timezone.now()):
         audit(actor=actor, action="invitation.revoke", obj=invitation)
@@ -60,11 +60,14 @@ def accept_as_member(*, invitation: Invitation, user: User) -> Membership:
     if invitation.email and invitation.email != user.email.lower():
         raise Refused(
             "invitation_for_other",
-            _("This invitation is for %s. Log in with that address, or ask for a new link.") % invitation.email,
+            say(
+                "This invitation is for {email}. Log in with that address, or ask for a new link.",
+                email=invitation.email,
+            ),
             status=403,
         )
     if Membership.objects.filter(workspace=invitation.workspace, user=user).exists():
-        raise conflict("already_member", _("You are a member of this workspace already."))
+        raise conflict("already_member", say("You are a member of this workspace already."))
     return _join(invitation, user)
 
 
@@ -78,7 +81,10 @@ def accept_as_newcomer(*, invitation: Invitation, email: str, name: str, passwor
     address = email.strip().lower()
     if invitation.email and invitation.email != address:
         raise Refused(
-            "invitation_for_other", _("This invitation is for %s.") % invitation.email, field="email", status=403
+            "invitation_for_other",
+            say("This invitation is for {email}.", email=invitation.email),
+            field="email",
+            status=403,
         )
     check_password_strength(password, User(email=address, name=name))
     user = create_user(email=address, password=password, name=name, vouched=False)
@@ -88,16 +94,16 @@ def accept_as_newcomer(*, invitation: Invitation, email: str, name: str, passwor
 def check_open(invitation: Invitation) -> None:
     """Refuse a link that was used, revoked or has expired."""
     if invitation.accepted_at:
-        raise Refused("invitation_used", _("This link was used already. Ask for a new one."), status=410)
+        raise Refused("invitation_used", say("This link was used already. Ask for a new one."), status=410)
     if not invitation.open:
-        raise Refused("invitation_ended", _("This link has expired or was revoked. Ask for a new one."), status=410)
+        raise Refused("invitation_ended", say("This link has expired or was revoked. Ask for a new one."), status=410)
 
 
 def _join(invitation: Invitation, user: User) -> Membership:
     now = timezone.now()
     taken = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now)
     if not taken.update(accepted_at=now, accepted_by=user):  # two people with one link: the first wins
-        raise Refused("invitation_used", _("This link was used already. Ask for a new one."), status=410)
+        raise Refused("invitation_used", say("This link was used already. Ask for a new one."), status=410)
     member = Membership.objects.create(workspace=invitation.workspace, user=user, role=invitation.role)
     audit(
         actor=None,

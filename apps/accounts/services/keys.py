@@ -4,13 +4,13 @@ from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import ApiKey, hash_token, new_token
 from apps.accounts.roles import PERMISSIONS
 from apps.accounts.services.trail import audit
 from core.access import Actor
 from core.errors import Refused
+from words import say
 
 
 @transaction.atomic
@@ -22,14 +22,16 @@ def create_api_key(
     if unknown or not scopes:
         raise Refused(
             "unknown_scope",
-            _("Choose at least one scope from the list. Unknown: %s") % (", ".join(unknown) or "-"),
+            say("Choose at least one scope from the list. Unknown: {value}", value=", ".join(unknown) or "-"),
             field="scopes",
         )
     beyond = sorted(set(scopes) - actor.permissions)  # a key cannot make a stronger key either
     if beyond:
-        raise Refused("scope_beyond_role", _("Your role or key lacks: %s") % ", ".join(beyond), field="scopes")
+        raise Refused(
+            "scope_beyond_role", say("Your role or key lacks: {beyond}", beyond=", ".join(beyond)), field="scopes"
+        )
     if expires_at and expires_at <= timezone.now():
-        raise Refused("expiry_in_the_past", _("Choose an expiry in the future."), field="expires_at")
+        raise Refused("expiry_in_the_past", say("Choose an expiry in the future."), field="expires_at")
     secret = new_token("lx")
     key = ApiKey.objects.create(
         workspace=actor.workspace,

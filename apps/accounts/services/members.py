@@ -3,7 +3,6 @@
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import Invitation, Membership, Workspace
 from apps.accounts.roles import ADMIN, OWNER, ROLE_NAMES
@@ -11,14 +10,15 @@ from apps.accounts.selectors import owner_count
 from apps.accounts.services.trail import audit
 from core.access import Actor
 from core.errors import Refused, conflict
+from words import say
 
 
 def check_may_grant(actor: Actor, role: str) -> None:
     """Refuse an unknown role, and the owner's role from anybody but an owner."""
     if role not in ROLE_NAMES:
-        raise Refused("unknown_role", _("There is no role named %s.") % role, field="role")
+        raise Refused("unknown_role", say("There is no role named {role}.", role=role), field="role")
     if role == OWNER and actor.role != OWNER:
-        raise Refused("owner_only", _("Only an owner can make someone an owner."), field="role", status=403)
+        raise Refused("owner_only", say("Only an owner can make someone an owner."), field="role", status=403)
 
 
 @transaction.atomic
@@ -53,9 +53,9 @@ def _lock(actor: Actor, member: Membership) -> str:
     Workspace.objects.select_for_update().get(pk=member.workspace_id)
     role = Membership.objects.filter(pk=member.pk).values_list("role", flat=True).first()
     if role is None:
-        raise conflict("no_member", _("They are no member any more."))
+        raise conflict("no_member", say("They are no member any more."))
     if role == OWNER and actor.role != OWNER:
-        raise Refused("owner_only", _("Only an owner can change or remove an owner."), status=403)
+        raise Refused("owner_only", say("Only an owner can change or remove an owner."), status=403)
     return role
 
 
@@ -63,7 +63,7 @@ def _keep_an_owner(member: Membership) -> None:
     if member.user.is_active and owner_count(member.workspace) < 2:
         raise conflict(
             "last_owner",
-            _("A workspace needs an owner. Make someone else an owner first, then try again."),
+            say("A workspace needs an owner. Make someone else an owner first, then try again."),
         )
 
 

@@ -9,12 +9,12 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import User
 from apps.accounts.selectors import workspaces_owned_alone
 from apps.accounts.services.trail import audit
 from core.errors import Problem, Refused, conflict
+from words import say
 
 PROFILE_FIELDS = ("name", "language", "time_zone", "theme", "mail_notices")
 
@@ -29,12 +29,12 @@ def create_user(*, email: str, password: str | None, vouched: bool = True, **col
     try:
         validate_email(email.strip())
     except ValidationError as error:
-        raise Refused("invalid_email", _("This is no e-mail address."), field="email") from error
+        raise Refused("invalid_email", say("This is no e-mail address."), field="email") from error
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, password, **columns)
     except IntegrityError as error:
-        raise Refused("email_taken", _("Somebody with this address exists already."), field="email") from error
+        raise Refused("email_taken", say("Somebody with this address exists already."), field="email") from error
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=vouched)
     return user
 
@@ -81,12 +81,12 @@ def deactivate_user(*, by: User, user: User) -> None:
     """Lock a person out everywhere: log-in, sessions and API keys. Only an operator may."""
     require_operator(by)
     if by.pk == user.pk:
-        raise conflict("deactivate_self", _("You cannot deactivate yourself. Ask another operator."))
+        raise conflict("deactivate_self", say("You cannot deactivate yourself. Ask another operator."))
     alone = [workspace.name for workspace in workspaces_owned_alone(user)]
     if alone:
         raise conflict(
             "last_owner",
-            _("They are the only owner of: %s. Make someone else an owner there first.") % ", ".join(alone),
+            say("They are the only owner of: {alone}. Make someone else an owner there first.", alone=", ".join(alone)),
         )
     User.objects.filter(pk=user.pk).update(is_active=False)
     end_sessions(user=user)
@@ -104,7 +104,7 @@ def reactivate_user(*, by: User, user: User) -> None:
 def require_operator(by: User) -> None:
     """Refuse people who do not run this installation."""
     if not by.is_operator:
-        raise Refused("not_operator", _("Only an operator of this installation may do this."), status=403)
+        raise Refused("not_operator", say("Only an operator of this installation may do this."), status=403)
 
 
 def end_sessions(*, user: User, pk: int | None = None, keep: str | None = None) -> int:

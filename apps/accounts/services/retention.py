@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.models import AuditEntry, Invitation, Workspace
-from apps.accounts.services.workspaces import DELETE_KIND
+from apps.accounts.services.workspaces import DELETE_KIND, ERASED
 from core.api.idempotency import IdempotencyKey
 from core.jobs import services as jobs
 from core.jobs.models import Job, JobAttempt, JobLog, JobTransition
@@ -24,7 +24,7 @@ def apply_retention() -> dict[str, int]:
     """Remove what is due; returns how many rows of each kind went. Safe to call at any time, also twice."""
     now = timezone.now()
     done = {
-        "audit": sum(_trim_audit(place, now) for place in Workspace.objects.exclude(audit_retention_days=None)),
+        "audit": sum(_trim_audit(pk, days, now) for pk, days in _audit_periods()),
         "jobs": sum(_trim_jobs(place, now) for place in Workspace.objects.exclude(job_retention_days=None)),
         "invitations": _trim_invitations(now),
         "idempotency_keys": _deleted(
@@ -36,11 +36,19 @@ def apply_retention() -> dict[str, int]:
     return done
 
 
-def _trim_audit(workspace: Workspace, now: datetime) -> int:
-    limit = now - timedelta(days=workspace.audit_retention_days or 0)
+def _audit_periods() -> list[tuple[int, int]]:
+    """(workspace, days) wherever a period is set; a deleted workspace keeps the one it had."""
+    standing = Workspace.objects.values_list("pk", "audit_retention_days")
+    erased = AuditEntry.objects.filter(action=ERASED).exclude(workspace_id__in=Workspace.objects.values("pk"))
+    found = [*standing, *erased.values_list("workspace_id", "detail__audit_retention_days")]
+    return [(pk, days) for pk, days in found if pk is not None and days is not None]
+
+
+def _trim_audit(workspace_id: int, days: int, now: datetime) -> int:
+    limit = now - timedelta(days=days)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lingxi.retention = 'on'")
-        return _deleted(AuditEntry.objects.filter(workspace_id=workspace.pk, at__lt=limit))
+        return _deleted(AuditEntry.objects.filter(workspace_id=workspace_id, at__lt=limit))
 
 
 def _trim_jobs(workspace: Workspace, now: datetime) -> int:

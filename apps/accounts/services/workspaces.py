@@ -8,7 +8,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
-from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, User, Workspace
 from apps.accounts.roles import OWNER
@@ -21,8 +20,10 @@ from core.jobs import services as jobs
 from core.jobs.models import Job
 from core.jobs.states import OPEN, State
 from core.storage import home
+from words import say
 
 DELETE_KIND = "accounts.delete_workspace"
+ERASED = "workspace.erased"
 FIELDS = ("name", "four_eyes", "audit_retention_days", "job_retention_days", "file_retention_days")
 
 
@@ -69,16 +70,16 @@ def ask_for_deletion(*, actor: Actor, typed_name: str) -> Job:
     From this commit on nobody enters, no key works, and no other job of the workspace starts.
     """
     if typed_name.strip() != actor.workspace.name:
-        raise Refused("name_differs", _("Type the name of the workspace exactly as it is shown."), field="name")
+        raise Refused("name_differs", say("Type the name of the workspace exactly as it is shown."), field="name")
     if not Workspace.objects.filter(pk=actor.workspace.pk, deleting_at=None).update(deleting_at=timezone.now()):
-        raise conflict("deleting_already", _("This workspace is being deleted already."))
+        raise conflict("deleting_already", say("This workspace is being deleted already."))
     _cancel(Job.objects.filter(workspace=actor.workspace, state__in=OPEN), by=actor.user)
     audit(actor=actor, action="workspace.delete", obj=actor.workspace)
     return jobs.create(
         kind=DELETE_KIND,
         workspace=actor.workspace,
         queue="io",
-        title=_("Delete workspace %s") % actor.workspace.name,
+        title=say("Delete workspace {name}", name=actor.workspace.name),
         by=actor.user,
         priority=10,
     )
@@ -107,8 +108,14 @@ def remove_files(workspace: Workspace) -> None:
 def erase_workspace(*, workspace: Workspace) -> int:
     """Delete every row of the workspace, its jobs included; returns the number of rows.
 
-    The audit trail stays: it tells who deleted the workspace.
+    The audit trail stays as long as the workspace kept it: it tells who deleted the workspace.
     """
     with transaction.atomic():
-        audit(actor=None, action="workspace.erased", obj=workspace, workspace=workspace)
+        audit(
+            actor=None,
+            action=ERASED,
+            obj=workspace,
+            workspace=workspace,
+            audit_retention_days=workspace.audit_retention_days,
+        )
         return erase(Workspace.objects.filter(pk=workspace.pk, deleting_at__isnull=False))

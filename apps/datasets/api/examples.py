@@ -20,6 +20,7 @@ from apps.datasets.serializers import (
     RevisionSerializer,
 )
 from core.errors import Refused
+from words import say
 
 
 class ExampleViewSet(DatasetPart):
@@ -41,7 +42,7 @@ class ExampleViewSet(DatasetPart):
         dataset = self.dataset(pk)
         items = request.data.get("items") if isinstance(request.data, dict) else None
         if isinstance(items, list) and len(items) > 1_000:
-            raise Refused("too_many_items", "Send at most 1,000 examples at once.", field="items", status=413)
+            raise Refused("too_many_items", say("Send at most 1,000 examples at once."), field="items", status=413)
         results = services.add(
             actor=self.actor, dataset=dataset, items=values_of(AddExamplesSerializer, request)["items"]
         )
@@ -88,7 +89,9 @@ class ExampleViewSet(DatasetPart):
             wanted = {"ids": ",".join(map(str, ids))}
         filters = ExampleFilter(wanted, queryset=all_examples(dataset))
         if unknown := set(wanted) - set(filters.filters):
-            raise Refused("unknown_filter", f"Unknown filters: {', '.join(sorted(unknown))}", field="filter")
+            raise Refused(
+                "unknown_filter", say("Unknown filters: {unknown}", unknown=", ".join(sorted(unknown))), field="filter"
+            )
         if not filters.is_valid():
             raise Refused(
                 "bad_filter", "; ".join(e for errors in filters.errors.values() for e in errors), field="filter"

@@ -10,10 +10,11 @@ from apps.datasets.formats.lines import Line, cell_error, oversized, read_lines
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import codec_name, open_lines, skip_to
+from words import say
 
 csv.field_size_limit(2**31 - 1)  # ours are Limits; the module's own is process-wide and far too small
 
-_QUOTE_HELP = "A quotation mark inside a quoted value must be doubled."
+_QUOTE_HELP = say("A quotation mark inside a quoted value must be doubled.")
 
 _SUSPECT_ROWS = 20
 
@@ -76,7 +77,9 @@ def column_names(cells: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         listed = ", ".join(f"“{name}”" for name in twice)
-        raise FileProblem("duplicate_headers", f"Two columns have the same name: {listed}. Rename one of them.")
+        raise FileProblem(
+            "duplicate_headers", say("Two columns have the same name: {listed}. Rename one of them.", listed=listed)
+        )
     return names
 
 
@@ -91,11 +94,21 @@ def read_header(path: Path, options: ReadOptions) -> tuple[list[str], Position]:
                 feed.begin()
                 cells = next(reader)
         except StopIteration as error:
-            raise FileProblem("empty_file", "The file is empty.") from error
+            raise FileProblem("empty_file", say("The file is empty.")) from error
         except csv.Error as error:
-            raise FileProblem("bad_header", f"The first line is not a header: {error}. {_QUOTE_HELP}") from error
+            raise FileProblem(
+                "bad_header",
+                say("The first line is not a header: {error}. {quote_help}", error=error, quote_help=_QUOTE_HELP),
+            ) from error
         if feed.error:
-            raise FileProblem(feed.error, f"The first line cannot be read (byte {feed.error_at:,}): {feed.error}.")
+            raise FileProblem(
+                feed.error,
+                say(
+                    "The first line cannot be read (byte {error_at:,}): {error}.",
+                    error_at=feed.error_at,
+                    error=feed.error,
+                ),
+            )
         if not options.header:
             return [f"column_{at}" for at in range(1, len(cells) + 1)], Position()
         return column_names(cells), feed.position(0)
@@ -131,10 +144,14 @@ def read_delimited(path: Path, options: ReadOptions, start: Position) -> Iterato
                 yield _bad_bytes(feed, rows, position, options)
             elif suspect and _odd_quotes(feed):
                 suspect = 0
-                message = "This line follows a row with broken quotation marks and seems to be a part of it."
+                message = say("This line follows a row with broken quotation marks and seems to be a part of it.")
                 yield RowError(rows, "broken_quotes", message, snippet(feed.record[0].raw), position)
             elif len(cells) != width:
-                message = f"The row has {len(cells)} values, the header has {width} columns."
+                message = say(
+                    "The row has {cells_count} values, the header has {width} columns.",
+                    cells_count=len(cells),
+                    width=width,
+                )
                 yield RowError(rows, "ragged_row", message, snippet(feed.record[0].raw), position)
             elif (
                 feed.bytes > limit and (large := next((c for c in range(width) if oversized(cells[c], limit)), -1)) >= 0
@@ -156,25 +173,39 @@ def _broken(feed: _Feed, number: int, reason: str) -> RowError:
     if reason.startswith("unexpected end"):
         code, message = (
             "unclosed_quote",
-            f"A quotation mark opened in line {first.number} is never closed. {_QUOTE_HELP}",
+            say(
+                "A quotation mark opened in line {number} is never closed. {quote_help}",
+                number=first.number,
+                quote_help=_QUOTE_HELP,
+            ),
         )
     elif reason.startswith("new-line"):
         code, message = (
             "stray_cr",
-            "A carriage return stands outside quotation marks. Put the value in quotation marks.",
+            say("A carriage return stands outside quotation marks. Put the value in quotation marks."),
         )
     else:
         code, message = (
             "broken_quotes",
-            f"The quotation marks in line {first.number} do not match. {_QUOTE_HELP}",
+            say(
+                "The quotation marks in line {number} do not match. {quote_help}",
+                number=first.number,
+                quote_help=_QUOTE_HELP,
+            ),
         )
     return RowError(number, code, message, snippet(first.raw), feed.position(number))
 
 
 def _bad_bytes(feed: _Feed, number: int, position: Position, options: ReadOptions) -> RowError:
     reasons = {
-        "nul_byte": f"The row holds a NUL byte (byte {feed.error_at:,} of the file).",
-        "invalid_encoding": f"The row is not valid {options.encoding} (byte {feed.error_at:,} of the file).",
-        "line_too_long": f"The line is longer than {options.limits.max_record_bytes:,} bytes.",
+        "nul_byte": say("The row holds a NUL byte (byte {error_at:,} of the file).", error_at=feed.error_at),
+        "invalid_encoding": say(
+            "The row is not valid {encoding} (byte {error_at:,} of the file).",
+            encoding=options.encoding,
+            error_at=feed.error_at,
+        ),
+        "line_too_long": say(
+            "The line is longer than {max_record_bytes:,} bytes.", max_record_bytes=options.limits.max_record_bytes
+        ),
     }
     return RowError(number, feed.error, reasons[feed.error], snippet(feed.record[0].raw or ""), position)

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from words import say
+
 Message = dict[str, str]
 
 ROLE_NAMES = {
@@ -33,7 +35,9 @@ def parsed(value: Any, field: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise Unmappable("invalid_json", field, f"“{field}” is not JSON: {error}.") from error
+        raise Unmappable(
+            "invalid_json", field, say("“{field}” is not JSON: {error}.", field=field, error=error)
+        ) from error
 
 
 def to_messages(value: Any, field: str = "messages") -> list[Message]:
@@ -42,7 +46,9 @@ def to_messages(value: Any, field: str = "messages") -> list[Message]:
         return _transcript(value)
     value = parsed(value, field)
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise Unmappable("wrong_type", field, f"“{field}” must be a list of messages with a role and a content.")
+        raise Unmappable(
+            "wrong_type", field, say("“{field}” must be a list of messages with a role and a content.", field=field)
+        )
     return [_message(entry, f"{field}.{at}") for at, entry in enumerate(value)]
 
 
@@ -61,21 +67,25 @@ def to_prompt(value: Any, field: str = "prompt") -> list[Message]:
 def _message(entry: Mapping[str, Any], field: str) -> Message:
     name = entry.get("role", entry.get("from"))
     if not isinstance(name, str):
-        raise Unmappable("wrong_type", field, f"The message “{field}” names no role.")
+        raise Unmappable("wrong_type", field, say("The message “{field}” names no role.", field=field))
     if entry.get("tool_calls") or entry.get("function_call"):
-        raise Unmappable("tool_calls", field, f"The message “{field}” calls a tool; such calls cannot be kept.")
+        raise Unmappable(
+            "tool_calls", field, say("The message “{field}” calls a tool; such calls cannot be kept.", field=field)
+        )
     content = entry.get("content", entry.get("value"))
     if isinstance(content, list):
         content = _parts(content, field)
     if not isinstance(content, str):
-        raise Unmappable("wrong_type", f"{field}.content", f"The content of “{field}” must be a text.")
+        raise Unmappable("wrong_type", f"{field}.content", say("The content of “{field}” must be a text.", field=field))
     return {"role": ROLE_NAMES.get(name.strip().lower(), name), "content": content}
 
 
 def _parts(parts: list[Any], field: str) -> str:
     texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
     if len(texts) < len(parts) or not all(isinstance(text, str) for text in texts):
-        raise Unmappable("not_text", f"{field}.content", f"The content of “{field}” holds more than text.")
+        raise Unmappable(
+            "not_text", f"{field}.content", say("The content of “{field}” holds more than text.", field=field)
+        )
     return "".join(str(text) for text in texts)
 
 
@@ -96,7 +106,7 @@ def alpaca_messages(values: Mapping[str, Any]) -> list[Message]:
         messages.append({"role": "system", "content": values["system"]})
     history = parsed(values.get("history") or [], "history")
     if not isinstance(history, list) or not all(isinstance(turn, list | tuple) and len(turn) == 2 for turn in history):
-        raise Unmappable("wrong_type", "history", "“history” must be a list of [question, answer] pairs.")
+        raise Unmappable("wrong_type", "history", say("“history” must be a list of [question, answer] pairs."))
     for asked, answered in history:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     return [*messages, {"role": "user", "content": alpaca_instruction(values)}]
@@ -106,7 +116,7 @@ def alpaca_instruction(values: Mapping[str, Any]) -> str:
     """Instruction and input as one text; a value that is no text is a wrong_type."""
     parts = [values.get("instruction") or "", values.get("input") or ""]
     if not all(isinstance(part, str) for part in parts):
-        raise Unmappable("wrong_type", "instruction", "“instruction” and “input” must be texts.")
+        raise Unmappable("wrong_type", "instruction", say("“instruction” and “input” must be texts."))
     return "\n".join(part for part in parts if part)
 
 
@@ -124,7 +134,7 @@ def to_preference(prompt: list[Message] | None, chosen: Any, rejected: Any) -> d
         bad = bad[len(prompt) :] if bad[: len(prompt)] == prompt else bad
     for field, answer in (("chosen", good), ("rejected", bad)):
         if len(answer) != 1 or answer[0]["role"] != "assistant":
-            message = f"“{field}” must be one answer of the assistant that follows the prompt."
+            message = say("“{field}” must be one answer of the assistant that follows the prompt.", field=field)
             raise Unmappable("bad_answer", field, message)
     return {"prompt": prompt, "chosen": good[0]["content"], "rejected": bad[0]["content"]}
 

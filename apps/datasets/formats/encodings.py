@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 from apps.datasets.formats.problems import FileProblem
+from words import say
 
 ENCODINGS = ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "gb18030", "cp1252")
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -37,7 +38,11 @@ class Utf8Stream(io.RawIOBase):
                 at = max(0, self._read - len(error.object) + len(chunk)) + error.start
                 raise FileProblem(
                     "invalid_encoding",
-                    f"The file is not valid {self._encoding} near byte {at:,}. Choose its encoding.",
+                    say(
+                        "The file is not valid {encoding} near byte {at:,}. Choose its encoding.",
+                        encoding=self._encoding,
+                        at=at,
+                    ),
                 ) from error
             self._read += len(chunk)
             self._ready = text.encode("utf-8", "surrogatepass")

@@ -13,6 +13,7 @@ from apps.datasets.formats.lines import cell_error, decode_line, oversized, read
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
+from words import say
 
 
 def _no_constant(name: str) -> Any:
@@ -40,7 +41,11 @@ def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[Ra
                 value = _decoder.decode(text)
             except (ValueError, RecursionError) as error:
                 yield RowError(
-                    rows, "invalid_json", f"Line {line.number} is not JSON: {error}.", snippet(text), position
+                    rows,
+                    "invalid_json",
+                    say("Line {number} is not JSON: {error}.", number=line.number, error=error),
+                    snippet(text),
+                    position,
                 )
                 continue
             size = line.end - line.start
@@ -49,7 +54,7 @@ def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[Ra
 
 def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | RowError:
     if not isinstance(value, dict):
-        message = f'An object like {{"text": …}} was expected, here is a {type(value).__name__}.'
+        message = say('An object like {{"text": …}} was expected, here is a {name}.', name=type(value).__name__)
         return RowError(number, "not_an_object", message, snippet(value), position)
     large = next((name for name, cell in value.items() if limit and oversized(cell, limit)), None)
     if large is not None:
@@ -65,7 +70,9 @@ class _ItemGuard:
 
     def read(self, size: int = -1) -> bytes:
         if self.since > self._limit:
-            raise FileProblem("item_too_large", f"One entry of the JSON list takes more than {self._limit:,} bytes.")
+            raise FileProblem(
+                "item_too_large", say("One entry of the JSON list takes more than {limit:,} bytes.", limit=self._limit)
+            )
         given = self._stream.read(size)
         self.since += len(given)
         return given
@@ -89,8 +96,10 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
             if rows > start.row:
                 yield _row(_floats(value), rows, Position(0, rows), limits.max_cell_bytes)
     if not rows:
-        where = f"under “{options.list_path}”" if options.list_path else "at the top level"
-        raise FileProblem("no_list", f"The JSON file has no list of objects {where}.")
+        where = (
+            say("under “{list_path}”", list_path=options.list_path) if options.list_path else say("at the top level")
+        )
+        raise FileProblem("no_list", say("The JSON file has no list of objects {where}.", where=where))
 
 
 def _floats(value: Any) -> Any:
@@ -105,7 +114,13 @@ def _floats(value: Any) -> Any:
 def _json_problem(error: Exception, rows: int) -> FileProblem:
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
-        return FileProblem("invalid_encoding", f"The file is not valid UTF-8 after entry {rows}. Choose its encoding.")
+        return FileProblem(
+            "invalid_encoding", say("The file is not valid UTF-8 after entry {rows}. Choose its encoding.", rows=rows)
+        )
     if isinstance(error, ijson.IncompleteJSONError) and ("premature" in reason or "incomplete" in reason.lower()):
-        return FileProblem("truncated_json", f"The JSON file ends too early, after entry {rows}. Upload it again.")
-    return FileProblem("invalid_json", f"The JSON file is broken after entry {rows}: {reason}")
+        return FileProblem(
+            "truncated_json", say("The JSON file ends too early, after entry {rows}. Upload it again.", rows=rows)
+        )
+    return FileProblem(
+        "invalid_json", say("The JSON file is broken after entry {rows}: {reason}", rows=rows, reason=reason)
+    )

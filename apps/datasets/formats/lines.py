@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import Position, RowError, snippet
 from apps.datasets.formats.sources import codec_name
+from words import say
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 256 * 1024
@@ -42,16 +43,27 @@ def decode_line(line: Line, options: ReadOptions, number: int, rows: int) -> str
     position = Position(line.end, rows, line.number)
     if line.raw is None:
         limit = options.limits.max_record_bytes
-        return RowError(number, "line_too_long", f"Line {line.number} is longer than {limit:,} bytes.", "", position)
+        return RowError(
+            number,
+            "line_too_long",
+            say("Line {number} is longer than {limit:,} bytes.", number=line.number, limit=limit),
+            "",
+            position,
+        )
     if b"\0" in line.raw:
         at = line.start + line.raw.index(b"\0")
-        message = f"Line {line.number} holds a NUL byte (byte {at:,} of the file)."
+        message = say("Line {number} holds a NUL byte (byte {at:,} of the file).", number=line.number, at=at)
         return RowError(number, "nul_byte", message, snippet(line.raw), position)
     try:
         return line.raw.decode(codec_name(options.encoding))
     except UnicodeDecodeError as error:
         at = line.start + error.start
-        message = f"Line {line.number} is not valid {options.encoding} (byte {at:,} of the file)."
+        message = say(
+            "Line {number} is not valid {encoding} (byte {at:,} of the file).",
+            number=line.number,
+            encoding=options.encoding,
+            at=at,
+        )
         return RowError(number, "invalid_encoding", message, snippet(line.raw), position)
 
 
@@ -66,5 +78,5 @@ def oversized(values: object, limit: int) -> bool:
 
 def cell_error(number: int, position: Position, limit: int, column: str, value: object) -> RowError:
     """The refusal of a value that is too long."""
-    message = f"The value of “{column}” is longer than {limit:,} bytes."
+    message = say("The value of “{column}” is longer than {limit:,} bytes.", column=column, limit=limit)
     return RowError(number, "cell_too_large", message, snippet(value), position, column)

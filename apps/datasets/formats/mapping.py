@@ -16,6 +16,7 @@ from apps.datasets.formats.dialogues import (
 )
 from apps.datasets.formats.problems import Position, RawRow, RowError, snippet
 from apps.datasets.formats.records import record_problems
+from words import join
 
 COMMON = ("external_id", "split", "meta")
 _ALPACA = ("instruction", "input", "system", "history")
@@ -106,7 +107,7 @@ def compile_mapping(kind: str, mapping: Mapping) -> Callable[[RawRow], Mapped | 
             record["meta"] = meta
         problems = record_problems(kind, record)
         if problems:
-            return [_error(raw, p.code, p.field, f"{p.message} {p.hint}".strip()) for p in problems]
+            return [_error(raw, p.code, p.field, join([p.message, p.hint])) for p in problems]
         return Mapped(raw.number, record, external_id, split, raw.position)
 
     return convert

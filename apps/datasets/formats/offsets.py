@@ -1,5 +1,7 @@
 """Span offsets between code points (what is stored), UTF-16 units (browsers, Java) and UTF-8 bytes."""
 
+from words import say
+
 UNITS = ("codepoint", "utf16", "byte")
 _CODECS = {"utf16": ("utf-16-le", 2), "byte": ("utf-8", 1)}
 
@@ -14,7 +16,7 @@ def to_codepoints(text: str, offset: int, unit: str) -> int:
     try:
         return len(encoded[: offset * width].decode(codec))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{offset} lies inside a character") from error
+        raise ValueError(say("{offset} lies inside a character", offset=offset)) from error
 
 
 def from_codepoints(text: str, offset: int, unit: str) -> int:
@@ -28,5 +30,5 @@ def from_codepoints(text: str, offset: int, unit: str) -> int:
 
 def _within(offset: int, length: int) -> int:
     if not 0 <= offset <= length:
-        raise ValueError(f"{offset} lies outside the text of {length}")
+        raise ValueError(say("{offset} lies outside the text of {length}", offset=offset, length=length))
     return offset

@@ -9,6 +9,7 @@ from apps.datasets.formats.lines import Line, cell_error, decode_line, oversized
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
+from words import say
 
 _COMMENT = re.compile(r"#\s?[\w.:-]+\s=\s")
 _TAG = re.compile(r"(?:[BIESLUM][-_]\S+|O)\Z")
@@ -46,11 +47,13 @@ def _whole(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow
     if len(raw) > limit:
         yield cell_error(1, end, limit, "text", raw)
     elif b"\0" in raw:
-        yield RowError(1, "nul_byte", f"The file holds a NUL byte (byte {raw.index(0):,}).", snippet(raw), end)
+        yield RowError(
+            1, "nul_byte", say("The file holds a NUL byte (byte {value:,}).", value=raw.index(0)), snippet(raw), end
+        )
     elif raw.strip():
         yield RawRow(1, {"text": raw.decode("utf-8", "replace")}, end)
     else:
-        raise FileProblem("empty_file", "The file is empty.")
+        raise FileProblem("empty_file", say("The file is empty."))
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ def _add(sentence: _Sentence, line: Line, options: ReadOptions) -> None:
     if sentence.bytes > options.limits.max_cell_bytes:
         sentence.error = (
             "cell_too_large",
-            f"The sentence before line {line.number} is too long.",
+            say("The sentence before line {number} is too long.", number=line.number),
             snippet(text),
         )
         return
@@ -114,11 +117,17 @@ def _add(sentence: _Sentence, line: Line, options: ReadOptions) -> None:
             raise IndexError
         token, tag = columns[options.token_column], columns[options.tag_column].strip()
     except IndexError:
-        message = f"Line {line.number} has {len(columns)} column(s); a token and its tag were expected."
+        message = say(
+            "Line {number} has {columns_count} column(s); a token and its tag were expected.",
+            number=line.number,
+            columns_count=len(columns),
+        )
         sentence.error = ("missing_column", message, snippet(text))
         return
     if not token or not is_tag(tag):
-        message = f"Line {line.number}: “{snippet(tag)}” is not a tag like O, B-LABEL or I-LABEL."
+        message = say(
+            "Line {number}: “{tag}” is not a tag like O, B-LABEL or I-LABEL.", number=line.number, tag=snippet(tag)
+        )
         sentence.error = ("bad_tag", message, snippet(text))
         return
     sentence.tokens.append(token)

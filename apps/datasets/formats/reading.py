@@ -9,6 +9,7 @@ from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.plain import read_conll, read_text
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError
 from apps.datasets.formats.tables import read_huggingface, read_parquet, read_xlsx
+from words import say
 
 _READERS: dict[str, Callable[[Path, ReadOptions, Position], Iterator[RawRow | RowError]]] = {
     "csv": read_delimited,
@@ -30,5 +31,7 @@ def read_rows(path: Path, options: ReadOptions, start: Position = Position()) ->
     cannot be read on; rows given before stay valid. `start` is the position of the last row that was dealt with.
     """
     if options.format not in _READERS:
-        raise FileProblem("unknown_format", f"Files of the format “{options.format}” cannot be read.")
+        raise FileProblem(
+            "unknown_format", say("Files of the format “{format}” cannot be read.", format=options.format)
+        )
     return _READERS[options.format](path, options, start)

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.specs.problems import Problem
 from engine.specs.records import check_record
+from words import say
 
 _AFTER = {
     "": ("system", "user", "assistant"),
@@ -33,17 +34,17 @@ def _role_order(field: str, messages: Sequence[Mapping[str, str]], closing: Sequ
     for at, message in enumerate(messages):
         role = message["role"]
         if role not in _AFTER[before]:
-            what = f"after “{before}”" if before else "at the beginning"
-            said = f"Message {at + 1} is of “{role}”, which cannot come {what}."
-            return [Problem("role_order", f"{field}.{at}.role", said, "Let user and assistant take turns.")]
+            what = say("after “{before}”", before=before) if before else say("at the beginning")
+            said = say("Message {at} is of “{role}”, which cannot come {what}.", at=at + 1, role=role, what=what)
+            return [Problem("role_order", f"{field}.{at}.role", said, say("Let user and assistant take turns."))]
         before = role
     if closing and before not in closing:
         return [
             Problem(
                 "role_order",
                 field,
-                "The prompt must end with what the user said.",
-                "Cut the last answer off.",
+                say("The prompt must end with what the user said."),
+                say("Cut the last answer off."),
             )
         ]
     return []
@@ -53,14 +54,21 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
     """NUL, half of a surrogate pair, and numbers that JSON does not know."""
     if isinstance(value, str):
         if "\0" in value:
-            return [Problem("nul_character", field, f"“{field}” holds a NUL character.", "Remove it from the file.")]
+            return [
+                Problem(
+                    "nul_character",
+                    field,
+                    say("“{field}” holds a NUL character.", field=field),
+                    say("Remove it from the file."),
+                )
+            ]
         if not value.isascii() and _surrogate(value):
             return [
                 Problem(
                     "lone_surrogate",
                     field,
-                    f"“{field}” holds half a character (a lone surrogate).",
-                    "Fix the text.",
+                    say("“{field}” holds half a character (a lone surrogate).", field=field),
+                    say("Fix the text."),
                 )
             ]
         return []
@@ -70,7 +78,9 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
     if isinstance(value, list):
         return [p for at, entry in enumerate(value) for p in _unstorable(entry, f"{field}.{at}")]
     if isinstance(value, float) and not math.isfinite(value):
-        return [Problem("wrong_type", field, f"“{field}” is not a finite number.", "Leave it empty.")]
+        return [
+            Problem("wrong_type", field, say("“{field}” is not a finite number.", field=field), say("Leave it empty."))
+        ]
     return []
 
 

@@ -19,17 +19,30 @@ from apps.datasets.formats.reading import read_rows
 from apps.datasets.formats.sources import open_source, open_utf8, open_zip, single_member
 from apps.datasets.formats.tables import HF_FILE, open_workbook, parquet_schema
 from apps.datasets.formats.tagging import detect_scheme
+from words import say
 
 HEAD_BYTES = 256 * 1024
 SEARCH_BYTES = 64_000_000  # how far to look for the first byte beyond ASCII
 SAMPLE_ROWS = 50
 _DELIMITERS = (",", "\t", ";", "|")
 _MAGIC = {
-    b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"GIF8": "a picture", b"\x7fELF": "a program",
-    b"MZ\x90": "a program", b"\xd0\xcf\x11\xe0": "an old Office file (.xls or .doc)", b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7z archive", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"SQLite f": "a SQLite database", b"\x80\x04\x95": "a pickle", b"ID3": "a sound", b"RIFF": "a sound or video",
-}  # fmt: skip
+    b"%PDF": say("a PDF"),
+    b"\x89PNG": say("a picture"),
+    b"\xff\xd8\xff": say("a picture"),
+    b"GIF8": say("a picture"),
+    b"\x7fELF": say("a program"),
+    b"MZ\x90": say("a program"),
+    b"\xd0\xcf\x11\xe0": say("an old Office file (.xls or .doc)"),
+    b"Rar!": say("a RAR archive"),
+    b"7z\xbc\xaf": say("a 7z archive"),
+    b"BZh": say("a bzip2 file"),
+    b"\xfd7zXZ": say("an xz file"),
+    b"\x28\xb5\x2f\xfd": say("a zstd file"),
+    b"SQLite f": say("a SQLite database"),
+    b"\x80\x04\x95": say("a pickle"),
+    b"ID3": say("a sound"),
+    b"RIFF": say("a sound or video"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ def sniff(path: Path, filename: str = "", limits: Limits = Limits()) -> Sniffed:
     with path.open("rb") as file:
         magic = file.read(8)
     if not magic:
-        raise FileProblem("empty_file", "The file is empty.")
+        raise FileProblem("empty_file", say("The file is empty."))
     compression = ""
     if magic.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         if found := _archive(path, limits):
@@ -95,7 +108,7 @@ def _archive(path: Path, limits: Limits) -> Sniffed | None:
     with open_workbook(path, limits) as book:
         sheets = [sheet.title for sheet in book.worksheets]
     if not sheets:
-        raise FileProblem("no_sheet", "The workbook has no sheet with cells.")
+        raise FileProblem("no_sheet", say("The workbook has no sheet with cells."))
     return _with_sample(path, Sniffed("xlsx", ReadOptions("xlsx", sheet=sheets[0], limits=limits), [], sheets=sheets))
 
 
@@ -104,22 +117,25 @@ def _text_file(path: Path, filename: str, compression: str, limits: Limits) -> S
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             raise FileProblem(
-                "binary_file", f"This is {name}, not a data file. Upload CSV, JSON, Parquet, Excel or text."
+                "binary_file",
+                say("This is {name}, not a data file. Upload CSV, JSON, Parquet, Excel or text.", name=name),
             )
     encoding, sure = detect_encoding(sample)
     if head.startswith((b"PAR1", b"PK\x03\x04")):
-        raise FileProblem("packed_twice", "Parquet and Excel are compressed by themselves: unpack the file once.")
+        raise FileProblem("packed_twice", say("Parquet and Excel are compressed by themselves: unpack the file once."))
     strange = sum(byte < 9 or 13 < byte < 27 for byte in head)
     if not encoding.startswith("utf-16") and strange > max(64, len(head) // 20):
-        raise FileProblem("binary_file", "The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text.")
+        raise FileProblem("binary_file", say("The file is binary, not text. Upload CSV, JSON, Parquet, Excel or text."))
     problems = []
     if not sure:
-        said = f"The encoding is not certain; {encoding} fits best. Check the preview or choose another."
+        said = say(
+            "The encoding is not certain; {encoding} fits best. Check the preview or choose another.", encoding=encoding
+        )
         problems.append(("encoding_unsure", said))
     options = ReadOptions("text", encoding=encoding, compression=compression, limits=limits)
     text = head.removeprefix(b"\xef\xbb\xbf").decode(encoding, "replace")
     if not text.strip():
-        raise FileProblem("empty_file", "The file holds nothing but white space.")
+        raise FileProblem("empty_file", say("The file holds nothing but white space."))
     return _with_sample(path, replace(_recognise(path, text, filename, options), problems=problems))
 
 
@@ -287,7 +303,7 @@ def _with_sample(path: Path, found: Sniffed) -> Sniffed:
             if isinstance(row, RawRow):
                 rows.append(row.values)
             elif len(problems) < 5:
-                problems.append((row.code, f"Row {row.number}: {row.message}"))
+                problems.append((row.code, say("Row {number}: {message}", number=row.number, message=row.message)))
     except FileProblem as problem:
         problems.append((problem.code, problem.message))
     columns = found.columns or list(dict.fromkeys(name for row in rows for name in row))

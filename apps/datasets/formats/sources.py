@@ -11,6 +11,7 @@ from typing import IO, Any
 from apps.datasets.formats.encodings import Utf8Stream
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.problems import FileProblem
+from words import say
 
 RATIO_GRACE_BYTES = 16_000_000
 _CHUNK = 256 * 1024
@@ -28,13 +29,18 @@ class _Guard:
         if self.unpacked > self.limits.max_unpacked_bytes:
             raise FileProblem(
                 "unpacked_too_large",
-                f"The file unpacks to more than {self.limits.max_unpacked_bytes:,} bytes. Split it into smaller files.",
+                say(
+                    "The file unpacks to more than {max_unpacked_bytes:,} bytes. Split it into smaller files.",
+                    max_unpacked_bytes=self.limits.max_unpacked_bytes,
+                ),
             )
         if self.unpacked > RATIO_GRACE_BYTES and self.unpacked > self.limits.max_ratio * max(packed, 1):
             raise FileProblem(
                 "compression_bomb",
-                f"The file unpacks to more than {self.limits.max_ratio} times its size, as no text does. "
-                "Unpack it yourself and upload the content.",
+                say(
+                    "The file unpacks to more than {max_ratio} times its size, as no text does. Unpack it yourself and upload the content.",
+                    max_ratio=self.limits.max_ratio,
+                ),
             )
 
 
@@ -54,7 +60,7 @@ class GzipStream(io.RawIOBase):
         while True:
             if self._damaged:
                 raise FileProblem(
-                    "damaged_gzip", "The gzip file is damaged (a checksum or block is wrong). Upload it again."
+                    "damaged_gzip", say("The gzip file is damaged (a checksum or block is wrong). Upload it again.")
                 )
             if not self._input:
                 self._input = self._packed.read(_CHUNK)
@@ -62,7 +68,7 @@ class GzipStream(io.RawIOBase):
             if not self._input:
                 if not self._decoder.eof and self._begun:
                     raise FileProblem(
-                        "truncated_gzip", "The gzip file ends too early: it was cut off. Upload it again."
+                        "truncated_gzip", say("The gzip file ends too early: it was cut off. Upload it again.")
                     )
                 return 0
             if self._decoder.eof:
@@ -117,7 +123,7 @@ class ZipMemberStream(io.RawIOBase):
         try:
             given = self._member.read(len(buffer))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise FileProblem("damaged_zip", "The zip file is damaged. Upload it again.") from error
+            raise FileProblem("damaged_zip", say("The zip file is damaged. Upload it again.")) from error
         self._guard.check(len(given), self._packed_bytes)
         buffer[: len(given)] = given
         return len(given)
@@ -129,10 +135,13 @@ def single_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(members) != 1:
         raise FileProblem(
             "zip_members",
-            f"The zip holds {len(members)} files. Upload a zip with exactly one, or each file by itself.",
+            say(
+                "The zip holds {members_count} files. Upload a zip with exactly one, or each file by itself.",
+                members_count=len(members),
+            ),
         )
     if members[0].flag_bits & 0x1:
-        raise FileProblem("zip_encrypted", "The zip is protected by a password. Unpack it and upload the content.")
+        raise FileProblem("zip_encrypted", say("The zip is protected by a password. Unpack it and upload the content."))
     return members[0]
 
 
@@ -142,7 +151,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise FileProblem("damaged_zip", "The zip file is damaged or cut off. Upload it again.") from error
+        raise FileProblem("damaged_zip", say("The zip file is damaged or cut off. Upload it again.")) from error
     with archive:
         yield archive
 
@@ -160,7 +169,7 @@ def open_source(path: Path, compression: str, limits: Limits) -> Iterator[io.Buf
             try:
                 member = stack.enter_context(archive.open(info))
             except (zipfile.BadZipFile, NotImplementedError) as error:
-                raise FileProblem("damaged_zip", "The zip file is damaged. Upload it again.") from error
+                raise FileProblem("damaged_zip", say("The zip file is damaged. Upload it again.")) from error
             raw = ZipMemberStream(member, info.compress_size, limits)
         else:
             yield stack.enter_context(path.open("rb"))

@@ -22,6 +22,7 @@ from apps.datasets.formats.lines import cell_error, oversized
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_zip
+from words import say
 
 BATCH_BYTES = 8_000_000
 BATCH_ROWS = 2_000
@@ -37,7 +38,7 @@ def _open_parquet(source: Path | IO[bytes]) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(source, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FileProblem("damaged_parquet", "The Parquet file is damaged or cut off. Upload it again.") from error
+        raise FileProblem("damaged_parquet", say("The Parquet file is damaged or cut off. Upload it again.")) from error
 
 
 def parquet_schema(path: Path) -> tuple[list[str], dict[str, list[str]]]:
@@ -59,7 +60,9 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
 def read_parquet(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:
     """Rows of one Parquet file; whole row groups before `start.row` are not read."""
     if options.compression:
-        raise FileProblem("packed_parquet", "Parquet is compressed by itself: upload the file without gzip or zip.")
+        raise FileProblem(
+            "packed_parquet", say("Parquet is compressed by itself: upload the file without gzip or zip.")
+        )
     with _open_parquet(path) as file:
         yield from _parquet_rows(file, options.limits, start.row, 0, {})
 
@@ -70,14 +73,16 @@ def read_huggingface(path: Path, options: ReadOptions, start: Position) -> Itera
     with open_zip(path) as archive:
         names = sorted(name for name in archive.namelist() if HF_FILE.match(name))
         if not names:
-            raise FileProblem("no_data_files", "The zip has no files like data/train-00000-of-00001.parquet.")
+            raise FileProblem("no_data_files", say("The zip has no files like data/train-00000-of-00001.parquet."))
         for name in names:
             info = archive.getinfo(name)
             if (
                 info.compress_type != zipfile.ZIP_STORED
                 and info.file_size > options.limits.max_ratio * info.compress_size
             ):
-                raise FileProblem("compression_bomb", f"{name} unpacks to far more than a data file does.")
+                raise FileProblem(
+                    "compression_bomb", say("{name} unpacks to far more than a data file does.", name=name)
+                )
             found = HF_FILE.match(name)
             split = found.group(1) if found else ""
             with archive.open(name) as member, _open_parquet(member) as file:
@@ -109,7 +114,9 @@ def _parquet_rows(
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileProblem("damaged_parquet", f"The Parquet file is damaged after row {before + row}.") from error
+            raise FileProblem(
+                "damaged_parquet", say("The Parquet file is damaged after row {before}.", before=before + row)
+            ) from error
         if row + batch.num_rows <= skip:
             row += batch.num_rows
             continue
@@ -134,7 +141,7 @@ def _batch_values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 def _table_row(values: dict[str, Any] | str, number: int, limit: int, extra: dict[str, Any]) -> RawRow | RowError:
     position = Position(0, number)
     if isinstance(values, str):
-        message = "The row holds a text that is not valid UTF-8 or a value out of range."
+        message = say("The row holds a text that is not valid UTF-8 or a value out of range.")
         return RowError(number, "invalid_encoding", message, snippet(values), position)
     values = {name: _plain(value) for name, value in values.items()} | extra
     large = next((name for name, value in values.items() if oversized(value, limit)), None)
@@ -168,12 +175,12 @@ def open_workbook(path: Path, limits: Limits) -> Iterator[Any]:
         unpacked = sum(info.file_size for info in archive.infolist())
         packed = sum(info.compress_size for info in archive.infolist())
         if unpacked > limits.max_unpacked_bytes or unpacked > max(16_000_000, limits.max_ratio * packed):
-            raise FileProblem("compression_bomb", "The workbook unpacks to far more than a workbook does.")
+            raise FileProblem("compression_bomb", say("The workbook unpacks to far more than a workbook does."))
     with path.open("rb") as file:  # an open file: by its path, openpyxl would look at the suffix
         try:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         except _EXCEL_ERRORS as error:
-            raise FileProblem("damaged_xlsx", "The Excel file is damaged. Save it again as .xlsx.") from error
+            raise FileProblem("damaged_xlsx", say("The Excel file is damaged. Save it again as .xlsx.")) from error
         try:
             yield book
         finally:
@@ -186,7 +193,12 @@ def read_xlsx(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
     with open_workbook(path, options.limits) as book:
         if options.sheet and options.sheet not in book.sheetnames:
             raise FileProblem(
-                "no_sheet", f"There is no sheet “{options.sheet}”. There are: {', '.join(book.sheetnames)}."
+                "no_sheet",
+                say(
+                    "There is no sheet “{sheet}”. There are: {sheetnames}.",
+                    sheet=options.sheet,
+                    sheetnames=", ".join(book.sheetnames),
+                ),
             )
         sheet = book[options.sheet] if options.sheet else book.worksheets[0]
         sheet.reset_dimensions()
@@ -216,13 +228,17 @@ def _sheet_rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
         except StopIteration:
             return
         except _EXCEL_ERRORS as error:
-            raise FileProblem("damaged_xlsx", "The sheet is damaged. Save the file again as .xlsx.") from error
+            raise FileProblem("damaged_xlsx", say("The sheet is damaged. Save the file again as .xlsx.")) from error
         yield row
 
 
 def _sheet_row(names: list[str], texts: list[str], number: int, position: Position, limit: int) -> RawRow | RowError:
     if len(texts) > len(names):
-        message = f"The row has {len(texts)} values, the header has {len(names)} columns."
+        message = say(
+            "The row has {texts_count} values, the header has {names_count} columns.",
+            texts_count=len(texts),
+            names_count=len(names),
+        )
         return RowError(number, "ragged_row", message, snippet(texts), position)
     values = dict(zip(names, texts + [""] * (len(names) - len(texts)), strict=True))
     large = next((name for name, value in values.items() if oversized(value, limit)), None)

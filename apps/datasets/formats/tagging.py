@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.datasets.tokens import CJK, token_spans
+from words import say
 
 SCHEMES = ("iob2", "iob1", "iobes", "bilou")
 _WIDE = re.compile(f"[{CJK}\u3000-\u303f\uff00-\uffef“”‘’…—]")
@@ -18,7 +19,7 @@ def split_tag(tag: str) -> tuple[str, str]:
         return "O", ""
     if len(tag) > 2 and tag[0] in "BIESLUM" and tag[1] in "-_":
         return tag[0], tag[2:]
-    raise ValueError(f"“{tag}” is not a tag like O, B-LABEL or I-LABEL")
+    raise ValueError(say("“{tag}” is not a tag like O, B-LABEL or I-LABEL", tag=tag))
 
 
 def decode_tags(tags: Sequence[str]) -> list[tuple[int, int, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from apps.datasets.formats.dialogues import Unmappable, parsed
 from apps.datasets.formats.offsets import to_codepoints
 from apps.datasets.formats.tagging import decode_tags, join_tokens
+from words import say
 
 SPLIT_NAMES = {
     "": "", "unsplit": "", "none": "",
@@ -36,9 +37,9 @@ def external_id(value: Any) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unmappable("bad_id", "external_id", "The id must be a text or a number.")
+        raise Unmappable("bad_id", "external_id", say("The id must be a text or a number."))
     if isinstance(value, str) and ("\0" in value or len(value) > 500):
-        raise Unmappable("bad_id", "external_id", "The id holds a NUL character or is longer than 500 characters.")
+        raise Unmappable("bad_id", "external_id", say("The id holds a NUL character or is longer than 500 characters."))
     return str(value)
 
 
@@ -46,7 +47,9 @@ def split(value: Any) -> str:
     """train, dev, test or "" from the names people give them."""
     name = SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else ("" if value is None else None)
     if name is None:
-        raise Unmappable("bad_split", "split", f"“{str(value)[:40]}” is not a split. Use train, dev or test.")
+        raise Unmappable(
+            "bad_split", "split", say("“{value}” is not a split. Use train, dev or test.", value=str(value)[:40])
+        )
     return name
 
 
@@ -81,10 +84,14 @@ def _label(value: Any, names: Mapping[str, str]) -> str:
         value = int(value)
     if not isinstance(value, str | int | float):
         raise Unmappable(
-            "wrong_type", "labels", f"A label must be a text or a number, here is a {type(value).__name__}."
+            "wrong_type",
+            "labels",
+            say("A label must be a text or a number, here is a {name}.", name=type(value).__name__),
         )
     if names and not isinstance(value, str) and str(value) not in names:
-        raise Unmappable("unknown_label", "labels", f"The label {value} has no name in the table of labels.")
+        raise Unmappable(
+            "unknown_label", "labels", say("The label {value} has no name in the table of labels.", value=value)
+        )
     return names.get(str(value), str(value))
 
 
@@ -94,7 +101,7 @@ def spans(value: Any, text: Any, unit: str) -> list[dict[str, Any]]:
     if value is None or value == "":
         return []
     if not isinstance(value, list):
-        raise Unmappable("wrong_type", "spans", "“spans” must be a list of spans with start, end and label.")
+        raise Unmappable("wrong_type", "spans", say("“spans” must be a list of spans with start, end and label."))
     if not isinstance(text, str):
         return []  # the check of the record says what is wrong with the text
     return [_span(entry, text, unit, f"spans.{at}") for at, entry in enumerate(value)]
@@ -109,14 +116,22 @@ def _span(entry: Any, text: str, unit: str, name: str) -> dict[str, Any]:
     elif isinstance(entry, list | tuple) and len(entry) == 3:
         start, end, label = entry
     else:
-        raise Unmappable("wrong_type", name, f"“{name}” must be [start, end, label] or an object with these names.")
+        raise Unmappable(
+            "wrong_type", name, say("“{name}” must be [start, end, label] or an object with these names.", name=name)
+        )
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if not isinstance(label, str):
-        raise Unmappable("wrong_type", name, f"“{name}” has no label that is a text.")
+        raise Unmappable("wrong_type", name, say("“{name}” has no label that is a text.", name=name))
     start, end = _offset(text, start, unit, name), _offset(text, end, unit, name)
     if isinstance(surface, str) and text[start:end] != surface:
-        message = f"At {start}..{end} the text reads “{text[start:end][:40]}”, the span says “{surface[:40]}”."
+        message = say(
+            "At {start}..{end} the text reads “{text}”, the span says “{surface}”.",
+            start=start,
+            end=end,
+            text=text[start:end][:40],
+            surface=surface[:40],
+        )
         raise Unmappable("span_mismatch", name, message)
     return {"start": start, "end": end, "label": label}
 
@@ -129,24 +144,26 @@ def _offset(text: str, value: Any, unit: str, name: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Unmappable("wrong_type", name, f"“{name}” needs whole numbers as start and end.")
+        raise Unmappable("wrong_type", name, say("“{name}” needs whole numbers as start and end.", name=name))
     try:
         return to_codepoints(text, value, unit)
     except ValueError as error:
-        raise Unmappable("span_outside", name, f"“{name}”: {error} ({unit}).") from error
+        raise Unmappable(
+            "span_outside", name, say("“{name}”: {error} ({unit}).", name=name, error=error.args[0], unit=unit)
+        ) from error
 
 
 def tagged(cells: Mapping[str, Any], join: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Text and spans of token and tag lists; a `text` that holds the tokens in order is kept as it is."""
     tokens, tags = parsed(cells.get("tokens"), "tokens"), parsed(cells.get("tags"), "tags")
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) and token for token in tokens):
-        raise Unmappable("wrong_type", "tokens", "“tokens” must be a list of texts, none of them empty.")
+        raise Unmappable("wrong_type", "tokens", say("“tokens” must be a list of texts, none of them empty."))
     if not isinstance(tags, list) or len(tags) != len(tokens):
-        raise Unmappable("tag_count", "tags", "There must be as many tags as tokens.")
+        raise Unmappable("tag_count", "tags", say("There must be as many tags as tokens."))
     try:
         found = decode_tags([_label(tag, names) for tag in tags])
     except ValueError as error:
-        raise Unmappable("bad_tag", "tags", f"{error}.") from error
+        raise Unmappable("bad_tag", "tags", say("{error}.", error=error.args[0])) from error
     text = cells.get("text")
     bounds = _find_tokens(text, tokens) if isinstance(text, str) else None
     if bounds is None:
@@ -175,10 +192,10 @@ def answers(cells: Mapping[str, Any], context: Any, unit: str) -> list[dict[str,
     if isinstance(value, Mapping):
         texts, starts = value.get("text"), value.get("answer_start", value.get("start"))
         if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-            raise Unmappable("wrong_type", "answers", "“answers” must hold as many starts as texts.")
+            raise Unmappable("wrong_type", "answers", say("“answers” must hold as many starts as texts."))
         value = [{"text": text, "start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
-        raise Unmappable("wrong_type", "answers", "“answers” must be a list of answers with text and start.")
+        raise Unmappable("wrong_type", "answers", say("“answers” must be a list of answers with text and start."))
     if not isinstance(context, str):
         return []
     return [_answer(entry, context, unit, f"answers.{at}") for at, entry in enumerate(value)]
@@ -187,14 +204,14 @@ def answers(cells: Mapping[str, Any], context: Any, unit: str) -> list[dict[str,
 def _answer(entry: Mapping[str, Any], context: str, unit: str, name: str) -> dict[str, Any]:
     text, start = entry.get("text"), entry.get("start", entry.get("answer_start"))
     if not isinstance(text, str):
-        raise Unmappable("wrong_type", name, f"“{name}” has no text.")
+        raise Unmappable("wrong_type", name, say("“{name}” has no text.", name=name))
     if start is None or start == "":
         start = context.find(text) if text else -1
         if start < 0 or context.find(text, start + 1) >= 0:
             raise Unmappable(
                 "answer_start",
                 name,
-                "The answer has no start, and the context does not hold it exactly once.",
+                say("The answer has no start, and the context does not hold it exactly once."),
             )
         return {"text": text, "start": start}
     if isinstance(start, str) and start.strip().isdecimal():

@@ -15,6 +15,7 @@ from apps.datasets.formats.tagging import SCHEMES, encode_tags
 from apps.datasets.formats.xlsx import MAX_CELL_CHARACTERS, MAX_ROWS, SheetWriter
 from apps.datasets.tokens import TOKENIZERS
 from engine.specs.records import FIELDS, KINDS
+from words import say
 
 SUFFIXES = {
     "csv": ".csv", "csv_spreadsheet": ".csv", "tsv": ".tsv", "jsonl": ".jsonl", "json": ".json", "parquet": ".parquet",
@@ -76,22 +77,28 @@ def formats_for(kind: str) -> list[str]:
 def losses(kind: str, format: str, options: WriteOptions = WriteOptions()) -> list[str]:
     """What writing this kind in this format cannot keep, said before anything is written; [] means lossless."""
     if format == "csv_spreadsheet":
-        return ["Values that begin with = + - @, a tab or a carriage return get an apostrophe in front."]
+        return [say("Values that begin with = + - @, a tab or a carriage return get an apostrophe in front.")]
     if format == "xlsx":
-        return [f"Rows with a value over {MAX_CELL_CHARACTERS:,} characters and rows after {MAX_ROWS:,} are left out."]
+        return [
+            say(
+                "Rows with a value over {max_cell_characters:,} characters and rows after {max_rows:,} are left out.",
+                max_cell_characters=MAX_CELL_CHARACTERS,
+                max_rows=MAX_ROWS,
+            )
+        ]
     if format == "text":
-        lost = ["Ids, splits and extra columns are left out.", "Line breaks inside a text become spaces."]
-        return lost if kind == "corpus" else [*lost, "Labels and spans are left out."]
+        lost = [say("Ids, splits and extra columns are left out."), say("Line breaks inside a text become spaces.")]
+        return lost if kind == "corpus" else [*lost, say("Labels and spans are left out.")]
     if format == "conll":
         return [
-            "Ids, splits and extra columns are left out.",
-            "White space is not kept; line breaks do not end a sentence.",
-            "Of spans that overlap only the longest stays.",
-            "Spans that begin or end inside a token are left out.",
+            say("Ids, splits and extra columns are left out."),
+            say("White space is not kept; line breaks do not end a sentence."),
+            say("Of spans that overlap only the longest stays."),
+            say("Spans that begin or end inside a token are left out."),
         ]
-    lost = [] if _keeps_extras(format, options) else ["Ids, splits and extra columns are left out."]
+    lost = [] if _keeps_extras(format, options) else [say("Ids, splits and extra columns are left out.")]
     if format == "alpaca" and kind != "pairs":
-        lost.append("Conversations that are not questions and answers in turn are left out.")
+        lost.append(say("Conversations that are not questions and answers in turn are left out."))
     return lost
 
 
@@ -107,7 +114,7 @@ def write(
         raise ValueError(f"{kind} cannot be written as {format}")
     notes: Counter[str] = Counter()
     rows = _WRITERS[format](kind, _in_unit(kind, items, options), path, options, notes)
-    return WriteReport(rows, [f"{count:,} {what}" for what, count in sorted(notes.items())])
+    return WriteReport(rows, [say("{count:,} {what}", count=count, what=what) for what, count in sorted(notes.items())])
 
 
 def _in_unit(kind: str, items: Iterable[Item], options: WriteOptions) -> Iterator[Item]:
@@ -194,7 +201,7 @@ def _csv_spreadsheet(kind: str, items: Iterable[Item], path: Path, options: Writ
     def neutral(cell: str) -> str:
         if not cell.startswith(_FORMULA):
             return cell
-        notes["values got an apostrophe in front, so that no program runs them as a formula."] += 1
+        notes[say("values got an apostrophe in front, so that no program runs them as a formula.")] += 1
         return f"'{cell}"
 
     rows = _write_table(kind, items, path, ",", neutral)
@@ -258,7 +265,7 @@ def _alpaca(kind: str, items: Iterable[Item], path: Path, options: WriteOptions,
         for item in items:
             entry = as_alpaca(kind, item.record)
             if entry is None:
-                notes["conversations left out: they are not questions and answers in turn."] += 1
+                notes[say("conversations left out: they are not questions and answers in turn.")] += 1
             else:
                 yield _with_extras(entry, item, "alpaca", options)
 
@@ -271,7 +278,7 @@ def _text(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, n
         for item in items:
             text = item.record["text"]
             line = text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ")
-            notes["texts had line breaks, which became spaces."] += line != text
+            notes[say("texts had line breaks, which became spaces.")] += line != text
             _note_extras(kind, item, notes)
             file.write(line + "\n")
             rows += 1
@@ -283,8 +290,8 @@ def _conll(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, 
     with path.open("w", encoding="utf-8", newline="") as file:
         for item in items:
             tagged = encode_tags(item.record["text"], item.record["spans"], options.tokenizer, options.scheme)
-            notes["spans left out: a longer one overlaps them."] += tagged.nested
-            notes["spans left out: they begin or end inside a token."] += tagged.partial
+            notes[say("spans left out: a longer one overlaps them.")] += tagged.nested
+            notes[say("spans left out: they begin or end inside a token.")] += tagged.partial
             _note_extras("", item, notes)
             file.writelines(f"{token}\t{tag}\n" for token, tag in zip(tagged.tokens, tagged.tags, strict=True))
             file.write("\n")
@@ -293,10 +300,12 @@ def _conll(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, 
 
 
 def _note_extras(kind: str, item: Item, notes: Counter[str]) -> None:
-    notes["rows lost their id, split or extra columns."] += bool(
+    notes[say("rows lost their id, split or extra columns.")] += bool(
         item.external_id or item.split or item.record.get("meta")
     )
-    notes["rows lost their labels or spans."] += bool(kind and (item.record.get("labels") or item.record.get("spans")))
+    notes[say("rows lost their labels or spans.")] += bool(
+        kind and (item.record.get("labels") or item.record.get("spans"))
+    )
 
 
 def _clean(notes: Counter[str], rows: int) -> int:
@@ -313,14 +322,17 @@ def _xlsx(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, n
             cells = _cells(kind, item)
             if max(map(len, cells)) > MAX_CELL_CHARACTERS:
                 notes[
-                    f"rows left out: a value is longer than the {MAX_CELL_CHARACTERS:,} characters Excel allows."
+                    say(
+                        "rows left out: a value is longer than the {max_cell_characters:,} characters Excel allows.",
+                        max_cell_characters=MAX_CELL_CHARACTERS,
+                    )
                 ] += 1
             elif sheet.rows >= MAX_ROWS:
-                notes[f"rows left out: Excel ends at row {MAX_ROWS:,}."] += 1
+                notes[say("rows left out: Excel ends at row {max_rows:,}.", max_rows=MAX_ROWS)] += 1
             else:
                 rows += 1
                 if sheet.write(cells):
-                    notes["rows hold control characters, written in Excel's own _xHHHH_ form."] += 1
+                    notes[say("rows hold control characters, written in Excel's own _xHHHH_ form.")] += 1
     return rows
 
 

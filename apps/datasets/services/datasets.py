@@ -7,7 +7,6 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, Q, RestrictedError
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import Dataset, Kind
@@ -16,6 +15,7 @@ from core.errors import Refused, conflict
 from core.jobs.models import Job
 from core.jobs.states import OPEN
 from core.storage import home
+from words import say
 
 MAX_LABELS = 5_000
 MAX_LABEL_CHARACTERS = 200
@@ -34,7 +34,9 @@ def create(
 ) -> Dataset:
     """An empty dataset; refused when the name is taken or the kind unknown."""
     if kind not in Kind.values:
-        raise Refused("unknown_kind", _("Choose one of the kinds: %s") % ", ".join(Kind.values), field="kind")
+        raise Refused(
+            "unknown_kind", say("Choose one of the kinds: {values}", values=", ".join(Kind.values)), field="kind"
+        )
     dataset = Dataset(
         workspace=actor.workspace,
         name=_name(name),
@@ -101,7 +103,7 @@ def delete(*, actor: Actor, dataset: Dataset) -> None:
     """Delete a dataset with its examples, versions and files; refused while something was made from it."""
     if Job.objects.filter(_of_dataset(dataset), state__in=OPEN).exists():
         raise conflict(
-            "dataset_busy", _("A job of this dataset is still at work. Wait for it or cancel it, then delete.")
+            "dataset_busy", say("A job of this dataset is still at work. Wait for it or cancel it, then delete.")
         )
     audit(actor=actor, action="dataset.delete", obj=dataset, examples=dataset.example_count)
     folder = home() / "files" / str(dataset.workspace_id) / "datasets" / str(dataset.pk)
@@ -110,7 +112,7 @@ def delete(*, actor: Actor, dataset: Dataset) -> None:
     except (ProtectedError, RestrictedError) as error:
         raise conflict(
             "dataset_in_use",
-            _("Training, evaluation or predictions used this dataset, so it must stay. Archive it instead."),
+            say("Training, evaluation or predictions used this dataset, so it must stay. Archive it instead."),
         ) from error
     transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
 
@@ -126,14 +128,14 @@ def _save(dataset: Dataset, fields: Sequence[str] | None = None) -> None:
             dataset.save(update_fields=fields)
     except IntegrityError as error:
         raise Refused(
-            "name_taken", _("There is a dataset with this name already. Choose another name."), field="name"
+            "name_taken", say("There is a dataset with this name already. Choose another name."), field="name"
         ) from error
 
 
 def _name(name: str) -> str:
     name = " ".join(name.split())
     if not name or len(name) > 120 or "\0" in name:
-        raise Refused("bad_name", _("Give a name of 1 to 120 characters."), field="name")
+        raise Refused("bad_name", say("Give a name of 1 to 120 characters."), field="name")
     return name
 
 
@@ -143,7 +145,7 @@ def _labels(labels: Sequence[str]) -> list[str]:
     if bad or len(set(found)) < len(found) or len(found) > MAX_LABELS:
         raise Refused(
             "bad_labels",
-            _("Labels must differ from each other and have 1 to 200 characters; at most 5,000 are possible."),
+            say("Labels must differ from each other and have 1 to 200 characters; at most 5,000 are possible."),
             field="labels",
         )
     return found
@@ -154,7 +156,7 @@ def _kept(dataset: Dataset, labels: list[str]) -> list[str]:
         if dataset.examples.filter(labels__contains=[label], deleted_at=None).exists():
             raise Refused(
                 "label_in_use",
-                _("Examples carry the label “%s”. Relabel them first, then remove it.") % label,
+                say("Examples carry the label “{label}”. Relabel them first, then remove it.", label=label),
                 field="labels",
             )
     return labels
@@ -164,6 +166,6 @@ def _require_single_labels(dataset: Dataset) -> None:
     if dataset.examples.filter(labels__len__gt=1, deleted_at=None).exists():
         raise Refused(
             "several_labels",
-            _("Some examples carry several labels. Relabel them first."),
+            say("Some examples carry several labels. Relabel them first."),
             field="multi_label",
         )

@@ -6,7 +6,6 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.formats.records import record_problems
@@ -25,6 +24,7 @@ from apps.datasets.services.rows import (
 )
 from core.access import Actor
 from core.errors import Problem, Refused, conflict
+from words import join, say
 
 PUSHED_AT_MOST = 1_000
 BULK_BATCH = 5_000
@@ -37,7 +37,7 @@ def add(*, actor: Actor, dataset: Dataset, items: Sequence[Mapping[str, Any]]) -
     An item is {"record", "external_id"?, "split"?}; a result {"status", "id"?, "code"?, "field"?, "message"?}.
     """
     if len(items) > PUSHED_AT_MOST:
-        raise Refused("too_many_items", _("Send at most 1,000 examples at once."), field="items", status=413)
+        raise Refused("too_many_items", say("Send at most 1,000 examples at once."), field="items", status=413)
     rows = [_incoming(dataset.kind, number, item) for number, item in enumerate(items)]
     dataset = lock(dataset)
     store(dataset, [row for row in rows if not row.problem[0]], by=actor.user, source="api")
@@ -53,15 +53,15 @@ def _incoming(kind: str, number: int, item: Mapping[str, Any]) -> Incoming:
     external_id, split = item.get("external_id") or None, item.get("split") or ""
     row = Incoming(number=number, record=dict(record) if isinstance(record, Mapping) else {}, split=split)
     if not isinstance(record, Mapping):
-        row.problem = ("wrong_type", "record", _("“record” must be an object."))
+        row.problem = ("wrong_type", "record", say("“record” must be an object."))
     elif external_id is not None and (
         not isinstance(external_id, str) or len(external_id) > 500 or "\0" in external_id
     ):
-        row.problem = ("bad_id", "external_id", _("The id must be a text of 1 to 500 characters."))
+        row.problem = ("bad_id", "external_id", say("The id must be a text of 1 to 500 characters."))
     elif split not in Split.values:
-        row.problem = ("bad_split", "split", _("The split must be train, dev, test or empty."))
+        row.problem = ("bad_split", "split", say("The split must be train, dev, test or empty."))
     elif problems := record_problems(kind, record):
-        row.problem = (problems[0].code, problems[0].field, f"{problems[0].message} {problems[0].hint}".strip())
+        row.problem = (problems[0].code, problems[0].field, join([problems[0].message, problems[0].hint]))
     else:
         row.external_id = external_id
     row.status = BAD if row.problem[0] else ""
@@ -91,7 +91,7 @@ def edit(
     whole = dict(record) if record is not None else example.whole_record
     wanted = example.split if split is None else split
     if wanted not in Split.values:
-        raise Refused("bad_split", _("The split must be train, dev, test or empty."), field="split")
+        raise Refused("bad_split", say("The split must be train, dev, test or empty."), field="split")
     _check(dataset, whole)
     digest = content_hash(dataset.kind, whole)
     if digest == example.content_hash and wanted == example.split and example.deleted_at is None:
@@ -106,7 +106,7 @@ def _held(example: Example, revision: int | None) -> Example:
     if revision is not None and revision != example.revision:
         raise Refused(
             "changed_meanwhile",
-            _("Somebody changed this example meanwhile. Look at it again, then repeat your change."),
+            say("Somebody changed this example meanwhile. Look at it again, then repeat your change."),
             status=409,
         )
     return example
@@ -119,7 +119,7 @@ def _check(dataset: Dataset, record: dict[str, Any]) -> None:
     ]
     if not problems and dataset.kind == Kind.CLASSIFICATION and len(record["labels"]) > 1 and not dataset.multi_label:
         problems = [
-            Problem(code="several_labels", message=_("This dataset allows one label a text."), field="record.labels")
+            Problem(code="several_labels", message=say("This dataset allows one label a text."), field="record.labels")
         ]
     if problems:
         raise Refused(problems[0].code, problems[0].message, hint=problems[0].hint, problems=problems)
@@ -158,7 +158,7 @@ def _index(pk: int, vector: str) -> None:
 def _learn_labels(dataset: Dataset, labels: Sequence[str]) -> None:
     long = [label for label in labels if len(label) > 200]
     if long:
-        raise Refused("label_too_long", _("A label has at most 200 characters."), field="record.labels")
+        raise Refused("label_too_long", say("A label has at most 200 characters."), field="record.labels")
     dataset.labels = [*dataset.labels, *(label for label in labels if label not in dataset.labels)]
 
 
@@ -184,7 +184,7 @@ def restore(*, actor: Actor, example: Example, revision: ExampleRevision | None 
     if revision is None:
         return edit(actor=actor, example=example, source="restore")
     if revision.example_id != example.pk:
-        raise conflict("other_example", _("This revision belongs to another example."))
+        raise conflict("other_example", say("This revision belongs to another example."))
     record = {**revision.record, "meta": revision.meta} if revision.meta else dict(revision.record)
     return edit(actor=actor, example=example, record=record, split=revision.split, source="restore")
 
@@ -209,12 +209,12 @@ def bulk_change(
         changed = _relabel(dataset, rows, list(dict.fromkeys(labels)), actor)
     elif action == "split":
         if split not in Split.values:
-            raise Refused("bad_split", _("The split must be train, dev, test or empty."), field="split")
+            raise Refused("bad_split", say("The split must be train, dev, test or empty."), field="split")
         changed = _bulk_update(dataset, rows.exclude(split=split), actor, split=split)
     elif action == "delete":
         changed = _bulk_update(dataset, rows, actor, deleted_at=timezone.now())
     else:
-        raise Refused("unknown_action", _("Choose relabel, split or delete."), field="action")
+        raise Refused("unknown_action", say("Choose relabel, split or delete."), field="action")
     if changed:
         touch(dataset, added=-changed if action == "delete" else 0)
         audit(
@@ -225,11 +225,11 @@ def bulk_change(
 
 def _relabel(dataset: Dataset, rows: QuerySet[Example], labels: list[str], actor: Actor) -> int:
     if dataset.kind != Kind.CLASSIFICATION:
-        raise conflict("no_labels", _("Only examples of a classification dataset can be relabelled together."))
+        raise conflict("no_labels", say("Only examples of a classification dataset can be relabelled together."))
     if len(labels) > 1 and not dataset.multi_label:
-        raise Refused("several_labels", _("This dataset allows one label a text."), field="labels")
+        raise Refused("several_labels", say("This dataset allows one label a text."), field="labels")
     if any(not label.strip() or len(label) > 200 or "\0" in label for label in labels):
-        raise Refused("bad_labels", _("A label has 1 to 200 characters."), field="labels")
+        raise Refused("bad_labels", say("A label has 1 to 200 characters."), field="labels")
     _learn_labels(dataset, labels)
     changed = 0
     pending = list(rows.exclude(labels=labels).order_by("id").values_list("id", flat=True))

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.diff import rows_of
@@ -22,6 +21,7 @@ from core.jobs import services as jobs
 from core.jobs.states import OPEN
 from core.storage import home, require_free_space, sha256_of, whole_file, workspace_folder
 from engine.specs.records import FIELDS
+from words import say
 
 EXPIRES_DAYS = 7
 OPTION_NAMES = ("tokenizer", "scheme", "offset_unit", "extras")
@@ -41,11 +41,11 @@ def export(
     if format not in formats_for(dataset.kind):
         raise Refused(
             "format_unfit",
-            _("This kind of dataset can be exported as: %s") % ", ".join(formats_for(dataset.kind)),
+            say("This kind of dataset can be exported as: {kind}", kind=", ".join(formats_for(dataset.kind))),
             field="format",
         )
     if split is not None and split not in Split.values:
-        raise Refused("bad_split", _("The split must be train, dev, test or empty."), field="split")
+        raise Refused("bad_split", say("The split must be train, dev, test or empty."), field="split")
     chosen = {name: value for name, value in (options or {}).items() if value not in ("", None)}
     write_options(chosen)
     require_free_space()
@@ -54,7 +54,7 @@ def export(
         kind="datasets.export",
         queue="io",
         workspace=dataset.workspace,
-        title=_("Export %(name)s as %(format)s") % {"name": name, "format": format},
+        title=say("Export {name} as {format}", name=name, format=format),
         by=actor.user,
         page=f"datasets/{dataset.pk}/exports",
         unit="rows",
@@ -77,7 +77,9 @@ def write_options(values: Mapping[str, Any], name: str = "dataset") -> WriteOpti
     """Checked options of a writer."""
     unknown = set(values) - set(OPTION_NAMES)
     if unknown:
-        raise Refused("bad_options", _("Unknown options: %s") % ", ".join(sorted(unknown)), field="options")
+        raise Refused(
+            "bad_options", say("Unknown options: {unknown}", unknown=", ".join(sorted(unknown))), field="options"
+        )
     try:
         return WriteOptions(**values, name=name)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,6 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.formats.encodings import ENCODINGS
@@ -28,6 +27,7 @@ from core.access import Actor
 from core.errors import Problem, Refused, conflict
 from core.jobs import services as jobs
 from core.storage import home, require_free_space, sha256_of, workspace_folder
+from words import say
 
 BAD_ROWS_KEPT = 10_000
 ANALYSED_FROM = 10_000  # new rows after which the planner's statistics are refreshed
@@ -67,8 +67,10 @@ def too_large() -> Refused:
     """The refusal of a file beyond the limit."""
     return Refused(
         "upload_too_large",
-        _("The file is larger than the limit of %d MB. Compress it with gzip, split it, or give an address.")
-        % (settings.UPLOAD_LIMIT_BYTES // 1_000_000),
+        say(
+            "The file is larger than the limit of {megabytes} MB. Compress it with gzip, split it, or give an address.",
+            megabytes=settings.UPLOAD_LIMIT_BYTES // 1_000_000,
+        ),
         field="file",
         status=413,
     )
@@ -98,7 +100,7 @@ def receive_url(*, actor: Actor, dataset: Dataset, url: str) -> ImportJob:
     _require_open(dataset)
     url = url.strip()
     if not url.startswith(("http://", "https://")) or len(url) > 2000 or any(c <= " " for c in url):
-        raise Refused("bad_url", _("Give an address that begins with http:// or https://."), field="url")
+        raise Refused("bad_url", say("Give an address that begins with http:// or https://."), field="url")
     import_job = ImportJob.objects.create(dataset=dataset, source=Source.URL, url=url, created_by=actor.user)
     audit(actor=actor, action="import.url", obj=import_job, dataset=dataset.pk)
     return import_job
@@ -135,7 +137,9 @@ def choose(
 ) -> ImportJob:
     """Change how the file is read and which column is which field, before the import starts."""
     if import_job.job_id is not None:
-        raise conflict("import_started", _("This import was started already. Import the file again to change columns."))
+        raise conflict(
+            "import_started", say("This import was started already. Import the file again to change columns.")
+        )
     if options is not None:
         import_job.options = read_options({**import_job.options, **options}).as_mapping()
         import_job.columns = columns_now(import_job) or import_job.columns
@@ -179,7 +183,9 @@ def read_options(values: Values[str, Any]) -> ReadOptions:
         if not fine
     ]  # fmt: skip
     if wrong:
-        raise Refused("bad_options", _("These read options are not valid: %s") % ", ".join(wrong), field="options")
+        raise Refused(
+            "bad_options", say("These read options are not valid: {wrong}", wrong=", ".join(wrong)), field="options"
+        )
     return options
 
 
@@ -205,7 +211,7 @@ def read_mapping(kind: str, values: Values[str, Any]) -> Mapping:
     if not fine:
         raise Refused(
             "bad_mapping",
-            _("The mapping is not valid. Fields of this kind: %s") % ", ".join(known),
+            say("The mapping is not valid. Fields of this kind: {known}", known=", ".join(known)),
             field="mapping",
         )
     filled = {name: column for name, column in mapping.columns.items() if column}
@@ -222,14 +228,18 @@ def start(*, actor: Actor, import_job: ImportJob, dry_run: bool = False) -> Impo
     if import_job.file_path:
         require_mapping(import_job)
     import_job.dry_run = dry_run
-    title = _("Try importing %(file)s") if dry_run else _("Import %(file)s into %(dataset)s")
+    title = (
+        say("Try importing {file}", file=import_job)
+        if dry_run
+        else say("Import {file} into {dataset}", file=import_job, dataset=dataset)
+    )
     if import_job.pk is None:
         import_job.save()
     import_job.job = jobs.create(
         kind="datasets.import",
         queue="io",
         workspace=dataset.workspace,
-        title=title % {"file": import_job, "dataset": dataset},
+        title=title,
         by=actor.user,
         page=f"datasets/{dataset.pk}/imports/{import_job.pk}",
         unit="rows",
@@ -242,7 +252,7 @@ def start(*, actor: Actor, import_job: ImportJob, dry_run: bool = False) -> Impo
 
 def _again(actor: Actor, import_job: ImportJob) -> ImportJob:
     if not import_job.file_path and import_job.source == Source.UPLOAD:
-        raise conflict("file_gone", _("The file was removed after its retention period. Upload it again."))
+        raise conflict("file_gone", say("The file was removed after its retention period. Upload it again."))
     copied = (
         "dataset",
         "source",
@@ -265,7 +275,7 @@ def repeat(*, actor: Actor, import_job: ImportJob) -> ImportJob:
 
 def _require_open(dataset: Dataset) -> None:
     if dataset.archived_at is not None:
-        raise conflict("dataset_archived", _("This dataset is archived. Bring it back before you change it."))
+        raise conflict("dataset_archived", say("This dataset is archived. Bring it back before you change it."))
 
 
 def require_mapping(import_job: ImportJob) -> Mapping:
@@ -275,15 +285,18 @@ def require_mapping(import_job: ImportJob) -> Mapping:
     if missing:
         found = ", ".join(map(str, import_job.columns[:30])) or "-"
         problems = [
-            Problem(code="column_missing", message=_("Choose the column of “%s”.") % name, field=f"mapping.{name}")
+            Problem(
+                code="column_missing", message=say("Choose the column of “{name}”.", name=name), field=f"mapping.{name}"
+            )
             for name in missing
         ]
         raise Refused(
             "column_missing",
-            _("No column was chosen for: %(fields)s. The file has: %(columns)s.")
-            % {"fields": ", ".join(missing), "columns": found},
+            say(
+                "No column was chosen for: {fields}. The file has: {columns}.", fields=", ".join(missing), columns=found
+            ),
             field="mapping",
-            hint=_("Choose the columns, then import again."),
+            hint=say("Choose the columns, then import again."),
             problems=problems,
         )
     return mapping

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import Dataset
@@ -11,6 +10,7 @@ from apps.datasets.services.rows import lock
 from core.access import Actor
 from core.errors import conflict
 from core.jobs import services as jobs
+from words import say
 
 
 @transaction.atomic
@@ -18,14 +18,14 @@ def request_profile(*, actor: Actor, dataset: Dataset) -> Dataset:
     """Queue a profile; its job is `dataset.profile_job`. Asking twice while it runs is harmless."""
     dataset = lock(dataset)
     if not dataset.example_count:
-        raise conflict("dataset_empty", _("The dataset has no examples yet. Import some first."))
+        raise conflict("dataset_empty", say("The dataset has no examples yet. Import some first."))
     if dataset.profile_job is not None and not dataset.profile_job.ended:
         return dataset
     dataset.profile_job = jobs.create(
         kind="datasets.profile",
         queue="io",
         workspace=dataset.workspace,
-        title=_("Profile of %s") % dataset,
+        title=say("Profile of {dataset}", dataset=dataset),
         by=actor.user,
         page=f"datasets/{dataset.pk}/profile",
         unit="rows",

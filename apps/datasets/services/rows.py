@@ -10,12 +10,12 @@ from typing import Any
 
 from django.db import connection
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.datasets.hashing import canonical_json, content_hash
 from apps.datasets.models import Dataset, Example, ImportJob
 from apps.datasets.records import browse_text, filter_labels, search_vector, shown
 from apps.datasets.services.datasets import MAX_LABEL_CHARACTERS, MAX_LABELS
+from words import say
 
 NEW, UPDATED, UNCHANGED, BAD = "new", "updated", "unchanged", "bad"
 
@@ -123,17 +123,23 @@ def _fits(dataset: Dataset, row: Incoming) -> bool:
         row.problem = (
             "several_labels",
             "labels",
-            _("The row has %d labels, the dataset allows one. Make it multi-label or map another column.")
-            % len(row.labels),
+            say(
+                "The row has {count} labels, the dataset allows one. Make it multi-label or map another column.",
+                count=len(row.labels),
+            ),
         )
     elif any(len(label) > MAX_LABEL_CHARACTERS for label in row.labels):
-        row.problem = ("label_too_long", "labels", _("A label is longer than 200 characters. Is it the right column?"))
+        row.problem = (
+            "label_too_long",
+            "labels",
+            say("A label is longer than 200 characters. Is it the right column?"),
+        )
     elif fresh := [label for label in row.labels if label not in _known(dataset)]:
         if len(dataset.labels) + len(fresh) > MAX_LABELS:
             row.problem = (
                 "too_many_labels",
                 "labels",
-                _("The dataset has 5,000 labels already. Is it the right column?"),
+                say("The dataset has 5,000 labels already. Is it the right column?"),
             )
         else:
             dataset.labels.extend(fresh)
@@ -177,7 +183,7 @@ def _count_occurrences(rows: list[Incoming], import_job: ImportJob | None) -> li
             row.problem = (
                 "id_again",
                 "external_id",
-                _("The id “%s” stands in an earlier row already; that one counts.") % row.external_id[:80],
+                say("The id “{id}” stands in an earlier row already; that one counts.", id=row.external_id[:80]),
             )
         else:
             good.append(row)

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import Dataset
@@ -18,6 +17,7 @@ from apps.datasets.splits import SPLITS, assign_split, check_shares, stratified_
 from core.access import Actor
 from core.errors import Refused, conflict
 from core.jobs import services as jobs
+from words import say
 
 PREVIEWED_EXACTLY = 20_000
 METHODS = ("stratified", "group", "random")
@@ -53,12 +53,14 @@ def checked_plan(values: Mapping[str, Any]) -> SplitPlan:
         check_shares(plan.shares)
     except (TypeError, ValueError) as error:
         raise Refused(
-            "bad_shares", _("The shares of train, dev and test must each be 0 to 1 and add up to 1."), field="train"
+            "bad_shares", say("The shares of train, dev and test must each be 0 to 1 and add up to 1."), field="train"
         ) from error
     if plan.method not in METHODS:
-        raise Refused("bad_method", _("Choose stratified, group or random."), field="method")
+        raise Refused("bad_method", say("Choose stratified, group or random."), field="method")
     if plan.method == "group" and not plan.group_key:
-        raise Refused("group_missing", _("Name the extra column whose equal values stay together."), field="group_key")
+        raise Refused(
+            "group_missing", say("Name the extra column whose equal values stay together."), field="group_key"
+        )
     return plan
 
 
@@ -67,15 +69,15 @@ def request_split(*, actor: Actor, dataset: Dataset, plan: SplitPlan) -> Dataset
     """Queue the division; its job is `dataset.split_job`."""
     dataset = lock(dataset)
     if not dataset.example_count:
-        raise conflict("dataset_empty", _("The dataset has no examples yet. Import some first."))
+        raise conflict("dataset_empty", say("The dataset has no examples yet. Import some first."))
     if dataset.split_job is not None and not dataset.split_job.ended:
-        raise conflict("split_running", _("This dataset is being split right now. Wait until it is done."))
+        raise conflict("split_running", say("This dataset is being split right now. Wait until it is done."))
     dataset.split_settings = asdict(plan)
     dataset.split_job = jobs.create(
         kind="datasets.split",
         queue="io",
         workspace=dataset.workspace,
-        title=_("Split %s") % dataset,
+        title=say("Split {dataset}", dataset=dataset),
         by=actor.user,
         page=f"datasets/{dataset.pk}/splits",
         unit="rows",

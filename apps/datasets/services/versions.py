@@ -9,7 +9,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, ProtectedError, RestrictedError
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.diff import difference, digests
@@ -24,6 +23,7 @@ from core.errors import conflict
 from core.jobs import services as jobs
 from core.jobs.states import ENDED
 from core.storage import home, sha256_of, sync_folder, whole_file, workspace_folder
+from words import say
 
 
 @transaction.atomic
@@ -34,13 +34,15 @@ def freeze(*, actor: Actor, dataset: Dataset, note: str = "") -> DatasetVersion:
     """
     dataset = lock(dataset)
     if not dataset.example_count:
-        raise conflict("dataset_empty", _("The dataset has no examples yet. Import some first."))
+        raise conflict("dataset_empty", say("The dataset has no examples yet. Import some first."))
     last = latest_version(dataset)
     if last is not None and last.dataset_revision == dataset.revision:
-        raise conflict("nothing_changed", _("Nothing changed since version %d. Use that one.") % last.number)
+        raise conflict(
+            "nothing_changed", say("Nothing changed since version {number}. Use that one.", number=last.number)
+        )
     open_one = DatasetVersion.everything.filter(dataset=dataset, frozen_at=None).exclude(job__state__in=ENDED)
     if open_one.exclude(job=None).exists():
-        raise conflict("freeze_running", _("A version is being frozen right now. Wait until it is done."))
+        raise conflict("freeze_running", say("A version is being frozen right now. Wait until it is done."))
     version = DatasetVersion.everything.create(
         dataset=dataset, number=dataset.next_version, note=note.strip()[:500], created_by=actor.user
     )
@@ -49,7 +51,7 @@ def freeze(*, actor: Actor, dataset: Dataset, note: str = "") -> DatasetVersion:
         kind="datasets.freeze",
         queue="io",
         workspace=dataset.workspace,
-        title=_("Freeze %(dataset)s as version %(number)d") % {"dataset": dataset, "number": version.number},
+        title=say("Freeze {dataset} as version {number}", dataset=dataset, number=version.number),
         by=actor.user,
         page=f"datasets/{dataset.pk}/versions/{version.number}",
         unit="rows",
@@ -63,7 +65,7 @@ def freeze(*, actor: Actor, dataset: Dataset, note: str = "") -> DatasetVersion:
 def delete_version(*, actor: Actor, version: DatasetVersion) -> None:
     """Delete a version and its file; refused while anything was made from it or its job is at work."""
     if version.job is not None and not version.job.ended:
-        raise conflict("freeze_running", _("This version is being frozen right now. Cancel its job first."))
+        raise conflict("freeze_running", say("This version is being frozen right now. Cancel its job first."))
     audit(actor=actor, action="version.delete", obj=version, number=version.number)
     folder = version_file(version).parent if version.path else None
     try:
@@ -71,8 +73,8 @@ def delete_version(*, actor: Actor, version: DatasetVersion) -> None:
     except (ProtectedError, RestrictedError) as error:
         raise conflict(
             "version_in_use",
-            _("This version was used by training, evaluation or predictions, so it must stay."),
-            hint=_("Delete what was made from it first."),
+            say("This version was used by training, evaluation or predictions, so it must stay."),
+            hint=say("Delete what was made from it first."),
         ) from error
     if folder is not None:
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.datasets import services
@@ -21,6 +20,7 @@ from core.access import PageRequest, page
 from core.errors import Refused
 from core.pages import keyset, workspace_url
 from core.storage import home
+from words import say
 
 ERRORS_SHOWN = 50
 
@@ -95,7 +95,7 @@ def _reread(request: PageRequest, import_job: ImportJob) -> None:
     if form.is_valid():
         services.choose(actor=request.actor, import_job=import_job, options=form.cleaned_data)
     else:
-        raise Refused("bad_options", _("These ways of reading do not fit together. Choose again."))
+        raise Refused("bad_options", say("These ways of reading do not fit together. Choose again."))
 
 
 def _columns(import_job: ImportJob, form: MappingForm) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def error_lines(import_job: ImportJob) -> Iterator[str]:
     yield "\ufeff"
     yield writer.writerow(["row", "line", "code", "field", "message", "snippet"])
     for found in bad_rows(import_job).iterator(chunk_size=1_000):
-        texts = (found.code, found.field, found.message, found.snippet)
+        texts = (found.code, found.field, str(found.message), found.snippet)
         yield writer.writerow([found.row, found.line, *(_harmless(text) for text in texts)])
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.http import Http404
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from apps.datasets.models import Dataset
 from core.access import PageRequest, fetch
@@ -22,7 +23,7 @@ def tabs() -> list[tuple[str, str, str]]:
     return [
         ("detail", _("Examples"), "list"),
         ("imports", _("Imports"), "file-import"),
-        ("profile", _("Profile"), "report-analytics"),
+        ("profile", pgettext("dataset", "Profile"), "report-analytics"),
         ("splits", _("Splits"), "arrows-shuffle"),
         ("versions", _("Versions"), "versions"),
         ("exports", _("Exports"), "file-export"),

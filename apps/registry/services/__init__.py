@@ -6,6 +6,7 @@ from apps.registry.services.approvals import approve, reject, request_approval
 from apps.registry.services.bases import add_base_model, delete_base_model
 from apps.registry.services.cards import edit_card
 from apps.registry.services.transfers import (
+    expire_files,
     finish_check,
     finish_export,
     finish_import,
@@ -24,6 +25,7 @@ __all__ = [
     "delete_version",
     "describe",
     "edit_card",
+    "expire_files",
     "finish_check",
     "finish_export",
     "finish_import",

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.registry.models import Alias, AliasMove, Approval, Decision, ModelFamily, ModelVersion, MoveKind, VersionState
 from core.access import Actor
 from core.errors import Refused, conflict
+from words import say
 
 CHAMPION = "champion"
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,39}$")
@@ -33,7 +33,7 @@ def move_alias(
     if not _NAME.match(name):
         raise Refused(
             "bad_alias",
-            _("An alias begins with a letter and has up to 40 small letters, digits and hyphens."),
+            say("An alias begins with a letter and has up to 40 small letters, digits and hyphens."),
             field="name",
         )
     return _point(actor, family, name, version, MoveKind.MOVE, reason, dict(evidence or {}))
@@ -44,7 +44,7 @@ def rollback_alias(*, actor: Actor, family: ModelFamily, name: str, reason: str 
     earlier = previous_version_id(family, name)
     version = ModelVersion.objects.filter(pk=earlier, family=family).first() if earlier else None
     if version is None:
-        raise conflict("nothing_to_roll_back", _("There is no earlier version this alias could go back to."))
+        raise conflict("nothing_to_roll_back", say("There is no earlier version this alias could go back to."))
     return _point(actor, family, name, version, MoveKind.ROLLBACK, reason, {})
 
 
@@ -85,9 +85,9 @@ def _point(
 ) -> Alias:
     ModelFamily.objects.select_for_update().get(pk=family.pk)
     if version.family_id != family.pk:
-        raise Refused("other_family", _("This version belongs to another model."), field="version")
+        raise Refused("other_family", say("This version belongs to another model."), field="version")
     if version.state == VersionState.DAMAGED:
-        raise conflict("version_damaged", _("The files of this version are damaged. Choose another version."))
+        raise conflict("version_damaged", say("The files of this version are damaged. Choose another version."))
     if name == CHAMPION and actor.workspace.four_eyes:
         _require_approval(version)
     alias = Alias.objects.select_related("version").filter(family=family, name=name).first()
@@ -106,8 +106,8 @@ def _require_approval(version: ModelVersion) -> None:
     if not approved.exists():
         raise conflict(
             "approval_needed",
-            _("In this workspace a second person must approve a version before it becomes champion."),
-            hint=_("Ask for approval on the version's page."),
+            say("In this workspace a second person must approve a version before it becomes champion."),
+            hint=say("Ask for approval on the version's page."),
         )
 
 

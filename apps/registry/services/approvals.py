@@ -2,12 +2,12 @@
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.registry.models import Approval, Decision, ModelVersion
 from core.access import Actor
 from core.errors import conflict
+from words import say
 
 
 @transaction.atomic
@@ -17,7 +17,7 @@ def request_approval(*, actor: Actor, version: ModelVersion, reason: str = "") -
         with transaction.atomic():
             approval = Approval.objects.create(version=version, reason=reason, requested_by=actor.user)
     except IntegrityError as error:
-        raise conflict("approval_open", _("Approval of this version has been asked for already.")) from error
+        raise conflict("approval_open", say("Approval of this version has been asked for already.")) from error
     audit(actor=actor, action="approval.request", obj=version, reason=reason)
     return approval
 
@@ -41,7 +41,7 @@ def _decide(actor: Actor, approval: Approval, decision: Decision, note: str) -> 
     if decision == Decision.APPROVED and own and actor.workspace.four_eyes:
         raise conflict(
             "four_eyes",
-            _("You asked for this approval yourself; in this workspace a second person decides."),
+            say("You asked for this approval yourself; in this workspace a second person decides."),
         )
     columns = {
         "decision": decision,
@@ -51,7 +51,7 @@ def _decide(actor: Actor, approval: Approval, decision: Decision, note: str) -> 
         "note": note,
     }
     if not Approval.objects.filter(pk=approval.pk, decision=Decision.OPEN).update(**columns):
-        raise conflict("approval_decided", _("This request has been decided already."))
+        raise conflict("approval_decided", say("This request has been decided already."))
     approval.refresh_from_db()
     audit(actor=actor, action=f"approval.{decision}", obj=approval.version, note=note, own_request=own)
     return approval

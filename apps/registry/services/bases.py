@@ -5,13 +5,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.registry.models import BaseKind, BaseModel
 from core.access import Actor
 from core.errors import Refused, conflict
 from engine.specs.base_models import BaseModel as Reference
+from words import say
 
 
 @transaction.atomic
@@ -52,7 +52,7 @@ def add_base_model(
                 created_by=actor.user,
             )
     except IntegrityError as error:
-        raise conflict("base_model_known", _("This base model is in the list already.")) from error
+        raise conflict("base_model_known", say("This base model is in the list already.")) from error
     audit(actor=actor, action="base_model.add", obj=base, kind=kind, reference=reference)
     return base
 
@@ -61,13 +61,13 @@ def add_base_model(
 def delete_base_model(*, actor: Actor, base_model: BaseModel) -> None:
     """Remove a base model that no version was made from; built-in ones stay."""
     if base_model.is_built_in:
-        raise conflict("built_in", _("A built-in base model cannot be removed."))
+        raise conflict("built_in", say("A built-in base model cannot be removed."))
     made = [str(version) for version in base_model.versions.select_related("family").order_by("id")[:5]]
     if made:
         raise conflict(
             "base_model_in_use",
-            _("These versions were made from it: %s.") % ", ".join(made),
-            hint=_("Delete the versions first."),
+            say("These versions were made from it: {made}.", made=", ".join(made)),
+            hint=say("Delete the versions first."),
         )
     audit(actor=actor, action="base_model.delete", obj=base_model)
     base_model.delete()
@@ -79,15 +79,15 @@ def _allowed_folder(reference: str) -> Path:
     if not any(folder.is_relative_to(root) and folder != root for root in roots):
         raise Refused(
             "folder_not_allowed",
-            _("Base models may only be read from: %s.") % ", ".join(str(root) for root in roots),
+            say("Base models may only be read from: {root}.", root=", ".join(str(root) for root in roots)),
             field="reference",
-            hint=_("Put the folder there, or ask your administrator to allow its place."),
+            hint=say("Put the folder there, or ask your administrator to allow its place."),
         )
     if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise Refused(
             "folder_unusable",
-            _("This folder holds no config.json with safetensors weights."),
+            say("This folder holds no config.json with safetensors weights."),
             field="reference",
-            hint=_("Give the folder of a Hugging Face model."),
+            hint=say("Give the folder of a Hugging Face model."),
         )
     return folder

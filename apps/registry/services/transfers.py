@@ -1,6 +1,7 @@
 """Start and finish the jobs that pack, take in and verify model folders."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,16 +9,18 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.registry.models import ModelVersion, VersionCheck, VersionExport, VersionImport, VersionState
 from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
+from core.jobs.states import ENDED
 from core.storage import home, require_free_space, workspace_folder
+from words import say
 
 ZIP_START = b"PK\x03\x04"
+UPLOAD_KEPT = timedelta(days=7)  # for a retry of an import that failed
 
 
 @transaction.atomic
@@ -27,7 +30,7 @@ def start_export(*, actor: Actor, version: ModelVersion) -> VersionExport:
         kind="registry.export",
         workspace=actor.workspace,
         queue="io",
-        title=_("Export %s") % version,
+        title=say("Export {version}", version=version),
         by=actor.user,
         page=f"models/versions/{version.pk}",
         unit="bytes",
@@ -47,11 +50,11 @@ def start_import(*, actor: Actor, name: str, upload: UploadedFile, description: 
     """Keep the uploaded zip and queue checking, loading and registering it."""
     name = name.strip()
     if not name or len(name) > 80 or "\0" in name:
-        raise Refused("bad_name", _("Give the model a name of at most 80 characters."), field="name")
+        raise Refused("bad_name", say("Give the model a name of at most 80 characters."), field="name")
     size = upload.size or 0
     if size > settings.UPLOAD_LIMIT_BYTES:
         raise Refused(
-            "file_too_large", _("The file is larger than this installation allows."), field="file", status=413
+            "file_too_large", say("The file is larger than this installation allows."), field="file", status=413
         )
     require_free_space(2 * size)
     place = workspace_folder(actor.workspace.pk, "uploads") / f"{uuid4().hex}.zip"
@@ -60,16 +63,16 @@ def start_import(*, actor: Actor, name: str, upload: UploadedFile, description: 
         place.unlink(missing_ok=True)
         raise Refused(
             "not_a_zip",
-            _("This is not a zip file."),
+            say("This is not a zip file."),
             field="file",
-            hint=_("Zip the model folder with config.json, model.safetensors and tokenizer.json."),
+            hint=say("Zip the model folder with config.json, model.safetensors and tokenizer.json."),
         )
     with transaction.atomic():
         job = jobs.create(
             kind="registry.import",
             workspace=actor.workspace,
             queue="infer",
-            title=_("Import model %s") % name,
+            title=say("Import model {name}", name=name),
             by=actor.user,
             unit="bytes",
         )
@@ -99,7 +102,7 @@ def start_check(*, actor: Actor, version: ModelVersion) -> VersionCheck:
         kind="registry.verify",
         workspace=actor.workspace,
         queue="io",
-        title=_("Verify files of %s") % version,
+        title=say("Verify files of {version}", version=version),
         by=actor.user,
         page=f"models/versions/{version.pk}",
         unit="bytes",
@@ -125,3 +128,28 @@ def _store(upload: UploadedFile, place: Path) -> bytes:  # type: ignore[type-arg
             head = head or bytes(chunk[:4])
             handle.write(chunk)
     return head
+
+
+def expire_files(*, now: datetime | None = None) -> dict[str, int]:
+    """Let go of exports past the workspace's retention, and of uploads whose import ended a week ago.
+
+    The rows stay and say that their file is gone; a file that outlives this is an unnamed one and is swept.
+    """
+    now = now or timezone.now()
+    ended = VersionImport.objects.filter(job__state__in=ENDED, job__finished_at__lt=now - UPLOAD_KEPT)
+    done = {"model_exports": 0, "model_uploads": 0}
+    for model_import in ended.exclude(upload=""):
+        path = home() / model_import.upload
+        VersionImport.objects.filter(pk=model_import.pk).update(upload="")
+        path.unlink(missing_ok=True)
+        done["model_uploads"] += 1
+    exports = VersionExport.objects.exclude(path="").filter(job__state__in=ENDED)
+    for export in exports.select_related("workspace", "job"):
+        days, ended_at = export.workspace.file_retention_days, export.job.finished_at
+        if days is None or ended_at is None or ended_at > now - timedelta(days=days):
+            continue
+        path = home() / export.path
+        VersionExport.objects.filter(pk=export.pk).update(path="")
+        path.unlink(missing_ok=True)
+        done["model_exports"] += 1
+    return done

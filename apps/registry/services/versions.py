@@ -15,6 +15,7 @@ from apps.registry.files import KeptFolder, keep_folder
 from apps.registry.models import Alias, BaseModel, CardRevision, ModelFamily, ModelVersion, Source
 from core.access import Actor
 from core.errors import Refused, conflict
+from words import say
 
 SAMPLES_KEPT = 200
 
@@ -121,7 +122,7 @@ def register_version(
 def _next_number(workspace: Any, name: str, task: str, by: Any) -> ModelFamily:
     """The family, locked, with its counter moved on."""
     if not name or len(name) > 80 or "\0" in name:
-        raise Refused("bad_name", _("Give the model a name of at most 80 characters."), field="name")
+        raise Refused("bad_name", say("Give the model a name of at most 80 characters."), field="name")
     family = ModelFamily.objects.filter(workspace=workspace, name__iexact=name).first()
     if family is None:
         family, _made = ModelFamily.objects.get_or_create(
@@ -131,7 +132,7 @@ def _next_number(workspace: Any, name: str, task: str, by: Any) -> ModelFamily:
     if family.task != task:
         raise Refused(
             "family_task",
-            _("“%(name)s” holds versions for %(task)s. Choose another name.") % {"name": name, "task": family.task},
+            say("“{name}” holds versions for {task}. Choose another name.", name=name, task=family.task),
             field="name",
         )
     family.last_number += 1
@@ -156,8 +157,8 @@ def delete_version(*, actor: Actor, version: ModelVersion) -> None:
     if users:
         raise conflict(
             "version_in_use",
-            _("%(version)s is used by %(users)s.") % {"version": label, "users": ", ".join(users)},
-            hint=_("Move the alias or delete these first, then delete the version."),
+            say("{version} is used by {users}.", version=label, users=", ".join(users)),
+            hint=say("Move the alias or delete these first, then delete the version."),
         )
     audit(actor=actor, action="model_version.delete", obj=version, content_hash=version.content_hash)
     version.delete()

@@ -144,6 +144,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
     "clean-up": {"task": "workers.clean_up", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
+    "sweep-files": {"task": "workers.sweep_files", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "beat.schedule")
 
@@ -159,6 +160,9 @@ JOBS_RUNNING_PER_WORKSPACE = {
 }
 TRAIN_THREADS = env_int("LINGXI_TRAIN_THREADS", 1, "Compute threads of a training run; raise it on idle cores.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
+LEFTOVER_HOURS = env_int(
+    "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."
+)
 UPLOAD_LIMIT_BYTES = env_int("LINGXI_UPLOAD_LIMIT_BYTES", 1_000_000_000, "Largest file that may be uploaded.")
 BASE_MODEL_FOLDERS = env_list(
     "LINGXI_BASE_MODEL_FOLDERS", str(HOME / "base-models"), "Folders whose model folders may be used as base models."
@@ -243,6 +247,8 @@ LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env("LINGXI_TIME_ZONE", "UTC", "Time zone for people who have not chosen one.")
+# before the catalogues of packages, which would win for a text that they know as well
+LOCALE_PATHS = sorted([*ROOT.glob("apps/*/locale"), *ROOT.glob("platform/*/locale"), ROOT / "workers/locale"])
 LANGUAGE_COOKIE_NAME = "lingxi_language"
 
 # --- Static files -------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.access import Actor
 from core.errors import Refused
+from words import say
 
 
 class IdempotencyKey(models.Model):
@@ -38,7 +38,7 @@ def begin(request: Request, actor: Actor) -> tuple[IdempotencyKey | None, Respon
     if request.method != "POST" or not key:
         return None, None
     if len(key) > 200:
-        raise Refused("idempotency_key_too_long", _("An Idempotency-Key has at most 200 characters."))
+        raise Refused("idempotency_key_too_long", say("An Idempotency-Key has at most 200 characters."))
     fingerprint = _fingerprint(request)
     row, made = IdempotencyKey.objects.get_or_create(
         workspace=actor.workspace, key=key, defaults={"fingerprint": fingerprint}
@@ -48,12 +48,12 @@ def begin(request: Request, actor: Actor) -> tuple[IdempotencyKey | None, Respon
     if row.fingerprint != fingerprint:
         raise Refused(
             "idempotency_key_reused",
-            _("This Idempotency-Key was sent before with another request. Use a new key."),
+            say("This Idempotency-Key was sent before with another request. Use a new key."),
         )
     if row.status is None:
         raise Refused(
             "idempotency_in_progress",
-            _("The first request with this Idempotency-Key is still at work. Try again shortly."),
+            say("The first request with this Idempotency-Key is still at work. Try again shortly."),
             status=409,
         )
     return None, Response(row.body, status=row.status, headers={"Idempotency-Replayed": "true"})

@@ -1,10 +1,10 @@
 """Keyset paging: page 1 and page 10,000 cost the same, and no count is taken."""
 
-from django.utils.translation import gettext as _
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from core.errors import Refused
+from words import say
 
 
 class KeysetPagination(CursorPagination):
@@ -20,5 +20,5 @@ def page_size(request: Request) -> int:
     """?limit= of a listing that pages by itself: 1..500, 50 when it is not given."""
     text = request.query_params.get("limit", "50")
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= KeysetPagination.max_page_size):
-        raise Refused("bad_limit", _("limit must be a whole number from 1 to 500."), field="limit")
+        raise Refused("bad_limit", say("limit must be a whole number from 1 to 500."), field="limit")
     return int(text)

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import exceptions, serializers, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -41,20 +42,20 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 TITLES = {
-    400: _("Bad request"),
-    401: _("Not authenticated"),
-    403: _("Not allowed"),
-    404: _("Not found"),
-    405: _("Method not allowed"),
-    406: _("Not acceptable"),
-    409: _("Conflict"),
-    412: _("Precondition failed"),
-    413: _("Too large"),
-    415: _("Unsupported media type"),
-    422: _("Cannot be processed"),
-    429: _("Too many requests"),
-    500: _("Server error"),
-    507: _("Out of space"),
+    400: gettext_lazy("Bad request"),
+    401: gettext_lazy("Not authenticated"),
+    403: gettext_lazy("Not allowed"),
+    404: gettext_lazy("Not found"),
+    405: gettext_lazy("Method not allowed"),
+    406: gettext_lazy("Not acceptable"),
+    409: gettext_lazy("Conflict"),
+    412: gettext_lazy("Precondition failed"),
+    413: gettext_lazy("Too large"),
+    415: gettext_lazy("Unsupported media type"),
+    422: gettext_lazy("Cannot be processed"),
+    429: gettext_lazy("Too many requests"),
+    500: gettext_lazy("Server error"),
+    507: gettext_lazy("Out of space"),
 }
 
 
@@ -67,7 +68,7 @@ def body(
         "title": str(TITLES.get(status_code, "Error")),
         "status": status_code,
         "code": code,
-        "detail": detail,
+        "detail": str(detail),
         "request_id": getattr(getattr(request, "_request", request), "request_id", ""),
         "errors": problems or [],
     }
@@ -80,7 +81,7 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
     headers: dict[str, str] = {}
     problems: list[dict[str, Any]] = []
     if isinstance(error, Refused):
-        status_code, code, detail = error.status, error.code, error.message
+        status_code, code, detail = error.status, error.code, str(error.message)
         problems = [item.as_dict() for item in error.problems]
     elif isinstance(error, Http404 | exceptions.NotFound):
         status_code, code, detail = 404, "not_found", _("There is no such thing in this workspace.")
@@ -140,4 +141,4 @@ class PreconditionFailed(exceptions.APIException):
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "changed_meanwhile"
-    default_detail = _("Someone changed this meanwhile. Load it again, then repeat your change.")
+    default_detail = gettext_lazy("Someone changed this meanwhile. Load it again, then repeat your change.")

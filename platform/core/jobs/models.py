@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.jobs.states import ENDED, State
+from core.words import WordsField, WordsJSONField
 
 
 class Stop(models.TextChoices):
@@ -25,7 +26,7 @@ class Job(models.Model):
     kind = models.CharField(max_length=40)
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="jobs")
     queue = models.CharField(max_length=10)
-    title = models.CharField(max_length=200)
+    title = WordsField()
     page = models.CharField(max_length=200, blank=True)  # path below the workspace, for links
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     priority = models.SmallIntegerField(default=0)
@@ -39,16 +40,16 @@ class Job(models.Model):
     attempt_count = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=3)
 
-    phase = models.CharField(max_length=60, blank=True)
+    phase = WordsField(blank=True)
     done_count = models.BigIntegerField(default=0)
     total_count = models.BigIntegerField(null=True, blank=True)
     unit = models.CharField(max_length=20, blank=True)
     rate_per_second = models.FloatField(null=True, blank=True)
 
     error_code = models.CharField(max_length=60, blank=True)
-    error_message = models.TextField(blank=True)
-    error_hint = models.TextField(blank=True)
-    result = models.JSONField(default=dict, blank=True)
+    error_message = WordsField(blank=True)
+    error_hint = WordsField(blank=True)
+    result = WordsJSONField(default=dict, blank=True)
 
     created_at = models.DateTimeField(default=timezone.now)
     run_after = models.DateTimeField(default=timezone.now)
@@ -137,7 +138,7 @@ class JobTransition(models.Model):
     from_state = models.CharField(max_length=10, blank=True)
     to_state = models.CharField(max_length=10)
     by = models.CharField(max_length=200, blank=True)
-    reason = models.CharField(max_length=300, blank=True)
+    reason = WordsField(blank=True)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["job", "id"], name="job_transition_job")]
@@ -155,7 +156,7 @@ class JobAttempt(models.Model):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=20, blank=True)
-    note = models.TextField(blank=True)
+    note = WordsField(blank=True)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["job", "token"], name="job_attempt_token_once")]
@@ -170,11 +171,11 @@ class JobLog(models.Model):
     job = models.ForeignKey(Job, models.CASCADE, related_name="log_lines")
     at = models.DateTimeField(default=timezone.now)
     level = models.CharField(max_length=10, default="info")
-    message = models.TextField()
+    message = WordsField()
     detail = models.JSONField(default=dict, blank=True)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["job", "id"], name="job_log_job")]
 
     def __str__(self) -> str:
-        return self.message[:80]
+        return str(self.message)[:80]

@@ -29,9 +29,9 @@ def move(job: Job, to: State, *, by: str, reason: str = "", token: int | None = 
         if before is None:
             return False
         Job.objects.filter(pk=job.pk).update(state=to, **columns)
-        JobTransition.objects.create(job=job, from_state=before, to_state=to, by=by[:200], reason=reason[:300])
+        JobTransition.objects.create(job=job, from_state=before, to_state=to, by=by[:200], reason=reason)
         if before == State.RUNNING:
-            JobAttempt.objects.filter(job=job, ended_at=None).update(ended_at=now, outcome=to, note=reason[:2000])
+            JobAttempt.objects.filter(job=job, ended_at=None).update(ended_at=now, outcome=to, note=reason)
         if to is State.QUEUED:
             wake(job.queue)
     job.refresh_from_db()

@@ -15,6 +15,7 @@ from django.utils import timezone
 from core.jobs.models import Job, JobLog, Stop
 from core.jobs.moves import move
 from core.jobs.states import State
+from words import say
 
 logger = logging.getLogger(__name__)
 
@@ -173,11 +174,11 @@ class Run:
     def stop(self, reason: str) -> bool:
         """End as the stop reason says: cancelled, paused, or back in the queue on shutdown."""
         if reason == "cancel":
-            return self._move(State.CANCELLED, reason="asked by a person")
+            return self._move(State.CANCELLED, reason=say("asked by a person"))
         if reason == "pause":
-            return self._move(State.PAUSED, reason="asked by a person")
+            return self._move(State.PAUSED, reason=say("asked by a person"))
         if reason == "shutdown":
-            return self.hand_back(reason="the worker was stopped", counts=False)
+            return self.hand_back(reason=say("the worker was stopped"), counts=False)
         return False
 
     def _move(self, to: State, *, reason: str = "", **columns: Any) -> bool:

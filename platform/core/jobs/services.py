@@ -7,7 +7,6 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from core.errors import conflict
 from core.jobs.models import Job, JobAttempt, JobLog, JobTransition, Stop
@@ -15,6 +14,7 @@ from core.jobs.moves import move
 from core.jobs.run import Run
 from core.jobs.states import State
 from core.queue import QUEUES, wake
+from words import say
 
 
 def create(
@@ -37,7 +37,7 @@ def create(
         kind=kind,
         workspace=workspace,
         queue=queue,
-        title=title[:200],
+        title=title,
         requested_by=by,
         page=page,
         priority=priority,
@@ -100,7 +100,7 @@ def cancel(*, job: Job, by: Any) -> Job:
 def pause(*, job: Job, by: Any) -> Job:
     """Pause now when nothing runs, else ask the worker to save a checkpoint and let go."""
     if not job.can_pause:
-        raise conflict("job_cannot_pause", _("This kind of job cannot be paused. You can cancel it."))
+        raise conflict("job_cannot_pause", say("This kind of job cannot be paused. You can cancel it."))
     return _stop(job, by, Stop.PAUSE, State.PAUSED)
 
 
@@ -110,13 +110,16 @@ def _stop(job: Job, by: Any, stop: Stop, state: State) -> Job:
         if job.state == state:
             return job
         if job.ended:
-            raise conflict("job_ended", _("This job has already ended."))
+            raise conflict("job_ended", say("This job has already ended."))
         if job.state == State.RUNNING:
             Job.objects.filter(pk=job.pk).update(stop_requested=stop)
-            JobLog.objects.create(job=job, message=f"{stop} requested by {_name(by)}")
+            wish = say("cancel requested by {by}", by=_name(by))
+            if stop == Stop.PAUSE:
+                wish = say("pause requested by {by}", by=_name(by))
+            JobLog.objects.create(job=job, message=wish, detail={"stop": stop.value, "by": _name(by)})
             job.refresh_from_db()
             return job
-        move(job, state, by=_name(by), reason="asked by a person")
+        move(job, state, by=_name(by), reason=say("asked by a person"))
     job.refresh_from_db()
     return job
 
@@ -124,7 +127,7 @@ def _stop(job: Job, by: Any, stop: Stop, state: State) -> Job:
 def resume(*, job: Job, by: Any) -> Job:
     """Send a paused job back to the queue; it goes on from its last checkpoint."""
     if job.state != State.PAUSED or not move(job, State.QUEUED, by=_name(by), run_after=timezone.now()):
-        raise conflict("job_not_paused", _("Only a paused job can be resumed."))
+        raise conflict("job_not_paused", say("Only a paused job can be resumed."))
     return job
 
 
@@ -134,19 +137,19 @@ def retry(*, job: Job, by: Any) -> Job:
         job,
         State.QUEUED,
         by=_name(by),
-        reason="retried by a person",
+        reason=say("retried by a person"),
         attempt_count=0,
         finished_at=None,
         run_after=timezone.now(),
     ):
-        raise conflict("job_not_retryable", _("Only a failed or cancelled job can be retried."))
+        raise conflict("job_not_retryable", say("Only a failed or cancelled job can be retried."))
     return job
 
 
 def prioritise(*, job: Job, priority: int) -> Job:
     """Change the place in the queue; higher runs sooner."""
     if not Job.objects.filter(pk=job.pk, state=State.QUEUED).update(priority=priority):
-        raise conflict("job_not_queued", _("Only a queued job has a place in the queue."))
+        raise conflict("job_not_queued", say("Only a queued job has a place in the queue."))
     job.refresh_from_db()
     return job
 
@@ -159,7 +162,7 @@ def sweep() -> dict[str, list[int]]:
     now = timezone.now()
     done: dict[str, list[int]] = {"requeued": [], "failed": [], "cancelled": [], "paused": []}
     for job in Job.objects.filter(state=State.RUNNING, lease_expires_at__lt=now):
-        token, reason = job.lease_token, f"worker {job.worker} fell silent"
+        token, reason = job.lease_token, say("worker {worker} fell silent", worker=job.worker)
         if job.stop_requested == Stop.CANCEL:
             if move(job, State.CANCELLED, by="sweeper", reason=reason, token=token):
                 done["cancelled"].append(job.pk)
@@ -176,8 +179,10 @@ def sweep() -> dict[str, list[int]]:
             reason=reason,
             token=token,
             error_code="worker_lost",
-            error_message=f"The worker died {job.attempt_count} times while doing this job.",
-            error_hint="Look at the worker's log, then retry.",
+            error_message=say(
+                "The worker died {attempt_count} times while doing this job.", attempt_count=job.attempt_count
+            ),
+            error_hint=say("Look at the worker's log, then retry."),
         ):
             done["failed"].append(job.pk)
     for queue in QUEUES:

@@ -30,6 +30,10 @@ UNITS = {
     "files": gettext_lazy("files"),
     "bytes": gettext_lazy("bytes"),
     "batches": gettext_lazy("batches"),
+    "checks": gettext_lazy("checks"),
+    "datasets": gettext_lazy("datasets"),
+    "answers": gettext_lazy("answers"),
+    "sequences": gettext_lazy("sequences"),
 }
 """What jobs count, in words for people; an unknown unit speaks for itself."""
 

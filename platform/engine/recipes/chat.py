@@ -36,6 +36,7 @@ from engine.report import Report
 from engine.resume import Cursor, check_contract, not_finite
 from engine.specs import spec_hash, to_mapping
 from engine.specs.chat import ChatSpec
+from words import say
 
 METRIC_EVERY_SECONDS = 2.0
 Sequences = Sequence[Sequence[int]]  # rows packed into sequences
@@ -60,7 +61,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
 
     # 1. The chats, and where to begin: the vocabulary is learnt on train, or comes with the checkpoint.
-    report.progress(0, 1, "datasets", "read")
+    report.progress(0, 1, "datasets", say("reading"))
     parts, problems = arrange(spec, read_chats(data))
     refuse("bad_data", problems)
     saved = checkpoint.find_checkpoint(resume_from) if resume_from is not None else None
@@ -89,7 +90,14 @@ def train(
         fused=True,
     )
     parameters = sum(parameter.numel() for parameter in names)
-    report.log("info", f"{parameters:,} parameters, {template.tokenizer.get_vocab_size()} tokens in the vocabulary")
+    report.log(
+        "info",
+        say(
+            "{parameters:,} parameters, {vocabulary} tokens in the vocabulary",
+            parameters=parameters,
+            vocabulary=template.tokenizer.get_vocab_size(),
+        ),
+    )
     cursor = Cursor()
     best: dict[str, Tensor] = {}
     contract = {
@@ -107,7 +115,7 @@ def train(
         best = saved.tensors("best") if saved.has("best") else {}
         checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
-        report.log("info", f"Resumed at step {cursor.step}, epoch {cursor.epoch + 1}")
+        report.log("info", say("Resumed at step {step}, epoch {epoch}", step=cursor.step, epoch=cursor.epoch + 1))
 
     lengths = [len(chat.ids) for chat in chats["train"]]
     at_once = min(spec.batch_size, micro_batch or spec.batch_size)
@@ -196,7 +204,7 @@ def train(
             cursor.tokens_seen += sum(lengths[at] for sequence in step for at in sequence)
 
             now = time.monotonic()
-            report.progress(min(cursor.step, total_steps), total_steps, "steps", "train")
+            report.progress(min(cursor.step, total_steps), total_steps, "steps", say("training"))
             if now - told_at >= METRIC_EVERY_SECONDS or cursor.step >= total_steps:
                 report.metric(
                     cursor.step,
@@ -218,7 +226,7 @@ def train(
                 break
 
         try:
-            sums, learnt = chat_losses(model, chats["dev"], spec, report, "evaluate dev")
+            sums, learnt = chat_losses(model, chats["dev"], spec, report, say("evaluating dev"))
         except Stopped:
             save()
             raise
@@ -237,7 +245,12 @@ def train(
         told_at, tokens_at = time.monotonic(), cursor.tokens_seen
         if spec.early_stopping_patience and cursor.epochs_without_better >= spec.early_stopping_patience:
             report.log(
-                "info", f"No lower dev loss for {spec.early_stopping_patience} epochs; stopped after epoch {epoch}"
+                "info",
+                say(
+                    "No lower dev loss for {patience} epochs; stopped after epoch {epoch}",
+                    patience=spec.early_stopping_patience,
+                    epoch=epoch,
+                ),
             )
             cursor.epoch = epoch = spec.epochs
         if epoch < spec.epochs and spec.checkpoint_every_steps:
@@ -339,7 +352,7 @@ def measure(
     model: Any, chats: Sequence[Chat], rows: ChatRows, spec: ChatSpec, report: Report, out: Path, name: str
 ) -> dict[str, Any]:
     """Loss and perplexity per learnt token with bootstrap intervals over chats; one loss per chat in a file."""
-    sums, learnt = chat_losses(model, chats, spec, report, f"evaluate {name}")
+    sums, learnt = chat_losses(model, chats, spec, report, say("evaluating {name}", name=name))
     value = float(sums.sum() / learnt.sum())
     low, high = metrics.bootstrap_ratio(sums, learnt, seed=spec.seed)
     headline = {
@@ -386,7 +399,7 @@ def answers(model: Any, rows: ChatRows, template: Template, spec: ChatSpec, repo
                 "stopped": stopped,
             }
         )
-        report.progress(len(samples), total, "answers", "samples")
+        report.progress(len(samples), total, "answers", say("sample answers"))
     return samples
 
 

@@ -25,6 +25,7 @@ from engine.recipes.classify_setup import arrange, choose_pooling, parameter_gro
 from engine.report import Report
 from engine.resume import Cursor, check_contract, not_finite
 from engine.specs import ClassifySpec, spec_hash, to_mapping
+from words import say
 
 METRIC_EVERY_SECONDS = 2.0
 
@@ -48,7 +49,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
 
     # 1. The rows, and a last look at them: the same checks as the preflight.
-    report.progress(0, 1, "datasets", "read")
+    report.progress(0, 1, "datasets", say("reading"))
     splits = read_texts(data)
     parts, labels, problems = arrange(spec, splits)
     refuse("bad_data", problems)
@@ -71,7 +72,13 @@ def train(
         for name, part in parts.items()
     }  # [N, K] each
     report.log(
-        "info", f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(labels)} labels, {max_length} tokens"
+        "info",
+        say(
+            "{parameters:,} parameters, {labels_count} labels, {max_length} tokens",
+            parameters=sum(p.numel() for p in model.parameters()),
+            labels_count=len(labels),
+            max_length=max_length,
+        ),
     )
 
     # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
@@ -99,7 +106,7 @@ def train(
         best = saved.tensors("best") if saved.has("best") else {}
         checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
-        report.log("info", f"Resumed at step {cursor.step}, epoch {cursor.epoch + 1}")
+        report.log("info", say("Resumed at step {step}, epoch {epoch}", step=cursor.step, epoch=cursor.epoch + 1))
     elif spec.head_start == "probe" or spec.method == "frozen":
         start_head(model, encoded["train"], targets["train"], spec, report)
     if spec.average_decay and not average:
@@ -187,7 +194,7 @@ def train(
             update_average(average, model, min(spec.average_decay, (1 + cursor.step) / (10 + cursor.step)))
 
             now = time.monotonic()
-            report.progress(cursor.step, total_steps, "steps", "train")
+            report.progress(cursor.step, total_steps, "steps", say("training"))
             if now - told_at >= METRIC_EVERY_SECONDS or cursor.step == total_steps:
                 report.metric(
                     cursor.step,
@@ -225,7 +232,15 @@ def train(
         told_at, tokens_at = time.monotonic(), cursor.tokens_seen
         patience = spec.early_stopping_patience
         if patience and cursor.epochs_without_better >= patience:
-            report.log("info", f"No better {spec.best_metric} for {patience} epochs; stopped after epoch {epoch + 1}")
+            report.log(
+                "info",
+                say(
+                    "No better {best_metric} for {patience} epochs; stopped after epoch {epoch}",
+                    best_metric=spec.best_metric,
+                    patience=patience,
+                    epoch=epoch + 1,
+                ),
+            )
             cursor.epoch = epochs
             break
         if cursor.epoch < epochs and spec.checkpoint_every_steps:
@@ -240,7 +255,7 @@ def train(
         if name not in parts or not len(parts[name]):
             continue
         try:
-            logits = forward_all(model, encoded[name], report, phase=f"evaluate {name}")
+            logits = forward_all(model, encoded[name], report, phase=say("evaluating {name}", name=name))
         except Stopped:
             save()
             raise
@@ -305,11 +320,13 @@ def start_head(
     """Fit the head on the frozen encoder; a native head is too deep for that and keeps its random start."""
     if model.pooling != "mean":
         if spec.method == "frozen":
-            raise RunFailed("not_together", "Method “frozen” needs mean pooling.", "Choose a BERT-like base model.")
-        report.log("info", "The head starts at random: this architecture has its own pooling.")
+            raise RunFailed(
+                "not_together", say("Method “frozen” needs mean pooling."), say("Choose a BERT-like base model.")
+            )
+        report.log("info", say("The head starts at random: this architecture has its own pooling."))
         return
     model.eval()
-    features = forward_all(model, sequences, report, phase="probe", features=True)
+    features = forward_all(model, sequences, report, phase=say("linear probe"), features=True)
     weight, bias = fit_probe(features, targets, multi_label=spec.multi_label)
     model.head.load_state_dict({"weight": weight, "bias": bias})
 
@@ -360,7 +377,7 @@ def measure(
         model.load_state_dict(average)
     model.eval()
     try:
-        logits = forward_all(model, sequences, report, phase="evaluate dev")
+        logits = forward_all(model, sequences, report, phase=say("evaluating dev"))
     finally:
         if current:
             model.load_state_dict(current)

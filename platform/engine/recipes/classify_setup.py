@@ -9,6 +9,7 @@ from engine.encoder import TextClassifier, can_pack
 from engine.failures import RunFailed
 from engine.preflight_classify import classification_problems
 from engine.specs import ClassifySpec, Problem
+from words import say
 
 
 def arrange(spec: ClassifySpec, splits: dict[str, TextRows]) -> tuple[dict[str, TextRows], list[str], list[Problem]]:
@@ -30,7 +31,9 @@ def choose_pooling(spec: ClassifySpec, config: Any) -> str:
     """The pooling a spec means for this architecture; RunFailed if the mean is asked for and not possible."""
     if spec.pooling == "mean" and not can_pack(config):
         raise RunFailed(
-            "not_together", f"Mean pooling is not available for {config.model_type} models.", "Choose pooling “native”."
+            "not_together",
+            say("Mean pooling is not available for {model_type} models.", model_type=config.model_type),
+            say("Choose pooling “native”."),
         )
     return "native" if spec.pooling == "native" or not can_pack(config) else "mean"
 

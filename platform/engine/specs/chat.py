@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
+from words import say
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class ChatSpec:
                 Problem(
                     "not_together",
                     "width",
-                    f"width {self.width} is no multiple of {self.heads} heads.",
-                    f"Choose a multiple of {self.heads}.",
+                    say("width {width} is no multiple of {heads} heads.", width=self.width, heads=self.heads),
+                    say("Choose a multiple of {heads}.", heads=self.heads),
                 )
             )
         elif (self.width // self.heads) % 2:
@@ -82,8 +83,8 @@ class ChatSpec:
                 Problem(
                     "not_together",
                     "width",
-                    "The width of one head must be even for rotary positions.",
-                    f"Choose a multiple of {2 * self.heads}.",
+                    say("The width of one head must be even for rotary positions."),
+                    say("Choose a multiple of {heads}.", heads=2 * self.heads),
                 )
             )
         if self.heads % self.kv_heads:
@@ -91,8 +92,10 @@ class ChatSpec:
                 Problem(
                     "not_together",
                     "kv_heads",
-                    f"heads {self.heads} is no multiple of kv_heads {self.kv_heads}.",
-                    "Choose a divisor of heads.",
+                    say(
+                        "heads {heads} is no multiple of kv_heads {kv_heads}.", heads=self.heads, kv_heads=self.kv_heads
+                    ),
+                    say("Choose a divisor of heads."),
                 )
             )
         if len({self.train_split, self.dev_split, self.test_split}) < 3:
@@ -100,8 +103,8 @@ class ChatSpec:
                 Problem(
                     "same_split",
                     "dev_split",
-                    "Training, dev and test must be three different splits.",
-                    "A split used twice makes the figures worthless.",
+                    say("Training, dev and test must be three different splits."),
+                    say("A split used twice makes the figures worthless."),
                 )
             )
         return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.specs.base_models import BaseModel
 from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
+from words import say
 
 DEFAULT_BASE = BaseModel()
 
@@ -101,7 +102,7 @@ class ClassifySpec:
         found = bound_problems(self)
         splits = {"train_split": self.train_split, "dev_split": self.dev_split, "test_split": self.test_split}
         found += [
-            Problem("required", name, f"{name} is empty.", "Give the name of a split.")
+            Problem("required", name, say("{name} is empty.", name=name), say("Give the name of a split."))
             for name, value in splits.items()
             if not value
         ]
@@ -110,8 +111,8 @@ class ClassifySpec:
                 Problem(
                     "same_split",
                     "dev_split",
-                    "Training, dev and test must be three different splits.",
-                    "A split used twice makes the figures worthless.",
+                    say("Training, dev and test must be three different splits."),
+                    say("A split used twice makes the figures worthless."),
                 )
             )
         if self.multi_label and self.consistency > 0:
@@ -119,8 +120,8 @@ class ClassifySpec:
                 Problem(
                     "not_together",
                     "consistency",
-                    "consistency is defined for single-label texts.",
-                    "Set consistency to 0.",
+                    say("consistency is defined for single-label texts."),
+                    say("Set consistency to 0."),
                 )
             )
         if self.multi_label and self.label_smoothing > 0:
@@ -128,8 +129,8 @@ class ClassifySpec:
                 Problem(
                     "not_together",
                     "label_smoothing",
-                    "label_smoothing is defined for single-label texts.",
-                    "Set label_smoothing to 0.",
+                    say("label_smoothing is defined for single-label texts."),
+                    say("Set label_smoothing to 0."),
                 )
             )
         if self.method == "full" and self.learning_rate == 0:
@@ -137,8 +138,8 @@ class ClassifySpec:
                 Problem(
                     "not_together",
                     "learning_rate",
-                    "With learning_rate 0 the encoder learns nothing.",
-                    "Raise it, or choose method “frozen”.",
+                    say("With learning_rate 0 the encoder learns nothing."),
+                    say("Raise it, or choose method “frozen”."),
                 )
             )
         return found

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from engine.specs.base_models import BaseModel
 from engine.specs.problems import Problem
+from words import say
 
 S = TypeVar("S")
 KIND_NAMES = {bool: "boolean", int: "integer", float: "number", str: "string", BaseModel: "base_model"}
@@ -78,15 +79,19 @@ def bound_problems(spec: Any) -> list[Problem]:
 
 def _unknown(name: str, known: Mapping[str, FieldInfo]) -> Problem:
     close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"Did you mean “{close[0]}”?" if close else "Remove it; the known options are listed in the documentation."
-    return Problem("unknown_field", str(name), f"There is no option “{name}”.", hint)
+    hint = (
+        say("Did you mean “{close}”?", close=close[0])
+        if close
+        else say("Remove it; the known options are listed in the documentation.")
+    )
+    return Problem("unknown_field", str(name), say("There is no option “{name}”.", name=name), hint)
 
 
 def _value(info: FieldInfo, value: Any) -> tuple[Any, list[Problem]]:
     if info.type == "base_model":
         return BaseModel.read(info.name, value)
     if info.type == "boolean":
-        return value, [] if isinstance(value, bool) else [_wrong_type(info, "true or false")]
+        return value, [] if isinstance(value, bool) else [_wrong_type(info, say("true or false"))]
     if info.type == "string":
         return value, _string_problems(info, value)
     return _number(info, value)
@@ -94,11 +99,16 @@ def _value(info: FieldInfo, value: Any) -> tuple[Any, list[Problem]]:
 
 def _string_problems(info: FieldInfo, value: Any) -> list[Problem]:
     if not isinstance(value, str):
-        return [_wrong_type(info, "a text")]
+        return [_wrong_type(info, say("a text"))]
     if info.choices and value not in info.choices:
         allowed = ", ".join(info.choices)
         return [
-            Problem("bad_choice", info.name, f"“{value}” is not a choice of {info.name}.", f"Choose one of: {allowed}.")
+            Problem(
+                "bad_choice",
+                info.name,
+                say("“{value}” is not a choice of {name}.", value=value, name=info.name),
+                say("Choose one of: {allowed}.", allowed=allowed),
+            )
         ]
     return []
 
@@ -106,24 +116,34 @@ def _string_problems(info: FieldInfo, value: Any) -> list[Problem]:
 def _number(info: FieldInfo, value: Any) -> tuple[Any, list[Problem]]:
     whole = info.type == "integer"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return value, [_wrong_type(info, "a whole number" if whole else "a number")]
+        return value, [_wrong_type(info, say("a whole number") if whole else say("a number"))]
     if not math.isfinite(value):
-        return value, [_wrong_type(info, "a finite number")]
+        return value, [_wrong_type(info, say("a finite number"))]
     if whole and value != int(value):
-        return value, [_wrong_type(info, "a whole number")]
+        return value, [_wrong_type(info, say("a whole number"))]
     low, high = info.minimum, info.maximum
     if (low is not None and value < low) or (high is not None and value > high):
         return value, [
-            Problem("out_of_range", info.name, f"{info.name} is {value}.", f"Choose a value {_range(low, high)}.")
+            Problem(
+                "out_of_range",
+                info.name,
+                say("{name} is {value}.", name=info.name, value=value),
+                say("Choose a value {range}.", range=_range(low, high)),
+            )
         ]
     return int(value) if whole else float(value), []
 
 
 def _range(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f"from {low:g} to {high:g}"
-    return f"of at least {low:g}" if low is not None else f"of at most {high:g}"
+        return say("from {low:g} to {high:g}", low=low, high=high)
+    return say("of at least {low:g}", low=low) if low is not None else say("of at most {high:g}", high=high)
 
 
 def _wrong_type(info: FieldInfo, wanted: str) -> Problem:
-    return Problem("wrong_type", info.name, f"{info.name} must be {wanted}.", f"Give {info.name} as {wanted}.")
+    return Problem(
+        "wrong_type",
+        info.name,
+        say("{name} must be {wanted}.", name=info.name, wanted=wanted),
+        say("Give {name} as {wanted}.", name=info.name, wanted=wanted),
+    )

@@ -10,6 +10,7 @@ from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.problems import Problem, has_errors
+from words import say
 
 Spec = ClassifySpec | ChatSpec
 RECIPES: dict[str, type[ClassifySpec] | type[ChatSpec]] = {"classify": ClassifySpec, "chat": ChatSpec}
@@ -20,10 +21,15 @@ def parse_spec(recipe: str, mapping: Mapping[str, Any]) -> tuple[Spec | None, li
     """The spec, or None and all problems at once; warnings may come beside a spec."""
     if recipe not in RECIPES:
         return None, [
-            Problem("bad_choice", "recipe", f"There is no recipe “{recipe}”.", f"Choose one of: {', '.join(RECIPES)}.")
+            Problem(
+                "bad_choice",
+                "recipe",
+                say("There is no recipe “{recipe}”.", recipe=recipe),
+                say("Choose one of: {recipes}.", recipes=", ".join(RECIPES)),
+            )
         ]
     if not isinstance(mapping, Mapping):
-        return None, [Problem("wrong_type", "", "The spec must be a JSON object.", "Give options by name.")]
+        return None, [Problem("wrong_type", "", say("The spec must be a JSON object."), say("Give options by name."))]
     values, problems = read(RECIPES[recipe], mapping)
     spec = RECIPES[recipe](**values)
     problems += [found for found in spec.problems() if found.field not in {known.field for known in problems}]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.specs.problems import Problem
+from words import say
 
 KINDS = ("classification", "spans", "pairs", "qa", "chat", "preference", "corpus")
 ROLES = ("system", "user", "assistant", "tool")
@@ -38,14 +39,19 @@ def check_record(kind: str, record: Mapping[str, Any]) -> list[Problem]:
         Problem(
             "missing_field",
             name,
-            f"The field “{name}” is missing.",
-            f"A {kind} record needs: {', '.join(FIELDS[kind])}.",
+            say("The field “{name}” is missing.", name=name),
+            say("A {kind} record needs: {fields}.", kind=kind, fields=", ".join(FIELDS[kind])),
         )
         for name in FIELDS[kind]
         if name not in record
     ]
     problems += [
-        Problem("unknown_field", str(name), f"There is no field “{name}” in a {kind} record.", "Put it into “meta”.")
+        Problem(
+            "unknown_field",
+            str(name),
+            say("There is no field “{name}” in a {kind} record.", name=name, kind=kind),
+            say("Put it into “meta”."),
+        )
         for name in record
         if name not in (*FIELDS[kind], "meta")
     ]
@@ -61,18 +67,35 @@ def check_record(kind: str, record: Mapping[str, Any]) -> list[Problem]:
 
 def _text(name: str, value: Any) -> list[Problem]:
     if not isinstance(value, str):
-        return [Problem("wrong_type", name, f"“{name}” must be a text.", "Convert it before importing.")]
+        return [
+            Problem("wrong_type", name, say("“{name}” must be a text.", name=name), say("Convert it before importing."))
+        ]
     if "\0" in value:
-        return [Problem("nul_character", name, f"“{name}” holds a NUL character.", "Remove it from the file.")]
-    return [] if value.strip() else [Problem("empty", name, f"“{name}” is empty.", "Fill it in or leave the row out.")]
+        return [
+            Problem(
+                "nul_character",
+                name,
+                say("“{name}” holds a NUL character.", name=name),
+                say("Remove it from the file."),
+            )
+        ]
+    return (
+        []
+        if value.strip()
+        else [Problem("empty", name, say("“{name}” is empty.", name=name), say("Fill it in or leave the row out."))]
+    )
 
 
 def _labels(name: str, value: Any) -> list[Problem]:
     if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        return [Problem("wrong_type", name, "“labels” must be a list of texts.", "Write an unlabelled text as [].")]
+        return [
+            Problem(
+                "wrong_type", name, say("“labels” must be a list of texts."), say("Write an unlabelled text as [].")
+            )
+        ]
     problems = [found for label in value for found in _text(name, label)]
     if len(set(value)) < len(value):
-        problems.append(Problem("duplicate", name, "A label is given twice.", "Give each label once."))
+        problems.append(Problem("duplicate", name, say("A label is given twice."), say("Give each label once.")))
     return problems
 
 
@@ -87,10 +110,20 @@ def _answers(name: str, value: Any) -> list[Problem]:
 def _structs(name: str, value: Any, shape: Mapping[str, type]) -> list[Problem]:
     wanted = ", ".join(shape)
     if not isinstance(value, list):
-        return [Problem("wrong_type", name, f"“{name}” must be a list.", f"Each entry holds: {wanted}.")]
+        return [
+            Problem(
+                "wrong_type",
+                name,
+                say("“{name}” must be a list.", name=name),
+                say("Each entry holds: {wanted}.", wanted=wanted),
+            )
+        ]
     return [
         Problem(
-            "wrong_type", f"{name}.{at}", f"Entry {at} of “{name}” is not well formed.", f"Each entry holds: {wanted}."
+            "wrong_type",
+            f"{name}.{at}",
+            say("Entry {at} of “{name}” is not well formed.", at=at, name=name),
+            say("Each entry holds: {wanted}.", wanted=wanted),
         )
         for at, entry in enumerate(value)
         if not isinstance(entry, Mapping)
@@ -102,13 +135,20 @@ def _structs(name: str, value: Any, shape: Mapping[str, type]) -> list[Problem]:
 def _messages(name: str, value: Any) -> list[Problem]:
     problems = _structs(name, value, {"role": str, "content": str})
     if problems or not value:
-        return problems or [Problem("empty", name, f"“{name}” holds no message.", "Give at least one message.")]
+        return problems or [
+            Problem("empty", name, say("“{name}” holds no message.", name=name), say("Give at least one message."))
+        ]
     for at, message in enumerate(value):
         where = f"{name}.{at}"
         if message["role"] not in ROLES:
             roles = ", ".join(ROLES)
             problems.append(
-                Problem("bad_role", f"{where}.role", f"“{message['role']}” is not a role.", f"Choose one of: {roles}.")
+                Problem(
+                    "bad_role",
+                    f"{where}.role",
+                    say("“{role}” is not a role.", role=message["role"]),
+                    say("Choose one of: {roles}.", roles=roles),
+                )
             )
         problems += _text(f"{where}.content", message["content"])
     return problems
@@ -120,8 +160,13 @@ def _span_bounds(record: Mapping[str, Any]) -> list[Problem]:
         Problem(
             "span_outside",
             f"spans.{at}",
-            f"The span {span['start']}..{span['end']} does not lie in the text of {length} characters.",
-            "Count in code points: text[start:end] is the marked part.",
+            say(
+                "The span {start}..{end} does not lie in the text of {length} characters.",
+                start=span["start"],
+                end=span["end"],
+                length=length,
+            ),
+            say("Count in code points: text[start:end] is the marked part."),
         )
         for at, span in enumerate(record["spans"])
         if not 0 <= span["start"] < span["end"] <= length
@@ -134,8 +179,8 @@ def _answer_bounds(record: Mapping[str, Any]) -> list[Problem]:
         Problem(
             "answer_elsewhere",
             f"answers.{at}",
-            f"The context does not read “{answer['text'][:40]}” at {answer['start']}.",
-            "Count in code points: context[start:start+len(text)] is the answer.",
+            say("The context does not read “{text}” at {start}.", text=answer["text"][:40], start=answer["start"]),
+            say("Count in code points: context[start:start+len(text)] is the answer."),
         )
         for at, answer in enumerate(record["answers"])
         if answer["start"] < 0
@@ -146,10 +191,13 @@ def _answer_bounds(record: Mapping[str, Any]) -> list[Problem]:
 
 def _meta(value: Any) -> list[Problem]:
     if not isinstance(value, Mapping):
-        return [Problem("wrong_type", "meta", "“meta” must be an object.", "Give values by name.")]
+        return [Problem("wrong_type", "meta", say("“meta” must be an object."), say("Give values by name."))]
     return [
         Problem(
-            "wrong_type", f"meta.{name}", f"“meta.{name}” must be a text, number, true, false or null.", "Flatten it."
+            "wrong_type",
+            f"meta.{name}",
+            say("“meta.{name}” must be a text, number, true, false or null.", name=name),
+            say("Flatten it."),
         )
         for name, entry in value.items()
         if not isinstance(name, str) or not (entry is None or isinstance(entry, str | int | float | bool))
