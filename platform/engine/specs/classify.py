@@ -30,14 +30,14 @@ class ClassifySpec:
         choices=("auto", "mean", "native"),
     )
     max_length_tokens: int = option(128, "Longer texts are cut to this many tokens", minimum=4, maximum=8192)
-    epochs: int = option(6, "Passes over the training split", minimum=1, maximum=200)
+    epochs: int = option(5, "Passes over the training split", minimum=1, maximum=200)
     learning_rate: float = option(2.5e-4, "Peak learning rate of the encoder's top layer", minimum=0, maximum=1)
     head_learning_rate: float = option(2e-3, "Peak learning rate of the classification head", minimum=0, maximum=10)
     layer_decay: float = option(
         0.8, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
     )
     schedule: str = option(
-        "linear", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
+        "constant", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
     )
     warmup_share: float = option(0.1, "Share of all steps over which the learning rate rises", minimum=0, maximum=0.9)
     weight_decay: float = option(0.01, "Decoupled weight decay on matrices", minimum=0, maximum=1)
@@ -66,7 +66,7 @@ class ClassifySpec:
         maximum=10,
     )
     average_decay: float = option(
-        0.99,
+        0.998,
         "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
         minimum=0,
         maximum=0.9999,
