@@ -147,6 +147,118 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     return make
 
 
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes folders of chat models with random weights: "own" (ours), "llama" with ChatML, "gpt2" without template."""
+
+    def make(kind: str = "own", seed: int = 1) -> Path:
+        import torch
+        from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+        from engine.chat_folder import save_chat_model
+        from engine.data import ChatRows
+        from engine.recipes.chat_setup import learn_template, model_config, new_model
+        from engine.specs import ChatSpec
+
+        folder = tmp_path_factory.mktemp(f"chat-{kind}") / "model"
+        spec = ChatSpec(layers=2, width=16, heads=4, kv_heads=2, context_tokens=96, vocabulary_size=300)
+        words = ["where is my card?", "look at the map", "我的卡在哪里", "the rate is low, the loan is not"]
+        template = learn_template(spec, ChatRows([1], [[{"role": "user", "content": " ".join(words)}]]))
+        torch.manual_seed(seed)
+        if kind == "own":
+            config = model_config(spec, template)
+            config.initializer_range = 0.6
+            save_chat_model(folder, new_model(config), template, {"recipe": "chat", "context_tokens": 96})
+            return folder
+        names = {"eos_token": "<|im_end|>", "pad_token": "<|pad|>"} if kind == "llama" else {"eos_token": "<|end|>"}
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=template.tokenizer, model_max_length=96, **names)
+        if kind == "llama":
+            tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+            tokenizer.chat_template = CHATML
+        shape = {"vocab_size": len(tokenizer), "initializer_range": 0.6, "eos_token_id": tokenizer.eos_token_id}
+        model: Any
+        if kind == "llama":
+            model = LlamaForCausalLM(
+                LlamaConfig(
+                    **shape,
+                    hidden_size=24,
+                    intermediate_size=48,
+                    num_hidden_layers=2,
+                    num_attention_heads=4,
+                    num_key_value_heads=2,
+                    max_position_embeddings=96,
+                    rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
+                )
+            )
+        else:
+            model = GPT2LMHeadModel(GPT2Config(**shape, n_embd=16, n_layer=2, n_head=4, n_positions=96))
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def chat_version(workspace: Workspace, alice: User, tiny_chat: Callable[..., Path]) -> Callable[..., Any]:
+    """Registers a tiny chat model with weights of a seed as the next version of "bot"."""
+    from apps.registry.services import register_version
+
+    def make(kind: str = "own", seed: int = 1, **columns: Any) -> Any:
+        given = {"name": "bot", "recipe": "chat", "task": "generation", "by": alice, **columns}
+        return register_version(workspace=workspace, folder=tiny_chat(kind, seed), **given)
+
+    return make
+
+
+@pytest.fixture
+def chat_data(workspace: Workspace) -> Any:
+    """30 frozen chats, 20 of them in the test split; one of those holds no answer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from apps.datasets.models import Dataset, DatasetVersion
+    from core.storage import home
+
+    dataset = Dataset.objects.create(workspace=workspace, name="Talks", kind="chat")
+    rows = []
+    for at in range(30):
+        messages = [
+            {"role": "user", "content": f"where is {'my ' * (at % 5)}card <b>{at}</b>?"},
+            {"role": "assistant", "content": f"look at the map {at}"},
+        ]
+        rows.append(
+            {
+                "example_id": 300 + at,
+                "external_id": f"t{at}",
+                "split": "test" if at % 3 else "train",
+                "meta": "{}",
+                "messages": messages[: 1 if at == 4 else 2],
+            }
+        )
+    messages_type = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    texts = [(name, pa.string()) for name in ("external_id", "split", "meta")]
+    schema = pa.schema([("example_id", pa.int64()), *texts, ("messages", messages_type)])
+    path = home() / "files" / str(workspace.pk) / f"dataset-{dataset.pk}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return DatasetVersion.everything.create(
+        dataset=dataset,
+        number=1,
+        content_hash="c" * 64,
+        path=path.relative_to(home()).as_posix(),
+        row_count=30,
+        counts={"splits": {"train": 10, "test": 20}},
+        frozen_at=timezone.now(),
+    )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""

@@ -22,23 +22,25 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
 MODELS_KEPT = 3
 TOP = 5
+ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
 class Models:
-    """The last few classifiers used, loaded on demand; torch is imported with the first."""
+    """The last few models used, classifiers and writers, loaded on demand; torch is imported with the first."""
 
     def __init__(self, kept: int = MODELS_KEPT) -> None:
         self._kept = kept
         self._loaded: OrderedDict[str, Any] = OrderedDict()
 
-    def get(self, folder: Path, content_hash: str) -> Any:
-        """The classifier of a folder, keyed by what is in it."""
+    def get(self, folder: Path, content_hash: str, *, is_chat: bool = False) -> Any:
+        """The model of a folder, keyed by what is in it."""
         if content_hash not in self._loaded:
+            from engine.chat_model import load_chat_model
             from engine.predict import load_classifier
             from engine.threads import use_threads
 
             use_threads(settings.INFER_THREADS)
-            self._loaded[content_hash] = load_classifier(folder)
+            self._loaded[content_hash] = load_chat_model(folder) if is_chat else load_classifier(folder)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(content_hash)
@@ -69,8 +71,8 @@ def answer_next(models: Models) -> bool:
         return False
     version = request.model_version
     try:
-        classifier = models.get(version_folder(version), version.content_hash)
-        answer(request=request, results=results(classifier, request))
+        model = models.get(version_folder(version), version.content_hash, is_chat=version.is_chat)
+        answer(request=request, results=(written if version.is_chat else results)(model, request))
     except RunFailed as failure:
         answer(request=request, error=join([failure.message, failure.hint]))
     return True
@@ -84,6 +86,12 @@ def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
         top = sorted(zip(found.names, probabilities, strict=True), key=lambda pair: -pair[1])[:TOP]
         rows.append({"labels": list(labels), "probabilities": [[name, round(float(value), 6)] for name, value in top]})
     return rows
+
+
+def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
+    found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
+    return [{"answer": each.text.replace("\0", ""), "finish": each.finish, "tokens": each.tokens} for each in found]
 
 
 class Bell:

@@ -10,6 +10,7 @@ from django.conf import settings
 from apps.registry import archives, services
 from apps.registry.cards import full_card
 from apps.registry.files import compare_with_manifest, keep_folder
+from apps.registry.model_folders import check_model_folder
 from apps.registry.models import ModelVersion, Source, VersionCheck, VersionExport, VersionImport
 from apps.registry.selectors import card_of, version_folder
 from core.errors import Refused
@@ -19,6 +20,7 @@ from core.storage import home, require_free_space, sha256_of, whole_file, worksp
 from words import say
 from workers.engine_task import run_engine
 
+PROBE_TOKENS = 8
 PROBE_TEXTS = ("Where is my card?", "我的卡在哪里")
 
 
@@ -61,7 +63,7 @@ def run_import(run: Run) -> dict[str, Any]:
         )
         if left_out:
             run.log(say("Left out: {files}", files=", ".join(left_out[:20])))
-        found = archives.check_model_folder(model)
+        found = check_model_folder(model)
         probe.mkdir()
         texts = {"example_id": [0, 1], "text": list(PROBE_TEXTS)}
         pq.write_table(pa.table(texts), probe / "probe.parquet")
@@ -70,8 +72,9 @@ def run_import(run: Run) -> dict[str, Any]:
             "model": str(model),
             "data": {"path": str(probe / "probe.parquet"), "column": "text"},
             "out": str(probe / "out"),
+            "max_new_tokens": PROBE_TOKENS,
         }
-        run_engine(run, order, probe, threads=settings.INFER_THREADS)
+        probed = run_engine(run, order, probe, threads=settings.INFER_THREADS)
         kept = keep_folder(workspace_id=row.workspace_id, folder=model)
         with run.fenced():
             version = services.register_version(
@@ -79,13 +82,15 @@ def run_import(run: Run) -> dict[str, Any]:
                 name=row.name,
                 folder=kept,
                 recipe="import",
-                task="classification",
+                task=found.task,
                 source=Source.IMPORT,
                 origin=f"import:{row.pk}",
-                labels=found["labels"],
-                multi_label=found["multi_label"],
+                labels=found.labels,
+                multi_label=found.multi_label,
                 making=services.Making(
-                    parameter_count=found["parameters"], environment={"architecture": found["architecture"]}
+                    parameter_count=found.parameters,
+                    environment={"architecture": found.architecture},
+                    template_hash=probed.get("template_hash", ""),
                 ),
                 by=row.job.requested_by,
                 description=row.description,

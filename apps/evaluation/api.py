@@ -13,7 +13,7 @@ from apps.datasets.models import DatasetVersion
 from apps.evaluation import selectors, services
 from apps.evaluation import serializers as shapes
 from apps.evaluation.downloads import results_response
-from apps.evaluation.filters import ORDERS, EvaluationFilter, ResultFilter
+from apps.evaluation.filters import CHAT_ORDERS, ORDERS, EvaluationFilter, ResultFilter, orders_of
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.selectors import resolve_version
 from core.access import fetch
@@ -99,20 +99,27 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         tags=TAG,
         parameters=[
             *CURSORS,
-            OpenApiParameter("order", str, enum=[*ORDERS], description="rank: wrong and confident first."),
+            OpenApiParameter(
+                "order",
+                str,
+                enum=sorted({*ORDERS, *CHAT_ORDERS}),
+                description="rank: wrong and confident (chat versions: wrong and unlikely) first.",
+            ),
             OpenApiParameter("gold", str),
             OpenApiParameter("predicted", str),
             OpenApiParameter("correct", bool),
             OpenApiParameter("text", str, description="Part of the text."),
+            OpenApiParameter("answer", str, description="Part of the written answer."),
         ],
         responses=shapes.ExampleResultPageSerializer,
     )
     def results(self, request: Request, pk: int) -> Response:
         """How each example fared."""
-        row = fetch(self.actor, EvaluationJob, "evaluation.read", pk=pk)
+        row = fetch(self.actor, selectors.evaluations_of(self.actor.workspace), "evaluation.read", pk=pk)
         found = ResultFilter(request.query_params, selectors.results_of(row), request=request)
         rows = found.qs if found.is_valid() else ExampleResult.objects.none()
-        column, descending, _words = ORDERS.get(request.query_params.get("order", ""), ORDERS["rank"])
+        orders = orders_of(row)
+        column, descending, _words = orders.get(request.query_params.get("order", ""), orders["rank"])
         page = keyset_by(request.query_params, rows, column, descending=descending, size=page_size(request))
         body = {"next": page.next_cursor or None, "previous": page.previous_cursor or None, "results": page.rows}
         return Response(shapes.ExampleResultPageSerializer(body).data)
@@ -127,7 +134,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
     )
     def download(self, request: Request, pk: int, form: str) -> StreamingHttpResponse:
         """`form` is csv or jsonl."""
-        row = fetch(self.actor, EvaluationJob, "evaluation.read", pk=pk)
+        row = fetch(self.actor, selectors.evaluations_of(self.actor.workspace), "evaluation.read", pk=pk)
         return results_response(request._request, row, form)
 
 
@@ -152,7 +159,7 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
 
     @extend_schema(summary="Get a comparison", tags=TAG)
     def retrieve(self, request: Request, pk: int) -> Response:
-        """McNemar's test and differences with paired bootstrap intervals."""
+        """Differences with paired bootstrap intervals, McNemar's test, and of chat versions Wilcoxon's."""
         return self.etag_response(fetch(self.actor, self.get_queryset(), "evaluation.read", pk=pk))
 
     @extend_schema(
@@ -177,17 +184,16 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
     @extend_schema(
         summary="List examples by who was right",
         tags=TAG,
-        parameters=[*CURSORS, OpenApiParameter("which", str, enum=[*selectors.FLIPS])],
+        parameters=[*CURSORS, OpenApiParameter("which", str, enum=[*selectors.FLIPS, *selectors.LIKELIER])],
         responses=shapes.FlipPageSerializer,
     )
     def flips(self, request: Request, pk: int) -> Response:
-        """Examples that only the first or only the second got right, both or none."""
+        """Examples that only the first or only the second got right, both or none; of chats also by loss."""
         row = fetch(self.actor, self.get_queryset(), "evaluation.read", pk=pk)
         which = request.query_params.get("which", "second_only")
-        if which not in selectors.FLIPS:
-            raise Refused(
-                "unknown_flips", say("which must be one of: {flips}.", flips=", ".join(selectors.FLIPS)), field="which"
-            )
+        known = selectors.flips_of(row)
+        if which not in known:
+            raise Refused("unknown_flips", say("which must be one of: {flips}.", flips=", ".join(known)), field="which")
         page = keyset_by(request.query_params, selectors.flips(row, which), "rank", size=page_size(request))
         results = [
             {
@@ -198,6 +204,11 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
                 "first_probability": one.probability,
                 "second": two.predicted,
                 "second_probability": two.probability,
+                "gold_text": one.gold_text,
+                "first_text": one.predicted_text,
+                "first_loss": one.loss,
+                "second_text": two.predicted_text,
+                "second_loss": two.loss,
             }
             for one, two in selectors.other_side(row, page.rows)
         ]

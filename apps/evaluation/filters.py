@@ -1,5 +1,7 @@
 """Which evaluations, and which example rows, a page or an API call shows."""
 
+from typing import Any
+
 import django_filters
 from django import forms
 from django.db.models import QuerySet
@@ -13,6 +15,16 @@ ORDERS = {
     "loss": ("loss", True, _("Highest loss first")),
     "unsure": ("probability", False, _("Least sure first")),
 }
+CHAT_ORDERS = {
+    "rank": ("rank", False, _("Wrong and unlikely first")),
+    "loss": ("loss", True, _("Highest loss first")),
+    "likely": ("loss", False, _("Lowest loss first")),
+}
+
+
+def orders_of(evaluation: EvaluationJob) -> dict[str, tuple[str, bool, Any]]:
+    """Name -> (column, descending, words) of the orders that make sense for its rows."""
+    return CHAT_ORDERS if evaluation.model_version.is_chat else ORDERS
 
 
 class EvaluationFilter(django_filters.FilterSet):
@@ -38,10 +50,13 @@ class ResultFilter(django_filters.FilterSet):
         widget=forms.Select(choices=[("", _("Right and wrong")), ("false", _("Wrong")), ("true", _("Right"))]),
     )
     text = django_filters.CharFilter(lookup_expr="icontains", label=_("Text"))
+    answer = django_filters.CharFilter(
+        field_name="predicted_text", lookup_expr="icontains", label=_("Part of the written answer")
+    )
 
     class Meta:
         model = ExampleResult
-        fields = ("gold", "predicted", "correct", "text")
+        fields = ("gold", "predicted", "correct", "text", "answer")
 
     def having(self, rows: QuerySet[ExampleResult], name: str, value: str) -> QuerySet[ExampleResult]:
         """Rows whose labels hold `value`."""

@@ -6,13 +6,14 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
-from apps.registry.models import ModelVersion
+from apps.evaluation.services import DATA_KINDS, LARGEST_ANSWER_TOKENS
+from apps.registry.models import ModelVersion, Task
 
 SPLITS = [("test", _("Test")), ("dev", _("Dev")), ("train", _("Train")), ("", _("All rows"))]
 
 
 class EvaluationForm(forms.Form):
-    """What shall be measured on what."""
+    """What shall be measured on what; with `version` only data that it can be measured on."""
 
     model_version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label=_("Model version"))
     dataset_version = forms.ModelChoiceField(queryset=DatasetVersion.objects.none(), label=_("Dataset version"))
@@ -23,10 +24,20 @@ class EvaluationForm(forms.Form):
         help_text=_("Rows the model has not learned from give honest figures."),
     )
 
-    def __init__(self, *args: Any, workspace: Any, **kwargs: Any) -> None:
+    max_new_tokens = forms.IntegerField(
+        label=_("Longest answer in tokens"),
+        min_value=1,
+        max_value=LARGEST_ANSWER_TOKENS,
+        required=False,
+        help_text=_("Chat versions only; 128 when empty."),
+    )
+
+    def __init__(self, *args: Any, workspace: Any, version: ModelVersion | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        versions = ModelVersion.objects.filter(workspace=workspace, task="classification")
-        data = DatasetVersion.objects.filter(dataset__workspace=workspace, dataset__kind="classification")
+        tasks = [version.task] if version else list(DATA_KINDS)
+        kinds = [DATA_KINDS[Task(task)] for task in tasks if task in DATA_KINDS]
+        versions = ModelVersion.objects.filter(workspace=workspace, task__in=tasks)
+        data = DatasetVersion.objects.filter(dataset__workspace=workspace, dataset__kind__in=kinds)
         fields: Any = self.fields
         fields["model_version"].queryset = (
             versions.select_related("family").only("number", "family__name").order_by("-id")
@@ -34,6 +45,10 @@ class EvaluationForm(forms.Form):
         fields["dataset_version"].queryset = (
             data.select_related("dataset").only("number", "dataset__name").order_by("-id")
         )
+
+    def clean_max_new_tokens(self) -> int:
+        """Empty takes the usual length."""
+        return self.cleaned_data["max_new_tokens"] or 128
 
 
 class ComparisonForm(forms.Form):

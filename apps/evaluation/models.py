@@ -24,6 +24,7 @@ class EvaluationJob(models.Model):
     dataset_version = models.ForeignKey(DatasetVersion, models.RESTRICT, related_name="evaluations")
     split = models.CharField(max_length=10, blank=True)  # empty: all rows
     seed = models.BigIntegerField(default=17)
+    max_new_tokens = models.PositiveIntegerField(default=128)  # longest answer a chat version writes
     metrics = models.JSONField(default=dict)  # as engine.evaluate makes them; empty until done
     row_count = models.PositiveIntegerField(null=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
@@ -51,7 +52,10 @@ class EvaluationJob(models.Model):
 class ExampleResult(models.Model):
     """How one example fared in one evaluation.
 
-    `rank` orders wrong and confident rows first: 1 - probability for a wrong row, 3 - probability for a right one.
+    A classifier fills gold, predicted and the probability of its decision; a chat version gold_text, predicted_text,
+    answer_tokens and the geometric mean probability of a token of the given answers.
+    `rank` orders wrong rows first, of a classifier the surest (1 - probability; right ones 3 - probability), of a chat
+    version those whose given answer it finds least likely (probability; right ones 2 + probability).
     """
 
     evaluation = models.ForeignKey(EvaluationJob, models.CASCADE, related_name="rows", db_index=False)
@@ -59,6 +63,9 @@ class ExampleResult(models.Model):
     text = models.TextField()  # the first TEXT_KEPT characters
     gold = ArrayField(models.TextField())
     predicted = ArrayField(models.TextField())
+    gold_text = models.TextField(default="", db_default="")  # the first TEXT_KEPT characters, as of predicted_text
+    predicted_text = models.TextField(default="", db_default="")
+    answer_tokens = models.PositiveIntegerField(null=True)
     probability = models.FloatField()
     loss = models.FloatField()
     correct = models.BooleanField()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
@@ -14,6 +14,7 @@ FLIPS = {
     "both_wrong": (False, False),
     "both_right": (True, True),
 }
+LIKELIER = {"first_likelier": "gt", "second_likelier": "lt"}  # how the loss of the other side compares
 
 
 def evaluations_of(workspace: Any) -> QuerySet[EvaluationJob]:
@@ -64,13 +65,23 @@ def common_evaluations(first: ModelVersion, second: ModelVersion) -> list[tuple[
     return [(pair[first.pk], pair[second.pk]) for pair in newest.values() if len(pair) == 2]
 
 
+def flips_of(comparison: Comparison) -> list[str]:
+    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower."""
+    return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)
+
+
 def flips(comparison: Comparison, which: str) -> QuerySet[ExampleResult]:
-    """Rows of the first evaluation by who was right: a key of FLIPS."""
+    """Rows of the first evaluation by who was right, or by who gives the whole answer a lower loss."""
+    mine = ExampleResult.objects.filter(evaluation=comparison.first_id)
+    other = ExampleResult.objects.filter(evaluation=comparison.second_id, example_id=OuterRef("example_id"))
+    if which in LIKELIER:
+        total = F("loss") * F("answer_tokens")
+        mine = mine.annotate(total=total)
+        return mine.filter(
+            Exists(other.annotate(total=total).filter(**{f"total__{LIKELIER[which]}": OuterRef("total")}))
+        )
     one, two = FLIPS[which]
-    other = ExampleResult.objects.filter(
-        evaluation=comparison.second_id, example_id=OuterRef("example_id"), correct=two
-    )
-    return ExampleResult.objects.filter(Q(evaluation=comparison.first_id, correct=one), Exists(other))
+    return mine.filter(Q(correct=one), Exists(other.filter(correct=two)))
 
 
 def other_side(comparison: Comparison, rows: list[ExampleResult]) -> list[tuple[ExampleResult, ExampleResult]]:
@@ -84,12 +95,15 @@ def other_side(comparison: Comparison, rows: list[ExampleResult]) -> list[tuple[
 def figures_beside(comparison: Comparison) -> list[dict[str, Any]]:
     """One row per headline figure: name, both sides with intervals, and the tested difference where there is one."""
     first, second = comparison.first.headline, comparison.second.headline
+    tested = dict(comparison.figures)
+    if tested.get("unit") == "answer":
+        del tested["loss"]  # it is of whole answers, the headline's is per token
     return [
         {
             "name": name,
             "first": first[name],
             "second": second.get(name),
-            "difference": comparison.figures.get(name),
+            "difference": tested.get(name),
         }
         for name in sorted(first, key=figure_order)
     ]

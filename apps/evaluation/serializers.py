@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from apps.datasets.models import Split
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from apps.evaluation.services import LARGEST_ANSWER_TOKENS
 from core.api.jobs import JobProgressSerializer
 
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
@@ -26,6 +27,7 @@ class EvaluationSerializer(serializers.ModelSerializer[Any]):
             "dataset_version",
             "split",
             "seed",
+            "max_new_tokens",
             "row_count",
             "headline",
             "job",
@@ -63,6 +65,9 @@ class EvaluationWriteSerializer(serializers.Serializer[Any]):
         choices=Split.choices, default="test", help_text="Empty: all rows.", allow_blank=True
     )
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=17, help_text="Of the bootstrap.")
+    max_new_tokens = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ANSWER_TOKENS, default=128, help_text="Longest answer a chat version writes."
+    )
 
 
 class ExampleResultSerializer(serializers.ModelSerializer[Any]):
@@ -70,7 +75,10 @@ class ExampleResultSerializer(serializers.ModelSerializer[Any]):
 
     class Meta:
         model = ExampleResult
-        fields = ("example_id", "text", "gold", "predicted", "probability", "loss", "correct")
+        fields = (
+            "example_id", "text", "gold", "predicted", "gold_text", "predicted_text", "answer_tokens", "probability",
+            "loss", "correct",
+        )  # fmt: skip
         read_only_fields = fields
 
 
@@ -87,7 +95,8 @@ class ComparisonSerializer(serializers.ModelSerializer[Any]):
 
     job = JobProgressSerializer(read_only=True)
     figures = serializers.SerializerMethodField(
-        help_text="McNemar's test, and second minus first in accuracy and macro F1 with paired bootstrap intervals."
+        help_text="Second minus first with paired bootstrap intervals: accuracy and macro F1, of chat versions loss and "
+        "exact answers; McNemar's test, of chat versions also Wilcoxon's signed ranks of the losses."
     )
 
     class Meta:
@@ -118,6 +127,11 @@ class FlipSerializer(serializers.Serializer[Any]):
     first_probability = serializers.FloatField()
     second = serializers.ListField(child=serializers.CharField())
     second_probability = serializers.FloatField()
+    gold_text = serializers.CharField()
+    first_text = serializers.CharField()
+    first_loss = serializers.FloatField()
+    second_text = serializers.CharField()
+    second_loss = serializers.FloatField()
 
 
 class FlipPageSerializer(serializers.Serializer[Any]):

@@ -6,9 +6,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from apps.accounts.services import audit
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, Kind
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
-from apps.registry.models import ModelVersion
+from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -16,16 +16,24 @@ from core.jobs import services as jobs
 from words import say
 
 SPLITS = ("", "train", "dev", "test")
-DATA_KINDS = {"classification": "classification"}  # task of a model version -> kind of dataset it is measured on
+LARGEST_ANSWER_TOKENS = 1024
+# task of a model version -> kind of dataset it is measured on
+DATA_KINDS = {Task.CLASSIFICATION: Kind.CLASSIFICATION, Task.GENERATION: Kind.CHAT}
 
 
 @transaction.atomic
 def start_evaluation(
-    *, actor: Actor, model_version: ModelVersion, dataset_version: DatasetVersion, split: str = "test", seed: int = 17
+    *,
+    actor: Actor,
+    model_version: ModelVersion,
+    dataset_version: DatasetVersion,
+    split: str = "test",
+    seed: int = 17,
+    max_new_tokens: int = 128,
 ) -> EvaluationJob:
     """Queue measuring `model_version` on a split ("" = all rows) of `dataset_version`."""
     version_folder(model_version)
-    wanted = DATA_KINDS.get(model_version.task)
+    wanted = DATA_KINDS.get(Task(model_version.task)) if model_version.task in Task.values else None
     if wanted is None:
         raise Refused(
             "task_not_supported",
@@ -36,11 +44,17 @@ def start_evaluation(
         raise Refused(
             "wrong_kind",
             say(
-                "{version} is measured on classification data; {data} is of another kind.",
+                "{version} is measured on data of the kind “{wanted}”; {data} is of the kind “{kind}”.",
                 version=model_version,
+                wanted=wanted,
                 data=dataset_version,
+                kind=dataset_version.dataset.kind,
             ),
             field="dataset_version",
+        )
+    if not 1 <= max_new_tokens <= LARGEST_ANSWER_TOKENS:
+        raise Refused(
+            "bad_length", say("An answer has 1 to {most} tokens.", most=LARGEST_ANSWER_TOKENS), field="max_new_tokens"
         )
     if split not in SPLITS:
         raise Refused("unknown_split", say("Choose train, dev, test or all rows."), field="split")
@@ -67,6 +81,7 @@ def start_evaluation(
         dataset_version=dataset_version,
         split=split,
         seed=seed,
+        max_new_tokens=max_new_tokens,
         created_by=actor.user,
     )
     job.page = f"evaluations/{made.pk}"

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.evaluation import selectors, services
 from apps.evaluation.downloads import results_response
-from apps.evaluation.filters import ORDERS, EvaluationFilter, ResultFilter
+from apps.evaluation.filters import EvaluationFilter, ResultFilter, orders_of
 from apps.evaluation.forms import ComparisonForm, EvaluationForm
 from apps.evaluation.models import EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
@@ -21,12 +21,14 @@ from core.keyset import keyset_by
 from core.pages import keyset, workspace_url
 from words import say
 
-FLIP_TABS = [
-    ("first_only", gettext_lazy("Only the first is right")),
-    ("second_only", gettext_lazy("Only the second is right")),
-    ("both_wrong", gettext_lazy("Both are wrong")),
-    ("both_right", gettext_lazy("Both are right")),
-]
+FLIP_TABS = {
+    "first_only": gettext_lazy("Only the first is right"),
+    "second_only": gettext_lazy("Only the second is right"),
+    "both_wrong": gettext_lazy("Both are wrong"),
+    "both_right": gettext_lazy("Both are right"),
+    "first_likelier": gettext_lazy("The first finds the answer likelier"),
+    "second_likelier": gettext_lazy("The second finds the answer likelier"),
+}
 
 
 @page("evaluation.read")
@@ -71,7 +73,7 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
 @require_GET
 def results(request: PageRequest, pk: int) -> HttpResponse:
     """The table of example rows alone, for htmx."""
-    row = fetch(request.actor, EvaluationJob, "evaluation.read", pk=pk)
+    row = fetch(request.actor, selectors.evaluations_of(request.actor.workspace), "evaluation.read", pk=pk)
     return render(request, "evaluation/_results.html", {"row": row, **_results(request, row)})
 
 
@@ -79,12 +81,13 @@ def _results(request: PageRequest, row: EvaluationJob) -> dict[str, Any]:
     found = ResultFilter(request.GET, selectors.results_of(row))
     rows = found.qs if found.is_valid() else ExampleResult.objects.none()
     order = request.GET.get("order", "rank")
-    column, descending, _words = ORDERS.get(order, ORDERS["rank"])
+    orders = orders_of(row)
+    column, descending, _words = orders.get(order, orders["rank"])
     return {
         "filter": found,
         "page": keyset_by(request.GET, rows, column, descending=descending),
         "order": order,
-        "orders": [(name, words) for name, (_column, _descending, words) in ORDERS.items()],
+        "orders": [(name, words) for name, (_column, _descending, words) in orders.items()],
         "labels": row.metrics.get("per_class", []),
     }
 
@@ -93,7 +96,8 @@ def _results(request: PageRequest, row: EvaluationJob) -> dict[str, Any]:
 @require_GET
 def download(request: PageRequest, pk: int, form: str) -> HttpResponseBase:
     """All example rows as CSV or JSON lines."""
-    return results_response(request, fetch(request.actor, EvaluationJob, "evaluation.read", pk=pk), form)
+    rows = selectors.evaluations_of(request.actor.workspace)
+    return results_response(request, fetch(request.actor, rows, "evaluation.read", pk=pk), form)
 
 
 @page("evaluation.write")
@@ -128,12 +132,13 @@ def comparison(request: PageRequest, pk: int) -> HttpResponse:
     row = fetch(request.actor, selectors.comparisons_of(request.actor.workspace), "evaluation.read", pk=pk)
     context: dict[str, Any] = {"row": row}
     if row.figures:
-        which = request.GET.get("flips", "second_only")
-        which = which if which in selectors.FLIPS else "second_only"
+        known = selectors.flips_of(row)
+        which = request.GET.get("flips", "")
+        which = which if which in known else known[1]
         found = keyset_by(request.GET, selectors.flips(row, which), "rank")
         context.update(
             which=which,
-            tabs=FLIP_TABS,
+            tabs=[(name, FLIP_TABS[name]) for name in known],
             page=found,
             pairs=selectors.other_side(row, found.rows),
             figures=selectors.figures_beside(row),
@@ -147,7 +152,9 @@ def comparison(request: PageRequest, pk: int) -> HttpResponse:
 def compare_versions(request: PageRequest) -> HttpResponse:
     """Two versions: evaluations both have in common, or a form to measure both on the same rows."""
     first, second = (_version(request, side) for side in ("first", "second"))
-    form = EvaluationForm(request.POST or None, workspace=request.actor.workspace, initial={"split": "test"})
+    form = EvaluationForm(
+        request.POST or None, workspace=request.actor.workspace, version=first, initial={"split": "test"}
+    )
     del form.fields["model_version"]
     if request.method == "POST" and form.is_valid():
         for version in (first, second):

@@ -11,15 +11,18 @@ from rest_framework.response import Response
 from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter, PredictionFilter
-from apps.inference.models import BatchJob, OnlineRequest, Prediction
+from apps.inference.filters import BatchFilter, row_filter
+from apps.inference.models import BatchJob, Finish, OnlineRequest
 from apps.inference.serializers import (
+    AskChatSerializer,
     AskSerializer,
     BatchJobSerializer,
+    OnlineChatSerializer,
     OnlineRequestSerializer,
     PredictionSerializer,
     StartBatchSerializer,
 )
+from apps.registry.models import Task
 from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
@@ -43,7 +46,7 @@ class BatchViewSet(WorkspaceViewSet):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
-        summary="Label texts, a dataset version or a file",
+        summary="Label or answer texts, a dataset version or a file",
         request={"application/json": StartBatchSerializer, "multipart/form-data": StartBatchSerializer},
         responses={201: BatchJobSerializer},
     )
@@ -59,7 +62,12 @@ class BatchViewSet(WorkspaceViewSet):
         if len(sources) != 1:
             raise Refused("one_source", say("Send exactly one of: texts, dataset_version, file."), field="texts")
         version = resolve_version(self.actor.workspace, values["model"])
-        common = {"actor": self.actor, "version": version, "reference": values["model"]}
+        common = {
+            "actor": self.actor,
+            "version": version,
+            "reference": values["model"],
+            "max_new_tokens": values.get("max_new_tokens"),
+        }
         if sources == ["texts"]:
             return services.predict_texts(items=values["texts"], **common)
         if sources == ["file"]:
@@ -89,19 +97,22 @@ class BatchViewSet(WorkspaceViewSet):
 
     @extend_schema(
         operation_id="predictions_rows_list",
-        summary="The labelled texts of a batch",
+        summary="The rows of a batch",
         responses=PredictionSerializer(many=True),
         parameters=[
             OpenApiParameter("label", str),
             OpenApiParameter("max_probability", float, description="Only rows the model was at most this sure of."),
+            OpenApiParameter("finish", str, enum=Finish.values, description="Of a chat version: how answers ended."),
+            OpenApiParameter("answer", str, description="Of a chat version: a part of the answer."),
         ],
     )
     def rows(self, request: Request, pk: int) -> Response:
         """Rows stored so far, also while the batch runs."""
         batch_job = self._one(pk)
-        filters = PredictionFilter(request.query_params, queryset=Prediction.objects.filter(batch_job=batch_job))
+        filters = row_filter(request.query_params, batch_job)
         if not filters.is_valid():
-            raise Refused("invalid", say("max_probability must be a number from 0 to 1."), field="max_probability")
+            name, words = next(iter(filters.form.errors.items()))
+            raise Refused("invalid", str(words[0]), field=name)
         page = self.paginate_queryset(filters.qs)
         return self.get_paginated_response(PredictionSerializer(page, many=True).data)
 
@@ -115,7 +126,8 @@ class BatchViewSet(WorkspaceViewSet):
         return download(self._one(pk), request.query_params.get("file_format", "csv"))
 
     def _one(self, pk: int) -> BatchJob:
-        return fetch(self.actor, BatchJob.objects.select_related("job"), self.read_permission, pk=pk)
+        rows = BatchJob.objects.select_related("job", "model_version__family")
+        return fetch(self.actor, rows, self.read_permission, pk=pk)
 
 
 class OnlineViewSet(WorkspaceViewSet):
@@ -138,4 +150,30 @@ class OnlineViewSet(WorkspaceViewSet):
     @extend_schema(summary="The answer to a single request")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, labels with probabilities."""
-        return Response(self.get_serializer(fetch(self.actor, OnlineRequest, self.read_permission, pk=pk)).data)
+        rows = OnlineRequest.objects.exclude(model_version__task=Task.GENERATION)
+        return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)
+
+
+class OnlineChatViewSet(WorkspaceViewSet):
+    """A chat answered at once."""
+
+    queryset = OnlineRequest.objects.all()
+    serializer_class = OnlineChatSerializer
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+    @extend_schema(summary="Answer a chat now", request=AskChatSerializer, responses={202: OnlineChatSerializer})
+    def create(self, request: Request) -> Response:
+        """The answer is ready within some seconds: read it by the returned id."""
+        serializer = AskChatSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = dict(serializer.validated_data)
+        version = resolve_version(self.actor.workspace, values.pop("model"))
+        made = services.ask_chat(actor=self.actor, version=version, **values)
+        return Response(self.get_serializer(made).data, status=202)
+
+    @extend_schema(summary="The answer to a chat")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, the answer."""
+        rows = OnlineRequest.objects.filter(model_version__task=Task.GENERATION)
+        return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)

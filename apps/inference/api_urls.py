@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference.api import BatchViewSet, OnlineViewSet
+from apps.inference.api import BatchViewSet, OnlineChatViewSet, OnlineViewSet
 
 urlpatterns = [
     path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
@@ -11,4 +11,6 @@ urlpatterns = [
     path("predictions/<int:pk>/export", BatchViewSet.as_view({"get": "export"})),
     path("classify", OnlineViewSet.as_view({"post": "create"})),
     path("classify/<int:pk>", OnlineViewSet.as_view({"get": "retrieve"})),
+    path("answers", OnlineChatViewSet.as_view({"post": "create"})),
+    path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
 ]

@@ -4,15 +4,28 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.http import StreamingHttpResponse
 
 from apps.inference.models import BatchJob, Prediction
 from apps.inference.selectors import exported_rows
+from apps.registry.models import ModelVersion
 from core.errors import Refused
 from words import say
 
-HEADER = ("position", "id", "text", "label", "labels", "probability", "model_version")
+LABEL_HEADER = ("position", "id", "text", "label", "labels", "probability", "model_version", "model_version_id")
+ANSWER_HEADER = (
+    "position",
+    "id",
+    "text",
+    "messages",
+    "answer",
+    "finish",
+    "answer_tokens",
+    "model_version",
+    "model_version_id",
+)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -28,9 +41,23 @@ def download(batch_job: BatchJob, format: str) -> StreamingHttpResponse:
     return response
 
 
-def _cells(row: Prediction, model: str) -> list[str]:
-    labels = json.dumps(row.labels, ensure_ascii=False)
-    return [str(row.position), row.custom_id, row.text, row.label, labels, f"{row.probability:.6f}", model]
+def _record(row: Prediction, version: ModelVersion) -> dict[str, Any]:
+    """One row as an export writes it; all rows of a batch were made by the batch's version."""
+    start = {"position": row.position, "id": row.custom_id, "text": row.text}
+    end = {"model_version": str(version), "model_version_id": row.model_version_id}
+    if version.is_chat:
+        written = {"answer": row.answer, "finish": row.finish, "answer_tokens": row.answer_tokens}
+        return {**start, "messages": row.messages, **written, **end}
+    labels = {"label": row.label, "labels": row.labels, "probability": row.probability}
+    return {**start, **labels, "probabilities": row.probabilities, **end}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
 
 
 def _csv(batch_job: BatchJob) -> Iterator[str]:
@@ -45,10 +72,12 @@ def _csv_spreadsheet(batch_job: BatchJob) -> Iterator[str]:
 def _table(batch_job: BatchJob, clean: Callable[[str], str]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
-    model = str(batch_job.model_version)
-    writer.writerow(HEADER)
+    version = batch_job.model_version
+    header = ANSWER_HEADER if version.is_chat else LABEL_HEADER
+    writer.writerow(header)
     for row in exported_rows(batch_job):
-        writer.writerow([clean(cell) for cell in _cells(row, model)])
+        record = _record(row, version)
+        writer.writerow([clean(_cell(record[name])) for name in header])
         if line.tell() > 65_536:
             yield line.getvalue()
             line.seek(0)
@@ -57,18 +86,8 @@ def _table(batch_job: BatchJob, clean: Callable[[str], str]) -> Iterator[str]:
 
 
 def _jsonl(batch_job: BatchJob) -> Iterator[str]:
-    model = str(batch_job.model_version)
     for row in exported_rows(batch_job):
-        entry = {
-            "position": row.position,
-            "id": row.custom_id,
-            "text": row.text,
-            "labels": row.labels,
-            "probability": row.probability,
-            "probabilities": row.probabilities,
-            "model_version": model,
-        }
-        yield json.dumps(entry, ensure_ascii=False) + "\n"
+        yield json.dumps(_record(row, batch_job.model_version), ensure_ascii=False) + "\n"
 
 
 FORMATS: dict[str, tuple[Callable[[BatchJob], Iterator[str]], str, str]] = {

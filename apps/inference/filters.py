@@ -1,9 +1,10 @@
 """Filters of batches and of their rows, shared by page and API."""
 
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
 
-from apps.inference.models import BatchJob, Prediction
+from apps.inference.models import BatchJob, Finish, Prediction
 from core.jobs.states import State
 
 
@@ -29,3 +30,20 @@ class PredictionFilter(FilterSet):
     class Meta:
         model = Prediction
         fields = ("label", "max_probability")
+
+
+class AnswerFilter(FilterSet):
+    """By how the answer ended and by a part of it."""
+
+    finish = ChoiceFilter(choices=Finish.choices, label=_("End of the answer"), empty_label=_("Any end"))
+    answer = CharFilter(lookup_expr="icontains", label=_("Part of the answer"))
+
+    class Meta:
+        model = Prediction
+        fields = ("finish", "answer")
+
+
+def row_filter(query: QueryDict, batch_job: BatchJob) -> FilterSet:
+    """The filter that fits what the batch's version says."""
+    kind = AnswerFilter if batch_job.model_version.is_chat else PredictionFilter
+    return kind(query, queryset=Prediction.objects.filter(batch_job=batch_job))

@@ -5,13 +5,14 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.datasets.models import DatasetVersion, Split
-from apps.registry.models import ModelVersion
+from apps.datasets.models import DatasetVersion, Kind, Split
+from apps.inference.services import LARGEST_ANSWER_TOKENS, TEXT_KINDS
+from apps.registry.models import ModelVersion, Task
 from core.access import Actor
 
 
 class BatchForm(forms.Form):
-    """A model version, and either a file or a frozen dataset version."""
+    """A model version, and either a file or a frozen dataset version: texts for a classifier, chats for a writer."""
 
     model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
     file = forms.FileField(
@@ -20,12 +21,22 @@ class BatchForm(forms.Form):
         help_text=_("CSV, TSV, JSONL, JSON, Excel, Parquet or one text per line."),
     )
     text_column = forms.CharField(
-        label=_("Text column"), required=False, max_length=200, help_text=_("Empty lets Lingxi find it.")
+        label=_("Text column"),
+        required=False,
+        max_length=200,
+        help_text=_("Texts, or for a chat version prompts or messages. Empty lets Lingxi find it."),
     )
     dataset_version = forms.ModelChoiceField(
         DatasetVersion.objects.none(), label=_("or a dataset version"), required=False
     )
     split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
+    max_new_tokens = forms.IntegerField(
+        label=_("Longest answer in tokens"),
+        min_value=1,
+        max_value=LARGEST_ANSWER_TOKENS,
+        required=False,
+        help_text=_("Chat versions only; 256 when empty."),
+    )
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,13 +44,13 @@ class BatchForm(forms.Form):
         assert isinstance(models, forms.ModelChoiceField)
         assert isinstance(data, forms.ModelChoiceField)
         models.queryset = (
-            ModelVersion.objects.filter(workspace=actor.workspace, task="classification")
+            ModelVersion.objects.filter(workspace=actor.workspace, task__in=Task.values)
             .select_related("family")
             .order_by("-id")
         )
         data.queryset = (
             DatasetVersion.objects.filter(
-                dataset__workspace=actor.workspace, dataset__kind__in=["classification", "corpus", "spans"]
+                dataset__workspace=actor.workspace, dataset__kind__in=[*TEXT_KINDS, Kind.CHAT]
             )
             .select_related("dataset")
             .order_by("-id")
@@ -65,3 +76,9 @@ class TryForm(forms.Form):
     def lines(self) -> list[str]:
         """The texts without blank lines."""
         return [line for line in self.cleaned_data["texts"].splitlines() if line.strip()]
+
+
+class AskForm(forms.Form):
+    """What a person says to a chat version."""
+
+    message = forms.CharField(label=_("Your message"), widget=forms.Textarea(attrs={"rows": 3}), max_length=100_000)

@@ -1,4 +1,4 @@
-"""Batch predictions: a job, its rows, and single texts labelled while somebody waits."""
+"""Batch predictions: a job, its rows, and single texts or chats answered while somebody waits."""
 
 from typing import ClassVar
 
@@ -37,6 +37,7 @@ class BatchJob(models.Model):
     options = models.JSONField(default=dict, blank=True)  # how the upload is read
     text_column = models.CharField(max_length=200, blank=True)
     id_column = models.CharField(max_length=200, blank=True)
+    max_new_tokens = models.PositiveIntegerField(default=256)  # longest answer of a chat version
     input_path = models.CharField(max_length=300, blank=True)  # the prepared Parquet file, below HOME
     row_count = models.BigIntegerField(null=True, blank=True)
     stored_count = models.BigIntegerField(default=0)
@@ -58,17 +59,35 @@ class BatchJob(models.Model):
         return sorted(self.label_counts.items(), key=lambda item: (-item[1], item[0]))
 
 
+class Finish(models.TextChoices):
+    """How a written answer ended."""
+
+    STOP = "stop", _("Ended by the model")
+    LENGTH = "length", _("Cut at the longest length")
+    TIME = "time", _("Cut when the time was over")
+    TOO_LONG = "too_long", _("The prompt leaves no room")
+    UNREADABLE = "unreadable", _("The model cannot read this chat")
+
+
 class Prediction(models.Model):
-    """What a model version said of one text; exactly one row per position of a batch."""
+    """What a model version said of one text or chat; exactly one row per position of a batch.
+
+    A classifier fills labels and probabilities, a chat version messages, answer and finish.
+    """
 
     batch_job = models.ForeignKey(BatchJob, models.CASCADE, related_name="predictions", db_index=False)
+    model_version = models.ForeignKey("registry.ModelVersion", models.RESTRICT, related_name="+")  # what made the row
     position = models.BigIntegerField()  # from 0, in the order of the input
     custom_id = models.CharField(max_length=500, blank=True)
-    text = models.TextField()
+    text = models.TextField()  # of a chat: what was asked last
+    messages = models.JSONField(null=True)  # of a chat: all that was said before the answer
     labels = ArrayField(models.TextField(), default=list)
     label = models.TextField(blank=True)  # the surest one, for filters
-    probability = models.FloatField()  # of `label`, 0..1
+    probability = models.FloatField(null=True)  # of `label`, 0..1; none for an answer
     probabilities = models.JSONField(default=list)  # [[label, probability], ...], the highest few
+    answer = models.TextField(blank=True, default="", db_default="")
+    finish = models.CharField(max_length=10, blank=True, choices=Finish.choices, default="", db_default="")
+    answer_tokens = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -84,7 +103,7 @@ class Prediction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.text[:60]}"
+        return f"{self.label or self.answer[:60]}: {self.text[:60]}"
 
 
 class OnlineState(models.TextChoices):
@@ -96,16 +115,19 @@ class OnlineState(models.TextChoices):
 
 
 class OnlineRequest(models.Model):
-    """A few texts labelled while somebody waits: a committed row that the resident role answers."""
+    """A few texts labelled, or one chat answered, while somebody waits: a committed row for the resident role."""
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
-    texts = models.JSONField()
+    texts = models.JSONField(default=list, blank=True)  # for a classifier
+    messages = models.JSONField(default=list, blank=True)  # for a chat version
+    max_new_tokens = models.PositiveIntegerField(default=256)
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    results = models.JSONField(default=list, blank=True)  # per text: labels and [[label, probability], ...]
+    # per text: labels and [[label, probability], ...]; of a chat one: answer, finish and tokens
+    results = models.JSONField(default=list, blank=True)
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)

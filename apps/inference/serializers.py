@@ -6,8 +6,10 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.datasets.models import Split
-from apps.inference.models import BatchJob, OnlineRequest, Prediction
+from apps.inference.models import BatchJob, Finish, OnlineRequest, Prediction
+from apps.inference.services import LARGEST_ANSWER_TOKENS
 from core.api.spoken import SpokenListField
+from engine.specs.records import ROLES
 
 
 class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
@@ -25,31 +27,49 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
         model = BatchJob
         fields = (
             "id", "model_version", "reference", "source", "dataset_version", "split", "file_name", "text_column",
-            "id_column", "row_count", "stored_count", "bad_count", "bad_rows", "label_counts", "created_at", "job",
+            "id_column", "max_new_tokens", "row_count", "stored_count", "bad_count", "bad_rows", "label_counts", "created_at", "job",
             "state", "error_code", "error_message", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 
 
 class PredictionSerializer(serializers.ModelSerializer[Prediction]):
-    """One labelled text."""
+    """One labelled text, or one answered chat."""
 
     labels = serializers.ListField(child=serializers.CharField(), read_only=True)
     probabilities = serializers.ListField(
         child=serializers.ListField(), read_only=True, help_text="[[label, probability], ...], the highest few."
     )
 
+    messages = serializers.ListField(
+        child=serializers.DictField(), read_only=True, allow_null=True, help_text="Of a chat: what was said before."
+    )
+    finish = serializers.CharField(
+        read_only=True, help_text="Of an answer: stop, length, too_long (no room behind the prompt) or unreadable."
+    )
+
     class Meta:
         model = Prediction
-        fields = ("id", "position", "custom_id", "text", "labels", "label", "probability", "probabilities")
+        fields = (
+            "id", "model_version", "position", "custom_id", "text", "labels", "label", "probability", "probabilities",
+            "messages", "answer", "finish", "answer_tokens",
+        )  # fmt: skip
         read_only_fields = fields
 
 
+class MessageSerializer(serializers.Serializer[Any]):
+    """One message of a chat."""
+
+    role = serializers.ChoiceField(choices=ROLES)
+    content = serializers.CharField(max_length=100_000, trim_whitespace=False)
+
+
 class TextItemSerializer(serializers.Serializer[Any]):
-    """One text to label."""
+    """One text to label, or for a chat version one prompt: a text or messages."""
 
     id = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
-    text = serializers.CharField(max_length=100_000, trim_whitespace=False)
+    text = serializers.CharField(required=False, max_length=100_000, trim_whitespace=False)
+    messages = MessageSerializer(many=True, required=False)
 
 
 @extend_schema_serializer(
@@ -57,6 +77,11 @@ class TextItemSerializer(serializers.Serializer[Any]):
         OpenApiExample(
             "Label two texts",
             {"model": "Service questions@champion", "texts": [{"id": "a", "text": "My card is gone"}]},
+            request_only=True,
+        ),
+        OpenApiExample(
+            "Answer a chat",
+            {"model": "Bot", "texts": [{"messages": [{"role": "user", "content": "My card is gone"}]}]},
             request_only=True,
         ),
         OpenApiExample("Label a split", {"model": "17", "dataset_version": 4, "split": "test"}, request_only=True),
@@ -72,6 +97,22 @@ class StartBatchSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(required=False)
     text_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
     id_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+    max_new_tokens = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ANSWER_TOKENS,
+        help_text="Longest answer of a chat version (256).",
+    )
+
+
+class AskChatSerializer(serializers.Serializer[Any]):
+    """One chat to answer now; its last message is the user's."""
+
+    model = serializers.CharField(max_length=140)
+    messages = MessageSerializer(many=True, allow_empty=False)
+    max_new_tokens = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_ANSWER_TOKENS, help_text="Longest answer (256)."
+    )
 
 
 class AskSerializer(serializers.Serializer[Any]):
@@ -90,4 +131,27 @@ class OnlineRequestSerializer(serializers.ModelSerializer[OnlineRequest]):
     class Meta:
         model = OnlineRequest
         fields = ("id", "model_version", "state", "texts", "results", "error_message", "created_at", "answered_at")
+        read_only_fields = fields
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    """What a chat version wrote."""
+
+    answer = serializers.CharField()
+    finish = serializers.ChoiceField(choices=Finish.choices)
+    tokens = serializers.IntegerField()
+
+
+class OnlineChatSerializer(serializers.ModelSerializer[OnlineRequest]):
+    """A chat and, once done, the answer to it."""
+
+    messages = MessageSerializer(many=True, read_only=True)
+    results = AnswerSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = OnlineRequest
+        fields = (
+            "id", "model_version", "state", "messages", "max_new_tokens", "results", "error_message", "created_at",
+            "answered_at",
+        )  # fmt: skip
         read_only_fields = fields

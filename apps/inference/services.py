@@ -1,4 +1,4 @@
-"""Label many texts with a model version as a job, or a few while somebody waits."""
+"""Let a model version label texts or answer chats: many as a job, a few while somebody waits."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -17,23 +17,30 @@ from apps.accounts.services import audit
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem
 from apps.datasets.formats.sniffing import sniff
-from apps.datasets.models import DatasetVersion
+from apps.datasets.models import DatasetVersion, Kind
 from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction, Source
-from apps.registry.models import ModelVersion, VersionState
+from apps.registry.models import ModelVersion, Task, VersionState
 from core import storage
 from core.access import Actor
+from core.bulk import copy_rows
 from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
 from core.jobs.states import ENDED
 from core.queue import notify
+from engine.specs.records import check_record
 from words import say
 
 MAX_LISTED_TEXTS = 10_000
 MAX_ONLINE_TEXTS = 32
 MAX_TEXT_CHARACTERS = 100_000
 TEXT_COLUMNS = ("text", "content", "sentence", "review", "question", "query", "文本", "内容", "正文", "评论", "问题")
+PROMPT_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "对话", "prompt", "提示", *TEXT_COLUMNS)
+TEXT_KINDS = (Kind.CLASSIFICATION, Kind.CORPUS, Kind.SPANS)  # datasets whose examples are single texts
+LARGEST_ANSWER_TOKENS = 4096
+ANSWER_TOKENS = 256
 ID_COLUMNS = ("id", "external_id", "custom_id", "编号")
+PROMPT_ENDS = ("user", "tool")
 ONLINE_LEASE = timedelta(seconds=30)
 ONLINE_ATTEMPTS = 3
 ONLINE_CHANNEL = "lingxi:online"
@@ -41,18 +48,29 @@ ONLINE_CHANNEL = "lingxi:online"
 
 @transaction.atomic
 def predict_version(
-    *, actor: Actor, version: ModelVersion, data: DatasetVersion, split: str = "", reference: str = ""
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    data: DatasetVersion,
+    split: str = "",
+    max_new_tokens: int | None = None,
+    reference: str = "",
 ) -> BatchJob:
-    """Queue the labelling of a frozen dataset version, or of one of its splits."""
-    if data.dataset.kind not in {"classification", "corpus", "spans"}:
+    """Queue a frozen dataset version, or one of its splits; of a chat the last answer is written anew."""
+    if version.is_chat and data.dataset.kind != Kind.CHAT:
+        raise Refused(
+            "wrong_kind", say("A chat version answers chats. Choose a chat dataset."), field="dataset_version"
+        )
+    if not version.is_chat and data.dataset.kind not in TEXT_KINDS:
         raise Refused("wrong_kind", say("Choose a dataset whose examples are single texts."), field="dataset_version")
     return _start(
         actor,
         version,
-        title=say("Label {data}", data=data),
+        data,
         source=Source.VERSION,
         dataset_version=data,
         split=split,
+        max_new_tokens=max_new_tokens,
         reference=reference,
     )
 
@@ -64,9 +82,10 @@ def predict_upload(
     upload: Any,
     text_column: str = "",
     id_column: str = "",
+    max_new_tokens: int | None = None,
     reference: str = "",
 ) -> BatchJob:
-    """Keep an uploaded file, find its text column and queue the labelling."""
+    """Keep an uploaded file, find its column of texts (or prompts, or messages) and queue it."""
     _require_usable(version)
     storage.require_free_space(upload.size)
     folder = storage.workspace_folder(actor.workspace.pk, "predictions", uuid4().hex)
@@ -76,19 +95,21 @@ def predict_upload(
             for chunk in upload.chunks():
                 handle.write(chunk)
         options, columns = _recognised(path, upload.name)
-        text_column = _column(text_column, columns, TEXT_COLUMNS, required=True)
+        guesses = PROMPT_COLUMNS if version.is_chat else TEXT_COLUMNS
+        text_column = _column(text_column, columns, guesses, required=True)
         id_column = _column(id_column, columns, ID_COLUMNS, required=False)
         with transaction.atomic():
             return _start(
                 actor,
                 version,
-                title=say("Label {data}", data=upload.name),
+                upload.name,
                 source=Source.UPLOAD,
                 file_name=upload.name[-255:],
                 file_path=str(path.relative_to(storage.home())),
                 options=options.as_mapping(),
                 text_column=text_column,
                 id_column=id_column,
+                max_new_tokens=max_new_tokens,
                 reference=reference,
             )
     except BaseException:
@@ -97,9 +118,14 @@ def predict_upload(
 
 
 def predict_texts(
-    *, actor: Actor, version: ModelVersion, items: Sequence[Mapping[str, str]], reference: str = ""
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    items: Sequence[Mapping[str, Any]],
+    max_new_tokens: int | None = None,
+    reference: str = "",
 ) -> BatchJob:
-    """Queue the labelling of {"id", "text"} items; ids must differ."""
+    """Queue {"id", "text"} items, for a chat version also {"id", "messages"}; ids must differ."""
     _require_usable(version)
     if not 1 <= len(items) <= MAX_LISTED_TEXTS:
         raise Refused(
@@ -109,29 +135,64 @@ def predict_texts(
     twice = [key for key, count in ids.items() if key and count > 1]
     if twice:
         raise Refused("duplicate_id", say("These ids come twice: {twice}", twice=", ".join(twice[:5])), field="texts")
+    rows = [_item(version, item, at) for at, item in enumerate(items)]
     folder = storage.workspace_folder(actor.workspace.pk, "predictions", uuid4().hex)
     path = folder / "upload"
     with storage.whole_file(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as handle:
-        handle.writelines(
-            json.dumps({"id": item.get("id", ""), "text": item["text"]}, ensure_ascii=False) + "\n" for item in items
-        )
+        handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     with transaction.atomic():
         return _start(
             actor,
             version,
-            title=say("Label {count} texts", count=len(items)),
+            say("{count} texts", count=len(items)),
             source=Source.TEXTS,
             file_path=str(path.relative_to(storage.home())),
             options=ReadOptions(format="jsonl").as_mapping(),
-            text_column="text",
+            text_column="messages" if version.is_chat else "text",
             id_column="id",
+            max_new_tokens=max_new_tokens,
             reference=reference,
         )
 
 
-def _start(actor: Actor, version: ModelVersion, *, title: str, **columns: Any) -> BatchJob:
+def _item(version: ModelVersion, item: Mapping[str, Any], at: int) -> dict[str, Any]:
+    """The row of an item as the batch's file keeps it."""
+    text, messages = item.get("text"), item.get("messages")
+    if (text is None) == (messages is None):
+        raise Refused(
+            "text_or_messages", say("Give each item a text or messages, one of the two."), field=f"texts.{at}"
+        )
+    name = item.get("id", "")
+    if version.is_chat:
+        spoken: Sequence[Mapping[str, str]] = [{"role": "user", "content": str(text)}] if messages is None else messages
+        return {"id": name, "messages": _checked_messages(spoken, f"texts.{at}.messages")}
+    if text is None:
+        raise Refused(
+            "wrong_task", say("“{version}” labels texts; it does not answer messages.", version=version), field="model"
+        )
+    return {"id": name, "text": text}
+
+
+def _checked_messages(messages: Sequence[Mapping[str, str]], field: str) -> list[dict[str, str]]:
+    """The messages of a prompt; refused with the first thing that is wrong with them."""
+    found = [dict(message) for message in messages]
+    problems = check_record("chat", {"messages": found})
+    if problems:
+        raise Refused(problems[0].code, problems[0].message, field=field, hint=problems[0].hint)
+    if found[-1]["role"] not in PROMPT_ENDS:
+        raise Refused(
+            "nothing_asked", say("The last message must be the user's: that is what is answered."), field=field
+        )
+    return found
+
+
+def _start(
+    actor: Actor, version: ModelVersion, what: Any, *, max_new_tokens: int | None = None, **columns: Any
+) -> BatchJob:
     _require_usable(version)
     storage.require_free_space()
+    length = _answer_length(max_new_tokens)
+    title = say("Answer {data}", data=what) if version.is_chat else say("Label {data}", data=what)
     job = jobs.create(
         kind="inference.batch",
         workspace=actor.workspace,
@@ -142,7 +203,12 @@ def _start(actor: Actor, version: ModelVersion, *, title: str, **columns: Any) -
         can_pause=True,
     )
     batch_job = BatchJob.objects.create(
-        workspace=actor.workspace, job=job, model_version=version, created_by=actor.user, **columns
+        workspace=actor.workspace,
+        job=job,
+        model_version=version,
+        max_new_tokens=length,
+        created_by=actor.user,
+        **columns,
     )
     job.page = f"predictions/{batch_job.pk}"
     job.save(update_fields=["page"])
@@ -151,17 +217,24 @@ def _start(actor: Actor, version: ModelVersion, *, title: str, **columns: Any) -
 
 
 def _require_usable(version: ModelVersion) -> None:
-    if version.task != "classification":
+    if version.task not in Task.values:
         raise Refused(
-            "wrong_task",
-            say("“{version}” does not label texts. Choose a classifier.", version=version),
-            field="model",
+            "wrong_task", say("“{version}” neither labels texts nor answers chats.", version=version), field="model"
         )
     if version.state == VersionState.DAMAGED:
         raise Refused(
             "version_damaged",
             say("The files of “{version}” are not what was registered. Choose another version.", version=version),
         )
+
+
+def _answer_length(max_new_tokens: int | None) -> int:
+    length = ANSWER_TOKENS if max_new_tokens is None else max_new_tokens
+    if not 1 <= length <= LARGEST_ANSWER_TOKENS:
+        raise Refused(
+            "bad_length", say("An answer has 1 to {most} tokens.", most=LARGEST_ANSWER_TOKENS), field="max_new_tokens"
+        )
+    return length
 
 
 def _recognised(path: Path, name: str) -> tuple[ReadOptions, list[str]]:
@@ -205,25 +278,26 @@ def prepared(
     batch_job.refresh_from_db()
 
 
-def keep_predictions(*, run: Run, batch_job: BatchJob, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Store the next rows by COPY under the lease: (position, custom_id, text, labels, label, probability, top).
+def keep_predictions(
+    *,
+    run: Run,
+    batch_job: BatchJob,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    labels: Iterable[str] = (),
+) -> None:
+    """Store the next rows by COPY under the lease, with the version that made them; `labels` are those given in them.
 
     The batch's count moves in the same transaction, so a batch that goes on after a crash has each row once.
     """
     if not rows:
         return
-    now = timezone.now()
-    table = Prediction._meta.db_table
+    names = ("batch_job_id", "model_version_id", "created_at", *columns)
+    made = (batch_job.pk, batch_job.model_version_id, timezone.now())
     with run.fenced():
-        with connection.cursor() as cursor:
-            columns = "batch_job_id, position, custom_id, text, labels, label, probability, probabilities, created_at"
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-                for position, custom_id, text, labels, label, probability, top in rows:
-                    copy.write_row(
-                        (batch_job.pk, position, custom_id, text, labels, label, probability, json.dumps(top), now)
-                    )
+        copy_rows(Prediction, names, ((*made, *row) for row in rows))
         counts = Counter(batch_job.label_counts)
-        counts.update(label for row in rows for label in row[3])
+        counts.update(labels)
         batch_job.label_counts = dict(counts)
         batch_job.stored_count += len(rows)
         BatchJob.objects.filter(pk=batch_job.pk).update(
@@ -235,6 +309,10 @@ def keep_predictions(*, run: Run, batch_job: BatchJob, rows: Sequence[tuple[Any,
 def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineRequest:
     """Ask for labels of a few texts now; the resident role answers within a moment."""
     _require_usable(version)
+    if version.is_chat:
+        raise Refused(
+            "wrong_task", say("“{version}” does not label texts. Choose a classifier.", version=version), field="model"
+        )
     cleaned = [text for text in texts if text.strip()]
     if not 1 <= len(cleaned) <= MAX_ONLINE_TEXTS:
         raise Refused(
@@ -253,6 +331,38 @@ def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineR
         )
     made = OnlineRequest.objects.create(
         workspace=actor.workspace, model_version=version, texts=cleaned, requested_by=actor.user
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+@transaction.atomic
+def ask_chat(
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    messages: Sequence[Mapping[str, str]],
+    max_new_tokens: int | None = None,
+) -> OnlineRequest:
+    """Ask for the answer to one chat now; the resident role writes it within some seconds."""
+    _require_usable(version)
+    if not version.is_chat:
+        raise Refused(
+            "wrong_task",
+            say("“{version}” does not answer chats. Choose a chat version.", version=version),
+            field="model",
+        )
+    found = _checked_messages(messages, "messages")
+    if sum(len(message["content"]) for message in found) > MAX_TEXT_CHARACTERS:
+        raise Refused(
+            "text_too_long", say("A chat has at most {most} characters.", most=MAX_TEXT_CHARACTERS), field="messages"
+        )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace,
+        model_version=version,
+        messages=found,
+        max_new_tokens=_answer_length(max_new_tokens),
+        requested_by=actor.user,
     )
     notify(ONLINE_CHANNEL)
     return made

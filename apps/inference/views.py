@@ -8,9 +8,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter, PredictionFilter
-from apps.inference.forms import BatchForm, TryForm
-from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction
+from apps.inference.filters import BatchFilter, row_filter
+from apps.inference.forms import AskForm, BatchForm, TryForm
+from apps.inference.models import BatchJob, Finish, OnlineRequest, OnlineState
 from apps.inference.selectors import batch_jobs, label_chart
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -51,10 +51,18 @@ def _start(request: PageRequest, values: dict[str, Any]) -> BatchJob:
     version = values["model_version"]
     if values["file"]:
         return services.predict_upload(
-            actor=request.actor, version=version, upload=values["file"], text_column=values["text_column"]
+            actor=request.actor,
+            version=version,
+            upload=values["file"],
+            text_column=values["text_column"],
+            max_new_tokens=values["max_new_tokens"],
         )
     return services.predict_version(
-        actor=request.actor, version=version, data=values["dataset_version"], split=values["split"]
+        actor=request.actor,
+        version=version,
+        data=values["dataset_version"],
+        split=values["split"],
+        max_new_tokens=values["max_new_tokens"],
     )
 
 
@@ -83,7 +91,7 @@ def rows(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:
-    filters = PredictionFilter(request.GET, queryset=Prediction.objects.filter(batch_job=batch_job))
+    filters = row_filter(request.GET, batch_job)
     return {
         "batch_job": batch_job,
         "job": batch_job.job,
@@ -107,15 +115,22 @@ def file(request: PageRequest, pk: int) -> HttpResponseBase:
 def ask(request: PageRequest, version_pk: int) -> HttpResponse:
     """The try-it box: an htmx part with a form, then the answer that asks for itself until it is there."""
     version = fetch(request.actor, ModelVersion, "inference.write", pk=version_pk)
-    form = TryForm(request.POST or None)
+    form: AskForm | TryForm = (AskForm if version.is_chat else TryForm)(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.ask(actor=request.actor, version=version, texts=form.lines())
+            made = _ask(request, version, form)
         except Refused as refused:
-            form.add_error("texts", refused.message)
+            form.add_error(None, refused.message)
         else:
             return render(request, "inference/_asked.html", {"asked": made})
     return render(request, "inference/_try.html", {"form": form, "version": version})
+
+
+def _ask(request: PageRequest, version: ModelVersion, form: AskForm | TryForm) -> OnlineRequest:
+    if isinstance(form, TryForm):
+        return services.ask(actor=request.actor, version=version, texts=form.lines())
+    said = {"role": "user", "content": form.cleaned_data["message"]}
+    return services.ask_chat(actor=request.actor, version=version, messages=[said])
 
 
 @require_GET
@@ -123,5 +138,10 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
 def asked(request: PageRequest, pk: int) -> HttpResponse:
     """The answer to a single request, or a part that asks again."""
     found = fetch(request.actor, OnlineRequest, "inference.read", pk=pk)
-    pairs = list(zip(found.texts, found.results, strict=False)) if found.state == OnlineState.DONE else []
-    return render(request, "inference/_asked.html", {"asked": found, "pairs": pairs})
+    is_done = found.state == OnlineState.DONE
+    context = {
+        "asked": found,
+        "pairs": list(zip(found.texts, found.results, strict=False)) if is_done else [],
+        "answers": [{**row, "end": Finish(row["finish"]).label} for row in found.results] if found.messages else [],
+    }
+    return render(request, "inference/_asked.html", context)

@@ -1,6 +1,5 @@
 """Model folders as zip files: packed the same every time, unpacked only when nothing in them can do harm."""
 
-import json
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,17 +14,6 @@ CHUNK_BYTES = 1 << 20
 MOST_FILES = 200
 LARGEST_TEXT_BYTES = 50_000_000  # tokenizer.json of a large vocabulary
 LARGEST_RATIO = 200
-ARCHITECTURES = {
-    "bert": "BertForSequenceClassification",
-    "roberta": "RobertaForSequenceClassification",
-    "xlm-roberta": "XLMRobertaForSequenceClassification",
-    "camembert": "CamembertForSequenceClassification",
-    "distilbert": "DistilBertForSequenceClassification",
-    "electra": "ElectraForSequenceClassification",
-    "deberta-v2": "DebertaV2ForSequenceClassification",
-    "albert": "AlbertForSequenceClassification",
-    "mpnet": "MPNetForSequenceClassification",
-}
 REFUSED_ENDINGS = {
     *(".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".joblib", ".npy", ".npz"),
     *(".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe", ".jar", ".onnx"),
@@ -40,13 +28,9 @@ TAKEN = {
     "vocab.json",
     "merges.txt",
     "model.safetensors",
+    "chat_template.jinja",
+    "generation_config.json",
     "lingxi.json",
-}
-DESCRIBED: dict[str, Any] = {
-    "labels": list,
-    "multi_label": bool,
-    "max_length_tokens": int,
-    "decision_threshold": (int, float),
 }
 
 
@@ -186,96 +170,6 @@ def _common_folder(names: Iterable[str]) -> str:
     """The one folder around everything ("model/"), or ""."""
     tops = {name.split("/")[0] if "/" in name else "" for name in names if not name.startswith("__MACOSX/")}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
-
-
-def check_model_folder(folder: Path) -> dict[str, Any]:
-    """What the folder says of itself: {"labels", "multi_label", "architecture", "parameters"}.
-
-    Raises Refused when files are missing, code is asked for or the architecture is not on the list.
-    """
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (folder / name).is_file():
-            raise Refused(
-                "file_missing",
-                say("{name} is missing.", name=name),
-                hint=say("Zip config.json, model.safetensors and tokenizer.json."),
-            )
-    config, tokenizer = _json(folder / "config.json"), _json(folder / "tokenizer_config.json")
-    if any("auto_map" in found or "custom_pipelines" in found for found in (config, tokenizer)):
-        raise Refused("custom_code", say("The model asks for code of its own (auto_map). Such models are not taken."))
-    kind, names = config.get("model_type"), config.get("architectures")
-    wanted = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
-    if wanted is None or names != [wanted]:
-        raise Refused(
-            "unknown_architecture",
-            say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
-            hint=say("Known are text classifiers: {architectures}.", architectures=", ".join(sorted(ARCHITECTURES))),
-        )
-    labels = _labels(config)
-    multi_label = config.get("problem_type") == "multi_label_classification"
-    parameters = _tensor_parameters(folder / "model.safetensors")
-    _check_description(folder / "lingxi.json", labels, multi_label)
-    return {"labels": labels, "multi_label": multi_label, "architecture": wanted, "parameters": parameters}
-
-
-def _labels(config: Mapping[str, Any]) -> list[str]:
-    names = config.get("id2label")
-    if not isinstance(names, dict) or set(names) != {str(at) for at in range(len(names))} or len(names) < 2:
-        raise Refused("no_labels", say("config.json must name at least two labels in id2label, numbered from 0."))
-    labels = [names[str(at)] for at in range(len(names))]
-    if not all(isinstance(label, str) and label.strip() and "\0" not in label for label in labels):
-        raise Refused("no_labels", say("Every label in id2label must be a text."))
-    if len(set(labels)) < len(labels):
-        raise Refused("no_labels", say("Two labels in id2label are the same."))
-    return labels
-
-
-def _tensor_parameters(path: Path) -> int:
-    """Number of parameters, from the safetensors header."""
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if not 2 <= length <= min(size, 100_000_000):
-            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file."))
-        try:
-            header = json.loads(handle.read(length))
-            count = 0
-            for name, tensor in header.items():
-                if name != "__metadata__":
-                    product = 1
-                    for extent in tensor["shape"]:
-                        product *= int(extent)
-                    count += product
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file.")) from error
-    return count
-
-
-def _check_description(path: Path, labels: Sequence[str], multi_label: bool) -> None:
-    """lingxi.json, written by an export, must be whole and agree with the rest."""
-    if not path.is_file():
-        return
-    found = _json(path)
-    shaped = all(isinstance(found.get(name), kind) for name, kind in DESCRIBED.items())
-    agrees = found.get("labels") == list(labels) and found.get("multi_label") == multi_label
-    if not shaped or not agrees or found.get("pooling") not in ("mean", "native") or found.get("format") != 1:
-        raise Refused(
-            "description_disagrees",
-            say("lingxi.json does not agree with config.json."),
-            hint=say("Import the export as it is, or leave lingxi.json out."),
-        )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise Refused("json_unreadable", say("{name} is not readable JSON.", name=path.name)) from error
-    if not isinstance(found, dict):
-        raise Refused("json_unreadable", say("{name} is not a JSON object.", name=path.name))
-    return found
 
 
 def _broken() -> Refused:

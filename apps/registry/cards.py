@@ -11,6 +11,9 @@ FIGURE_NAMES = {
     "macro_f1": "Macro F1",
     "micro_f1": "Micro F1",
     "weighted_f1": "Weighted F1",
+    "perplexity": "Perplexity",
+    "token_accuracy": "Token accuracy",
+    "exact_match": "Exact answers",
     "loss": "Loss",
 }
 

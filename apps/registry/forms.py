@@ -75,7 +75,9 @@ class ImportForm(forms.Form):
     )
     file = forms.FileField(
         label=_("Zip file"),
-        help_text=_("config.json, model.safetensors and tokenizer.json of a text classifier. No pickle, no code."),
+        help_text=_(
+            "config.json, model.safetensors and tokenizer.json of a text classifier or a chat model. No pickle, no code."
+        ),
     )
     description = forms.CharField(
         label=_("Description"), required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2})

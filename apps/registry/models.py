@@ -79,6 +79,13 @@ class ModelFamily(models.Model):
         return self.name
 
 
+class Task(models.TextChoices):
+    """What the versions of a family do."""
+
+    CLASSIFICATION = "classification", _("Text classification")
+    GENERATION = "generation", _("Chat")
+
+
 class Source(models.TextChoices):
     """How a version came to be."""
 
@@ -151,6 +158,11 @@ class ModelVersion(models.Model):
     def path(self) -> Path:
         """The folder on disk."""
         return home() / self.folder
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the version writes answers; otherwise it gives labels."""
+        return self.task == Task.GENERATION
 
     @property
     def weights_hash(self) -> str:

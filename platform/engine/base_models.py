@@ -38,7 +38,7 @@ def load_tokenizer(place: str, revision: str = "") -> Any:
     try:
         return AutoTokenizer.from_pretrained(place, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(place, "tokenizer", error) from error
+        raise unusable(place, "tokenizer", error) from error
 
 
 def load_config(place: str, revision: str = "") -> Any:
@@ -48,7 +48,7 @@ def load_config(place: str, revision: str = "") -> Any:
     try:
         config = AutoConfig.from_pretrained(place, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(place, "configuration", error) from error
+        raise unusable(place, "configuration", error) from error
     if own_description(place).get("pooling") == "mean":
         config.num_hidden_layers -= 1
     return config
@@ -56,10 +56,9 @@ def load_config(place: str, revision: str = "") -> Any:
 
 def load_network(place: str, label_count: int, *, revision: str = "", keep_head: bool = False) -> Any:
     """A sequence-classification network in fp32 with `label_count` outputs, its head new unless `keep_head`."""
-    from transformers import AutoModelForSequenceClassification, logging
+    from transformers import AutoModelForSequenceClassification
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_transformers()
     config = load_config(place, revision)
     if not keep_head:
         config.num_labels = label_count
@@ -74,7 +73,7 @@ def load_network(place: str, label_count: int, *, revision: str = "", keep_head:
             dtype="float32",
         )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise _unusable(place, "weights", error) from error
+        raise unusable(place, "weights", error) from error
 
 
 def own_description(place: str) -> dict[str, Any]:
@@ -99,7 +98,16 @@ def _package_folder(name: str) -> Path | None:
     return None
 
 
-def _unusable(place: str, part: str, error: Exception) -> RunFailed:
+def quiet_transformers() -> None:
+    """No warnings and no bars: what matters comes as a failure."""
+    from transformers import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def unusable(place: str, part: str, error: Exception) -> RunFailed:
+    """The failure of a folder or hub id whose `part` could not be loaded."""
     first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
     return RunFailed(
         "base_model_unusable",

@@ -1,16 +1,33 @@
-"""A trained chat model as a plain Hugging Face folder, its template and tokenizer beside the weights."""
+"""Chat models as plain Hugging Face folders: ours, with template and hash beside the weights, and those of others."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
-from engine.base_models import own_description
+from engine.base_models import load_tokenizer, own_description, quiet_transformers, unusable
 from engine.failures import RunFailed
 from engine.folders import write_folder
-from engine.render import END, JINJA, PAD, Template
+from engine.render import END, JINJA, PAD, AnyTemplate, ForeignTemplate, Template
 from words import say
+
+DEFAULT_CONTEXT_TOKENS = 1024
+CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
+
+
+@dataclass(frozen=True)
+class OpenedChat:
+    """A chat folder in memory: the network in eval mode and what belongs to it."""
+
+    model: Any
+    template: AnyTemplate
+    description: dict[str, Any]  # lingxi.json; of a foreign folder what stands for it
+    context_tokens: int
+    ends: tuple[int, ...]  # each of these tokens ends an answer
+    pad: int
 
 
 def save_chat_model(folder: Path, model: Any, template: Template, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,24 +50,100 @@ def save_chat_model(folder: Path, model: Any, template: Template, description: M
     return write_folder(folder, fill, {**description, "template": template.description()})
 
 
-def open_chat_model(folder: Path) -> tuple[Any, Template, dict[str, Any]]:
-    """(model in eval mode, template, description); RunFailed if the template is not the one it was trained with."""
-    from transformers import AutoModelForCausalLM
+def holds_chat_model(folder: Path) -> bool:
+    """Whether the folder's network writes texts, by its configuration."""
+    config = _config(folder)
+    names = config.get("architectures") or []
+    return bool(names) and str(names[0]).endswith(CAUSAL_ENDINGS)
 
-    description = own_description(str(folder))
-    if description.get("recipe") != "chat":
+
+def open_chat_model(folder: Path) -> OpenedChat:
+    """The model of an own folder or of any causal language model with a fast tokenizer; RunFailed if it is unusable.
+
+    Never remote code, safetensors only. An own folder whose template is not the one it was trained with is refused.
+    """
+    if not holds_chat_model(folder):
         raise RunFailed(
-            "model_missing", say("This folder holds no chat model of this platform."), say("Choose another version.")
+            "model_missing", say("This folder holds no model that writes answers."), say("Choose another version.")
         )
-    wanted = description["template"]
+    description = own_description(str(folder))
+    model = _load_network(folder)
+    if description.get("recipe") == "chat":
+        own = _own_template(folder, description["template"])
+        end, pad = own.ids[END], own.ids[PAD]
+        return OpenedChat(model, own, description, int(description["context_tokens"]), (end,), pad)
+    tokenizer = load_tokenizer(str(folder))
+    if not getattr(tokenizer, "is_fast", False):
+        raise RunFailed("base_model_unusable", say("The folder has no fast tokenizer."), say("Add tokenizer.json."))
+    template = ForeignTemplate(tokenizer)
+    ends = _ends(folder, tokenizer, model.config)
+    context = _context_tokens(tokenizer, model.config)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends[0] if ends else 0)
+    described = {"recipe": "chat", "context_tokens": context, "template": template.description()}
+    return OpenedChat(model, template, described, context, ends, int(pad))
+
+
+def _own_template(folder: Path, wanted: Mapping[str, Any]) -> Template:
     template = Template(Tokenizer.from_file(str(folder / "tokenizer.json")), wanted["name"], wanted["loss_on"])
-    if template.description()["hash"] != wanted["hash"]:
+    if template.description()["hash"] != wanted["hash"] or not {END, PAD} <= set(template.ids):
         raise RunFailed(
             "template_mismatch",
             say("The tokenizer or template was changed after training."),
             say("Export the version again."),
         )
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa"
-    )
-    return model.eval(), template, description
+    return template
+
+
+def _load_network(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    quiet_transformers()
+    try:
+        model, notes = AutoModelForCausalLM.from_pretrained(
+            folder,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype="float32",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise unusable(str(folder), "weights", error) from error
+    missing = sorted(notes["missing_keys"])
+    if missing:
+        raise RunFailed(
+            "base_model_unusable",
+            say(
+                "The weights lack {count} tensors that the configuration asks for, such as {name}.",
+                count=len(missing),
+                name=missing[0],
+            ),
+            say("Save the model again with its configuration."),
+        )
+    return model.eval()
+
+
+def _ends(folder: Path, tokenizer: Any, config: Any) -> tuple[int, ...]:
+    """The end tokens that folder, network and tokenizer name."""
+    path = folder / "generation_config.json"
+    asked = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
+    found = {tokenizer.eos_token_id}
+    for ends in (asked, getattr(config, "eos_token_id", None)):
+        found |= set(ends) if isinstance(ends, list) else {ends}
+    return tuple(sorted(token for token in found if isinstance(token, int) and 0 <= token < config.vocab_size))
+
+
+def _context_tokens(tokenizer: Any, config: Any) -> int:
+    """The longest sequence both network and tokenizer allow."""
+    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    known = [int(limit) for limit in limits if isinstance(limit, int) and 0 < limit < 10_000_000]
+    return min(known, default=DEFAULT_CONTEXT_TOKENS)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RunFailed(
+            "model_missing", say("The model folder is missing or has no config.json."), say("Choose another version.")
+        )
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}

@@ -115,6 +115,11 @@ class ChatRows:
         """The rows at `positions`, in that order."""
         return ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
 
+    def extend(self, other: "ChatRows") -> None:
+        """Append the rows of `other`."""
+        self.ids += other.ids
+        self.messages += other.messages
+
 
 def read_chats(path: Path) -> dict[str, ChatRows]:
     """Chat rows by split."""
@@ -127,3 +132,10 @@ def read_chats(path: Path) -> dict[str, ChatRows]:
                 [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
             )
     return splits
+
+
+def write_whole(path: Path, table: pa.Table) -> None:
+    """Write `table` to `path` so that nobody ever sees half of it."""
+    beside = path.with_suffix(".unfinished")
+    pq.write_table(table, beside)
+    beside.rename(path)

@@ -1,10 +1,12 @@
-"""Two classifiers on the same rows: McNemar's test and paired bootstrap intervals of the differences."""
+"""Two versions on the same rows: paired tests and paired bootstrap intervals of the differences."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from engine import metrics
 
@@ -41,6 +43,51 @@ def compare(
         "seed": seed,
         "rounds": rounds,
     }
+
+
+@dataclass(frozen=True)
+class ChatSide:
+    """One side of a comparison of chat versions: mean loss per token, tokens and exact answers of the rows, [N] each."""
+
+    losses: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+
+
+def compare_chats(
+    first: ChatSide, second: ChatSide, *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
+) -> dict[str, Any]:
+    """Second minus first in loss, by paired bootstrap and Wilcoxon's signed ranks, and in exact answers by McNemar.
+
+    Losses are compared per token where both sides cut the answers into as many tokens, else per whole answer (the
+    sum), which does not depend on the vocabulary; `unit` says which.
+    """
+    alike = bool((first.tokens == second.tokens).all())
+    one, two = (side.losses if alike else side.losses * side.tokens for side in (first, second))
+    return {
+        "kind": "generation",
+        "rows": len(one),
+        "unit": "token" if alike else "answer",
+        "loss": metrics.paired_bootstrap(one, two, seed=seed, rounds=rounds),
+        "wilcoxon": _wilcoxon(one, two),
+        "exact_match": metrics.paired_bootstrap(
+            first.exact.astype(np.float64), second.exact.astype(np.float64), seed=seed, rounds=rounds
+        ),
+        "mcnemar": metrics.mcnemar(first.exact, second.exact),
+        "seed": seed,
+        "rounds": rounds,
+    }
+
+
+def _wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
+    """Signed-rank test of the paired losses; rows where both are equal say nothing and are left out."""
+    difference = second - first
+    lower, higher = int((difference > 0).sum()), int((difference < 0).sum())
+    counts = {"first_lower": lower, "second_lower": higher}
+    if not lower + higher:
+        return {**counts, "statistic": 0.0, "p": 1.0}
+    found = stats.wilcoxon(difference, zero_method="wilcox")
+    return {**counts, "statistic": float(found.statistic), "p": float(found.pvalue)}
 
 
 class _Counts:

@@ -1,11 +1,14 @@
 """Where a run is, what it must not change, and when it must give up: shared by all recipes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.failures import RunFailed
+from engine.memory import peak_memory_bytes
 from engine.report import Report
+from engine.specs import ChatSpec, ClassifySpec
 from words import say
 
 CONTRACT = ("recipe", "spec_hash", "data_hash", "labels")
@@ -23,6 +26,32 @@ class Cursor:
     best_epoch: int = -1
     epochs_without_better: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def is_best(self, value: float, epoch: int, *, lower: bool = False) -> bool:
+        """Whether `value` beats every epoch before; remembers it, or counts one more epoch without a better one."""
+        better = self.best_metric is None or (value < self.best_metric if lower else value > self.best_metric)
+        if not (math.isfinite(value) and better):
+            self.epochs_without_better += 1
+            return False
+        self.best_metric, self.best_epoch, self.epochs_without_better = value, epoch, 0
+        return True
+
+    def told(self, seconds: float) -> dict[str, Any]:
+        """What a result says of the way to it, which took `seconds` in this attempt."""
+        return {
+            "best_epoch": self.best_epoch + 1,
+            "history": self.history,
+            "steps": self.step,
+            "tokens_seen": self.tokens_seen,
+            "seconds": seconds,
+            "memory_bytes": peak_memory_bytes(),
+        }
+
+
+def checkpoint_due(spec: ClassifySpec | ChatSpec, step: int, seconds: float) -> bool:
+    """Whether the spec wants a checkpoint at `step`, `seconds` after the last one."""
+    by_step = spec.checkpoint_every_steps and step % spec.checkpoint_every_steps == 0
+    return bool(by_step) or seconds >= spec.checkpoint_every_seconds
 
 
 def not_finite(rows: Sequence[int], step: int) -> RunFailed:

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from engine.data import TextRows, count_rows, iterate_rows, read_texts
+from engine.chat_folder import holds_chat_model
+from engine.chat_tasks import answer_rows, evaluate_chat_version
+from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
 from engine.evaluate import evaluate, write_rows
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
@@ -24,10 +25,11 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
     """Do what the checked order says; the result is plain JSON."""
     data, out = Path(order["data"]["path"]), Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
-    if order["task"] == "evaluate":
-        return evaluate_version(order, data, out, report)
-    if order["task"] == "predict":
-        return predict_rows(order, data, out, report)
+    if order["task"] in ("evaluate", "predict"):
+        writes = holds_chat_model(Path(order["model"]))
+        if order["task"] == "evaluate":
+            return (evaluate_chat_version if writes else evaluate_version)(order, data, out, report)
+        return (answer_rows if writes else predict_rows)(order, data, out, report)
     if spec is None:
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
     if order["task"] == "preflight":
@@ -86,10 +88,7 @@ def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -
     column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
     total = count_rows(data)
     classifier = load_classifier(Path(order["model"]))
-    batches = iterate_rows(data, ("example_id", column))
-    rows = chain.from_iterable(batches)
-    for _ in range(skip):
-        next(rows, None)
+    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
     ids: list[int] = []
 
     def texts() -> Iterator[str]:
@@ -117,6 +116,4 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
             "probabilities": pa.array(list(predictions.probabilities), pa.list_(pa.float32())),
         }
     )
-    beside = path.with_suffix(".unfinished")
-    pq.write_table(table, beside)
-    beside.rename(path)
+    write_whole(path, table)

@@ -13,8 +13,8 @@ from engine.chat_folder import open_chat_model
 from engine.data import ChatRows
 from engine.failures import Refused, RunFailed, Stopped
 from engine.recipes import chat
-from engine.recipes.chat_setup import Chat, epoch_steps, learn_template, model_config, new_model, pack, tensors
-from engine.render import END, ROLE_TOKENS, Template, render
+from engine.recipes.chat_setup import epoch_steps, learn_template, model_config, new_model, pack, tensors
+from engine.render import END, ROLE_TOKENS, Chat, Template, render
 from engine.report import Silent
 from engine.specs import ChatSpec
 
@@ -169,7 +169,8 @@ def test_a_few_chats_are_learnt_by_heart(chat_file: Any, tmp_path: Path) -> None
 def test_served_equals_trained_here_and_in_transformers(chats: Path, tmp_path: Path) -> None:
     chat.train(spec_of(), chats, tmp_path, Silent())
 
-    model, template, description = open_chat_model(tmp_path / "model")
+    opened = open_chat_model(tmp_path / "model")
+    model, template, description = opened.model, opened.template, opened.description
 
     judge = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")

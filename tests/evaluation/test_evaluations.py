@@ -116,9 +116,9 @@ def test_what_cannot_be_measured_is_refused_with_a_sentence(
     with pytest.raises(Refused, match="Choose train"):
         services.start_evaluation(**given, split="somewhere")
     with pytest.raises(Refused, match="cannot be evaluated"):
-        services.start_evaluation(**{**given, "model_version": version(name="bot", task="generation")})
+        services.start_evaluation(**{**given, "model_version": version(name="bot", task="translation")})
     data.dataset.kind = "chat"
-    with pytest.raises(Refused, match="another kind"):
+    with pytest.raises(Refused, match="of the kind “Chat”"):
         services.start_evaluation(**given)
 
 

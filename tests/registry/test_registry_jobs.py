@@ -111,7 +111,7 @@ def changed(files: dict[str, bytes], **columns: Any) -> dict[str, bytes]:
         (lambda files: {**files, "weights.pt": b"x"}, "unsafe_file"),
         (lambda files: {**files, "modeling_evil.py": b"import os"}, "unsafe_file"),
         (lambda files: changed(files, auto_map={"AutoModel": "evil.Model"}), "custom_code"),
-        (lambda files: changed(files, architectures=["LlamaForCausalLM"], model_type="llama"), "unknown_architecture"),
+        (lambda files: changed(files, architectures=["MambaForCausalLM"], model_type="mamba"), "unknown_architecture"),
         (lambda files: changed(files, architectures="BertForSequenceClassification"), "unknown_architecture"),
         (lambda files: changed(files, model_type=["bert"]), "unknown_architecture"),
         (lambda files: changed(files, id2label={"0": "a", "2": "b"}), "no_labels"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
 
@@ -51,3 +52,31 @@ def worst_pairs(metrics: dict[str, Any], limit: int = 10) -> list[dict[str, Any]
         (cell for cell in found["cells"] if cell[0] != cell[1]), key=lambda cell: (-cell[2], cell[0], cell[1])
     )
     return [{"gold": found["labels"][g], "said": found["labels"][s], "count": n} for g, s, n in wrong[:limit]]
+
+
+ENDINGS = {
+    "stop": _("Ended by the model"),
+    "length": _("Cut at the longest length"),
+    "too_long": _("The prompt leaves no room"),
+    "unreadable": _("The model cannot read this chat"),
+}
+
+
+@register.filter
+def loss_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """Data of a histogram of the chats' losses, None without them."""
+    found = metrics.get("losses")
+    return {**found, "x": _("Loss per answer token")} if found else None
+
+
+@register.filter
+def endings(metrics: dict[str, Any]) -> list[tuple[Any, int]]:
+    """How the written answers ended, in words, the most frequent first."""
+    counts: dict[str, int] = metrics.get("finish", {})
+    return [(ENDINGS.get(name, name), count) for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+
+
+@register.filter
+def p_value(value: float) -> str:
+    """A p-value to four digits, and never as a zero that no test can give."""
+    return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}"

@@ -329,6 +329,9 @@ SPECTACULAR_SETTINGS = {
         "ApprovalState": "apps.registry.models.Decision",
         "InvitationState": "apps.accounts.models.InvitationState",
         "ApiKeyState": "apps.accounts.models.ApiKeyState",
+        "OnlineRequestState": "apps.inference.models.OnlineState",
+        "MessageRole": "engine.specs.records.ROLES",
+        "MemberRole": "apps.accounts.serializers.ROLES",
     },
 }
 

@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from engine import checkpoint, metrics
+from engine import checkpoint
 from engine.chat_folder import save_chat_model
+from engine.chat_model import ChatModel
 from engine.data import ChatRows, read_chats
+from engine.evaluate_chat import last_answer, loss_figures
 from engine.failures import Stopped, refuse
 from engine.memory import peak_memory_bytes
 from engine.plan import learning_rate_share
 from engine.recipes.chat_setup import (
     NO_TARGET,
-    Chat,
     arrange,
     epoch_steps,
     learn_template,
@@ -31,9 +32,9 @@ from engine.recipes.chat_setup import (
     render_all,
     tensors,
 )
-from engine.render import END, Template, render
+from engine.render import END, PAD, Chat, Template
 from engine.report import Report
-from engine.resume import Cursor, check_contract, not_finite
+from engine.resume import Cursor, check_contract, checkpoint_due, not_finite
 from engine.specs import spec_hash, to_mapping
 from engine.specs.chat import ChatSpec
 from words import say
@@ -219,8 +220,7 @@ def train(
             if report.should_stop():
                 save()
                 raise Stopped
-            due = spec.checkpoint_every_steps and cursor.step % spec.checkpoint_every_steps == 0
-            if due or now - saved_at >= spec.checkpoint_every_seconds:
+            if checkpoint_due(spec, cursor.step, now - saved_at):
                 save()
             if spec.max_steps and cursor.step >= spec.max_steps:
                 break
@@ -231,12 +231,9 @@ def train(
             save()
             raise
         value = float(sums.sum() / learnt.sum())
-        is_best = math.isfinite(value) and (cursor.best_metric is None or value < cursor.best_metric)
+        is_best = cursor.is_best(value, epoch, lower=True)
         if is_best:
-            cursor.best_metric, cursor.best_epoch, cursor.epochs_without_better = value, epoch, 0
             best = {name: tensor.detach().cpu().clone() for name, tensor in model.named_parameters()}
-        else:
-            cursor.epochs_without_better += 1
         epoch += 1
         cursor.epoch, cursor.position = epoch, 0
         measured = {"dev_loss": value, "dev_perplexity": math.exp(min(value, 700.0))}
@@ -265,7 +262,10 @@ def train(
             for name in ("dev", "test")
             if len(chats[name])
         }
-        samples = answers(model, parts["dev"], template, spec, report)
+        writer = ChatModel(
+            model, template, context_tokens=spec.context_tokens, ends=[template.ids[END]], pad=template.ids[PAD]
+        )
+        samples = answers(writer, parts["dev"], spec, report)
     except Stopped:
         save()
         raise
@@ -291,12 +291,7 @@ def train(
         "template_hash": description["template"]["hash"],
         "evaluations": evaluations,
         "samples": str(out / "samples.json"),
-        "best_epoch": cursor.best_epoch + 1,
-        "history": cursor.history,
-        "steps": cursor.step,
-        "tokens_seen": cursor.tokens_seen,
-        "seconds": time.monotonic() - started,
-        "memory_bytes": peak_memory_bytes(),
+        **cursor.told(time.monotonic() - started),
         "spec_hash": spec_hash(spec),
         "environment": description["environment"],
     }
@@ -353,14 +348,7 @@ def measure(
 ) -> dict[str, Any]:
     """Loss and perplexity per learnt token with bootstrap intervals over chats; one loss per chat in a file."""
     sums, learnt = chat_losses(model, chats, spec, report, say("evaluating {name}", name=name))
-    value = float(sums.sum() / learnt.sum())
-    low, high = metrics.bootstrap_ratio(sums, learnt, seed=spec.seed)
-    headline = {
-        "loss": {"value": value, "low": low, "high": high},
-        "perplexity": {
-            side: math.exp(min(number, 700.0)) for side, number in (("value", value), ("low", low), ("high", high))
-        },
-    }
+    headline = loss_figures(sums, learnt, seed=spec.seed)
     per_chat = [
         {"example_id": number, "loss": float(total / count), "tokens": int(count)}
         for number, total, count in zip(rows.ids, sums, learnt, strict=True)
@@ -370,37 +358,29 @@ def measure(
     return {"headline": headline, "rows": len(chats), "metrics": str(out / f"evaluation-{name}.json")}
 
 
-@torch.no_grad()
-def answers(model: Any, rows: ChatRows, template: Template, spec: ChatSpec, report: Report) -> list[dict[str, Any]]:
+def answers(model: ChatModel, rows: ChatRows, spec: ChatSpec, report: Report) -> list[dict[str, Any]]:
     """Greedy answers to the last question of the first dev chats, beside the real ones."""
-    model.eval()
-    samples: list[dict[str, Any]] = []
-    total = min(spec.sample_count, len(rows))
-    for number, messages in zip(rows.ids[:total], rows.messages[:total], strict=True):
-        if report.should_stop():
-            raise Stopped
-        last = max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=0)
-        prompt, _ = render(messages[:last], template, answer_next=True)
-        room = min(spec.sample_tokens, spec.context_tokens - len(prompt))
-        if last == 0 or room < 1:
-            continue
-        ids = torch.tensor([prompt], device=next(model.parameters()).device)
-        written = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=room, do_sample=False
-        )[0, len(prompt) :].tolist()
-        stopped = template.ids[END] in written
-        text = template.tokenizer.decode(written, skip_special_tokens=True)
-        samples.append(
-            {
-                "example_id": number,
-                "prompt": [dict(message) for message in messages[:last]],
-                "expected": messages[last]["content"],
-                "answer": text,
-                "stopped": stopped,
-            }
-        )
-        report.progress(len(samples), total, "answers", say("sample answers"))
-    return samples
+    shown = [
+        (number, messages, last)
+        for number, messages in zip(rows.ids[: spec.sample_count], rows.messages, strict=False)
+        if (last := last_answer(messages))
+    ]
+    written = model.answers(
+        [messages[:last] for _, messages, last in shown],
+        max_new_tokens=spec.sample_tokens,
+        report=report,
+        phase=say("sample answers"),
+    )
+    return [
+        {
+            "example_id": number,
+            "prompt": [dict(message) for message in messages[:last]],
+            "expected": messages[last]["content"],
+            "answer": answer.text,
+            "stopped": answer.finish == "stop",
+        }
+        for (number, messages, last), answer in zip(shown, written, strict=True)
+    ]
 
 
 @torch.no_grad()

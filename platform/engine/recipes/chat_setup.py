@@ -1,7 +1,6 @@
 """What a chat run is made of before it starts: vocabulary, template, rendered chats, packing, network."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,11 @@ from torch import Tensor
 
 from engine.data import ChatRows, held_out
 from engine.preflight_chat import chat_problems, rendered_problems
-from engine.render import END, PAD, SPECIAL_TOKENS, Template, render
+from engine.render import END, PAD, SPECIAL_TOKENS, Chat, Template, rendered
 from engine.specs import Problem
 from engine.specs.chat import ChatSpec
 
 NO_TARGET = -100
-
-
-@dataclass(frozen=True)
-class Chat:
-    """A rendered chat: its ids cut to the context, which of them are learnt, and the uncut ids."""
-
-    ids: list[int]
-    learnt: list[bool]
-    full: list[int]
 
 
 def arrange(spec: ChatSpec, splits: Mapping[str, ChatRows]) -> tuple[dict[str, ChatRows], list[Problem]]:
@@ -61,9 +51,9 @@ def render_all(
     chats: dict[str, list[Chat]] = {}
     spans: dict[str, list[list[tuple[int, int]]]] = {}
     for name, part in parts.items():
-        rendered = [render(messages, template) for messages in part.messages]
-        spans[name] = [found for _, found in rendered]
-        chats[name] = [_cut(ids, found, spec.context_tokens) for ids, found in rendered]
+        found = [rendered(messages, template, spec.context_tokens) for messages in part.messages]
+        chats[name] = [chat for chat, _ in found]
+        spans[name] = [places for _, places in found]
     lengths = {name: [len(chat.full) for chat in some] for name, some in chats.items()}
     return chats, rendered_problems(spec, parts, spans, lengths)
 
@@ -154,10 +144,3 @@ def new_model(config: Any) -> Any:
 
     config._attn_implementation = "sdpa"
     return LlamaForCausalLM(config).float()
-
-
-def _cut(ids: list[int], spans: Sequence[tuple[int, int]], limit: int) -> Chat:
-    learnt = [False] * len(ids)
-    for start, end in spans:
-        learnt[start:end] = [True] * (end - start)
-    return Chat(ids[:limit], learnt[:limit], ids)

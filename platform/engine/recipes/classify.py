@@ -23,7 +23,7 @@ from engine.predict import encode, forward_all
 from engine.probe import fit_probe
 from engine.recipes.classify_setup import arrange, choose_pooling, parameter_groups, reading_length
 from engine.report import Report
-from engine.resume import Cursor, check_contract, not_finite
+from engine.resume import Cursor, check_contract, checkpoint_due, not_finite
 from engine.specs import ClassifySpec, spec_hash, to_mapping
 from words import say
 
@@ -209,8 +209,7 @@ def train(
             if report.should_stop():
                 save()
                 raise Stopped
-            due = spec.checkpoint_every_steps and cursor.step % spec.checkpoint_every_steps == 0
-            if due or now - saved_at >= spec.checkpoint_every_seconds:
+            if checkpoint_due(spec, cursor.step, now - saved_at):
                 save()
 
         try:
@@ -219,13 +218,10 @@ def train(
             save()
             raise
         value = chosen_by(spec, measured) if measured else float(epoch)  # without dev rows the last epoch is the best
-        is_best = math.isfinite(value) and (cursor.best_metric is None or value > cursor.best_metric)
+        is_best = cursor.is_best(value, epoch)
         if is_best:
-            cursor.best_metric, cursor.best_epoch, cursor.epochs_without_better = value, epoch, 0
             kept = average or model.state_dict()
             best = {name: tensor.detach().cpu().clone() for name, tensor in kept.items()}
-        else:
-            cursor.epochs_without_better += 1
         cursor.epoch, cursor.position = epoch + 1, 0
         cursor.history.append({f"dev_{name}": value for name, value in measured.items()} | {"step": cursor.step})
         report.metric(cursor.step, **{f"dev_{name}": value for name, value in measured.items()}, epoch=float(epoch + 1))
@@ -303,12 +299,7 @@ def train(
         "labels": labels,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "evaluations": evaluations,
-        "best_epoch": cursor.best_epoch + 1,
-        "history": cursor.history,
-        "steps": cursor.step,
-        "tokens_seen": cursor.tokens_seen,
-        "seconds": time.monotonic() - started,
-        "memory_bytes": peak_memory_bytes(),
+        **cursor.told(time.monotonic() - started),
         "spec_hash": spec_hash(spec),
         "environment": description["environment"],
     }

@@ -1,4 +1,4 @@
-"""Label a file with a model version, as the page does."""
+"""Label or answer a file with a model version, as the page does."""
 
 import argparse
 from pathlib import Path
@@ -20,16 +20,19 @@ from core.jobs.models import Job
 class Command(JobCommand):
     """`./lingxi predict --model NAME --file texts.csv --out labelled.csv`"""
 
-    help = "Label the texts of a file with a model version."
+    help = "Label the texts of a file, or answer its prompts, with a model version."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Model, file and where to write."""
         super().add_arguments(parser)
         parser.add_argument("--model", required=True, help="id, name@alias, name:number or name")
         parser.add_argument("--file", required=True, help="CSV, TSV, JSONL, JSON, Excel, Parquet or plain text")
-        parser.add_argument("--column", default="", help="column that holds the texts (default: found by its name)")
+        parser.add_argument(
+            "--column", default="", help="column of texts, prompts or messages (default: found by its name)"
+        )
         parser.add_argument("--id-column", default="", help="column that names the rows")
-        parser.add_argument("--out", help="file to write the labels to")
+        parser.add_argument("--max-new-tokens", type=int, help="longest answer of a chat version (default: 256)")
+        parser.add_argument("--out", help="file to write the labels or answers to")
         parser.add_argument("--format", default="csv", choices=list(FORMATS), help="format of --out (default: csv)")
 
     def start(self, actor: Actor, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
@@ -45,6 +48,7 @@ class Command(JobCommand):
                 upload=File(handle, name=path.name),
                 text_column=options["column"],
                 id_column=options["id_column"],
+                max_new_tokens=options["max_new_tokens"],
                 reference=options["model"],
             )
         return batch_job.job, {"batch": batch_job.pk, "model_version": str(version)}

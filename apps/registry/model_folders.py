@@ -1,0 +1,170 @@
+"""What an unpacked model folder says of itself, and why it is not taken."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apps.registry.models import Task
+from core.errors import Refused
+from words import say
+
+CLASSIFIERS = {
+    "bert": "BertForSequenceClassification",
+    "roberta": "RobertaForSequenceClassification",
+    "xlm-roberta": "XLMRobertaForSequenceClassification",
+    "camembert": "CamembertForSequenceClassification",
+    "distilbert": "DistilBertForSequenceClassification",
+    "electra": "ElectraForSequenceClassification",
+    "deberta-v2": "DebertaV2ForSequenceClassification",
+    "albert": "AlbertForSequenceClassification",
+    "mpnet": "MPNetForSequenceClassification",
+}
+WRITERS = {
+    "gpt2": "GPT2LMHeadModel",
+    "gpt_neox": "GPTNeoXForCausalLM",
+    "opt": "OPTForCausalLM",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+}
+DESCRIBED: dict[str, Any] = {
+    "labels": list,
+    "multi_label": bool,
+    "max_length_tokens": int,
+    "decision_threshold": (int, float),
+}
+TEMPLATE = ("name", "loss_on", "hash")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that may become a version, as its files describe it."""
+
+    task: Task
+    architecture: str
+    parameters: int
+    labels: list[str]
+    multi_label: bool
+
+
+def check_model_folder(folder: Path) -> ModelFolder:
+    """Read the folder's own description.
+
+    Raises Refused when files are missing, code is asked for or the architecture is not on the list.
+    """
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise Refused(
+                "file_missing",
+                say("{name} is missing.", name=name),
+                hint=say("Zip config.json, model.safetensors and tokenizer.json."),
+            )
+    config, tokenizer = _json(folder / "config.json"), _json(folder / "tokenizer_config.json")
+    generation = _json(folder / "generation_config.json")
+    if any(name in found for found in (config, tokenizer, generation) for name in ("auto_map", "custom_pipelines")):
+        raise Refused("custom_code", say("The model asks for code of its own (auto_map). Such models are not taken."))
+    kind, names = config.get("model_type"), config.get("architectures")
+    known = {Task.CLASSIFICATION: CLASSIFIERS, Task.GENERATION: WRITERS} if isinstance(kind, str) else {}
+    task = next((task for task, table in known.items() if kind in table and names == [table[kind]]), None)
+    if task is None or not isinstance(names, list):
+        raise Refused(
+            "unknown_architecture",
+            say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
+            hint=say(
+                "Known are text classifiers ({classifiers}) and chat models ({writers}).",
+                classifiers=", ".join(sorted(CLASSIFIERS)),
+                writers=", ".join(sorted(WRITERS)),
+            ),
+        )
+    parameters = _tensor_parameters(folder / "model.safetensors")
+    if task == Task.GENERATION:
+        _check_chat_description(folder / "lingxi.json")
+        return ModelFolder(task, names[0], parameters, labels=[], multi_label=False)
+    labels = _labels(config)
+    multi_label = config.get("problem_type") == "multi_label_classification"
+    _check_description(folder / "lingxi.json", labels, multi_label)
+    return ModelFolder(task, names[0], parameters, labels=labels, multi_label=multi_label)
+
+
+def _labels(config: Mapping[str, Any]) -> list[str]:
+    names = config.get("id2label")
+    if not isinstance(names, dict) or set(names) != {str(at) for at in range(len(names))} or len(names) < 2:
+        raise Refused("no_labels", say("config.json must name at least two labels in id2label, numbered from 0."))
+    labels = [names[str(at)] for at in range(len(names))]
+    if not all(isinstance(label, str) and label.strip() and "\0" not in label for label in labels):
+        raise Refused("no_labels", say("Every label in id2label must be a text."))
+    if len(set(labels)) < len(labels):
+        raise Refused("no_labels", say("Two labels in id2label are the same."))
+    return labels
+
+
+def _tensor_parameters(path: Path) -> int:
+    """Number of parameters, from the safetensors header."""
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if not 2 <= length <= min(size, 100_000_000):
+            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file."))
+        try:
+            header = json.loads(handle.read(length))
+            count = 0
+            for name, tensor in header.items():
+                if name != "__metadata__":
+                    product = 1
+                    for extent in tensor["shape"]:
+                        product *= int(extent)
+                    count += product
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Refused("weights_unreadable", say("model.safetensors is not a safetensors file.")) from error
+    return count
+
+
+def _check_description(path: Path, labels: Sequence[str], multi_label: bool) -> None:
+    """lingxi.json, written by an export, must be whole and agree with the rest."""
+    if not path.is_file():
+        return
+    found = _json(path)
+    shaped = all(isinstance(found.get(name), kind) for name, kind in DESCRIBED.items())
+    agrees = found.get("labels") == list(labels) and found.get("multi_label") == multi_label
+    if not shaped or not agrees or found.get("pooling") not in ("mean", "native") or found.get("format") != 1:
+        raise _disagrees()
+
+
+def _check_chat_description(path: Path) -> None:
+    """lingxi.json of a chat model: its template must be named; the engine compares it with the tokenizer."""
+    if not path.is_file():
+        return
+    found = _json(path)
+    template, context = found.get("template"), found.get("context_tokens")
+    named = isinstance(template, dict) and all(isinstance(template.get(name), str) for name in TEMPLATE)
+    sized = isinstance(context, int) and not isinstance(context, bool) and context > 0
+    if not (named and sized) or found.get("recipe") != "chat" or found.get("format") != 1:
+        raise _disagrees()
+
+
+def _disagrees() -> Refused:
+    return Refused(
+        "description_disagrees",
+        say("lingxi.json does not agree with config.json."),
+        hint=say("Import the export as it is, or leave lingxi.json out."),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise Refused("json_unreadable", say("{name} is not readable JSON.", name=path.name)) from error
+    if not isinstance(found, dict):
+        raise Refused("json_unreadable", say("{name} is not a JSON object.", name=path.name))
+    return found

@@ -1,0 +1,97 @@
+"""What a run can be ordered to do with a chat version: measure it on chats, let it answer many prompts."""
+
+import json
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine.chat_model import MAX_NEW_TOKENS, Answer, load_chat_model
+from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
+from engine.evaluate_chat import ANSWER_TOKENS, evaluate_chats, write_chat_rows
+from engine.render import Messages
+from engine.report import Report
+from words import say
+
+WINDOW = 128  # prompts; the rows of a finished window are visible while the next one is written
+
+
+def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Measure a chat folder on the chats of data.split (all splits when it is empty)."""
+    split = order["data"].get("split", "")
+    found = read_chats(data)
+    rows = ChatRows()
+    for name in sorted(found):
+        if not split or name == split:
+            rows.extend(found[name])
+    measured, examples = evaluate_chats(
+        load_chat_model(Path(order["model"])),
+        rows,
+        seed=int(order.get("seed", 17)),
+        report=report,
+        max_new_tokens=int(order.get("max_new_tokens") or ANSWER_TOKENS),
+    )
+    if measured["left_out"]:
+        report.log(
+            "warning",
+            say("{count} chats hold no answer that could be measured; they are left out", count=measured["left_out"]),
+        )
+    write_chat_rows(out / "examples.parquet", examples)
+    (out / "evaluation.json").write_text(json.dumps(measured, allow_nan=False), encoding="utf-8")
+    return {
+        "headline": measured["headline"],
+        "rows": measured["rows"],
+        "metrics": str(out / "evaluation.json"),
+        "examples": str(out / "examples.parquet"),
+    }
+
+
+def answer_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Answer every row of a Parquet file, a Parquet part per window; rows before `skip_rows` are already stored.
+
+    The column holds a text, which is what a user said, or messages.
+    """
+    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
+    total = count_rows(data)
+    model = load_chat_model(Path(order["model"]))
+    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
+    done = skip
+    for window in _windows(rows):
+        answers = model.answers(
+            [_prompt(row[column]) for row in window],
+            max_new_tokens=int(order.get("max_new_tokens") or MAX_NEW_TOKENS),
+            report=report,
+            start=done,
+            total=total,
+        )
+        path = out / f"part-{done:010d}.parquet"
+        _write_part(path, [row["example_id"] for row in window], answers)
+        report.part(str(path), done, len(window))
+        done += len(window)
+    return {"rows": done, "template_hash": model.template.description()["hash"]}
+
+
+def _windows(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while window := list(islice(rows, WINDOW)):
+        yield window
+
+
+def _prompt(value: Any) -> Messages:
+    if isinstance(value, list):
+        return [{"role": message["role"] or "", "content": message["content"] or ""} for message in value]
+    return [{"role": "user", "content": value or ""}]
+
+
+def _write_part(path: Path, ids: list[int], answers: list[Answer]) -> None:
+    """One window as Parquet: example_id, answer, finish, answer_tokens."""
+    table = pa.table(
+        {
+            "example_id": pa.array(ids, pa.int64()),
+            "answer": pa.array([answer.text for answer in answers], pa.string()),
+            "finish": pa.array([answer.finish for answer in answers], pa.string()),
+            "answer_tokens": pa.array([answer.tokens for answer in answers], pa.int64()),
+        }
+    )
+    write_whole(path, table)

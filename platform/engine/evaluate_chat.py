@@ -1,0 +1,150 @@
+"""A chat model measured on chats: the loss of the given answers, and its own answers beside them."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from engine import metrics
+from engine.chat_model import Answer, ChatModel
+from engine.data import ChatRows
+from engine.failures import RunFailed
+from engine.render import AnyTemplate, Chat, Messages, Template, Unrenderable, rendered
+from engine.report import Report
+from words import say
+
+LARGEST_EXPONENT = 700.0
+HISTOGRAM_BINS = 20
+ANSWER_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class ChatExample:
+    """How one chat fared: its answers' loss, and what the model wrote in place of the last of them."""
+
+    example_id: int
+    text: str  # what was asked last
+    gold_text: str
+    predicted_text: str
+    finish: str
+    answer_tokens: int  # of all given answers, ends included
+    loss: float  # mean over these tokens
+    probability: float  # geometric mean over these tokens
+    correct: bool  # the written answer is the given one, apart from space around it
+
+
+def loss_figures(sums: NDArray[Any], counts: NDArray[Any], *, seed: int) -> dict[str, dict[str, float]]:
+    """Mean loss per token and perplexity with 95 % bootstrap intervals over chats."""
+    value = float(sums.sum() / counts.sum())
+    low, high = metrics.bootstrap_ratio(sums, counts, seed=seed)
+    loss = {"value": value, "low": low, "high": high}
+    return {"loss": loss, "perplexity": {side: math.exp(min(at, LARGEST_EXPONENT)) for side, at in loss.items()}}
+
+
+def last_answer(messages: Messages) -> int:
+    """The position of the assistant's last message; 0 where it says nothing or nothing was said before."""
+    return max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=0)
+
+
+def evaluate_chats(
+    model: ChatModel, rows: ChatRows, *, seed: int, report: Report, max_new_tokens: int = ANSWER_TOKENS
+) -> tuple[dict[str, Any], list[ChatExample]]:
+    """Figures over the tokens of the given answers and over exact answers, and one row per chat.
+
+    Chats that the template refuses, that hold no answer, or are longer than the context are left out and counted: the
+    loss of half an answer could not be compared with that of another version. RunFailed("no_rows") when nothing is left.
+    """
+    template = answers_only(model.template)
+    chats: dict[int, Chat] = {}
+    for at, messages in enumerate(rows.messages):
+        try:
+            chat, _ = rendered(messages, template, model.context_tokens)
+        except Unrenderable:
+            continue
+        if any(chat.learnt[1:]) and len(chat.full) <= model.context_tokens:
+            chats[at] = chat
+    if not chats:
+        raise RunFailed("no_rows", say("There is no chat with an answer to measure on."), say("Choose another split."))
+    kept = rows.pick(list(chats))
+    losses = model.losses(list(chats.values()), report=report, phase=say("measuring"))
+    lasts = [last_answer(messages) for messages in kept.messages]
+    written = model.answers(
+        [messages[:last] for messages, last in zip(kept.messages, lasts, strict=True)],
+        max_new_tokens=max_new_tokens,
+        report=report,
+    )
+    examples = [
+        _example(kept.ids[at], kept.messages[at], lasts[at], written[at], losses.sums[at], losses.counts[at])
+        for at in range(len(kept))
+    ]
+    right = np.array([example.correct for example in examples], dtype=np.float64)
+    exact, accuracy = metrics.bootstrap_mean(right, seed=seed), losses.hits.sum() / losses.counts.sum()
+    low, high = metrics.bootstrap_ratio(losses.hits, losses.counts, seed=seed)
+    return {
+        "rows": len(examples),
+        "tokens": int(losses.counts.sum()),
+        "left_out": len(rows) - len(examples),
+        "headline": {
+            **loss_figures(losses.sums, losses.counts, seed=seed),
+            "token_accuracy": {"value": float(accuracy), "low": low, "high": high},
+            "exact_match": {"value": float(right.mean()), "low": exact[0], "high": exact[1]},
+        },
+        "finish": _counted([answer.finish for answer in written]),
+        "losses": _histogram([example.loss for example in examples]),
+        "max_new_tokens": max_new_tokens,
+        "interval": {"method": "percentile bootstrap over chats", "rounds": metrics.BOOTSTRAP_ROUNDS, "seed": seed},
+    }, examples
+
+
+def answers_only(template: AnyTemplate) -> AnyTemplate:
+    """The same template with its loss on answers, so that every version is measured on the same tokens."""
+    return dataclasses.replace(template, loss_on="assistant") if isinstance(template, Template) else template
+
+
+def write_chat_rows(path: Path, examples: Sequence[ChatExample]) -> None:
+    """The rows as Parquet, columns as in ChatExample."""
+    schema = pa.schema(
+        [
+            ("example_id", pa.int64()),
+            ("text", pa.string()),
+            ("gold_text", pa.string()),
+            ("predicted_text", pa.string()),
+            ("finish", pa.string()),
+            ("answer_tokens", pa.int64()),
+            ("loss", pa.float64()),
+            ("probability", pa.float64()),
+            ("correct", pa.bool_()),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist([asdict(example) for example in examples], schema=schema), path)
+
+
+def _example(number: int, messages: Messages, last: int, answer: Answer, total: float, count: float) -> ChatExample:
+    gold, loss = messages[last]["content"], float(total / count)
+    return ChatExample(
+        example_id=int(number),
+        text=messages[last - 1]["content"] if last else "",
+        gold_text=gold,
+        predicted_text=answer.text,
+        finish=answer.finish,
+        answer_tokens=int(count),
+        loss=loss,
+        probability=math.exp(-min(loss, LARGEST_EXPONENT)),
+        correct=answer.finish == "stop" and answer.text.strip() == gold.strip(),
+    )
+
+
+def _counted(names: Sequence[str]) -> dict[str, int]:
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _histogram(values: Sequence[float]) -> dict[str, list[float]]:
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+    return {"edges": [round(float(edge), 4) for edge in edges], "counts": [int(count) for count in counts]}

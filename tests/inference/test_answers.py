@@ -1,0 +1,278 @@
+"""Chat versions at work: batches answer every prompt exactly once, single chats are answered by the resident role."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from apps.inference import services
+from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction
+from apps.registry.models import ModelVersion
+from core.errors import Refused
+from core.jobs.run import Stopped
+from core.jobs.states import State
+from engine import chat_tasks, tasks
+from engine.chat_model import load_chat_model
+from engine.report import Silent
+from workers import inference as runner
+from workers.generation import Models, answer_next
+from workers.loop import run_next
+
+Version = Callable[..., ModelVersion]
+
+
+@pytest.fixture(autouse=True)
+def no_beats(settings: Any) -> None:
+    """A beat comes from another connection, which does not see what a test has not committed."""
+    settings.JOB_BEAT_SECONDS = 3600
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real engine in this process: a child costs seconds."""
+
+    class Telling(Silent):
+        def __init__(self, on_part: Callable[[dict[str, Any]], None]) -> None:
+            self.on_part = on_part
+
+        def part(self, path: str, first: int, rows: int) -> None:
+            self.on_part({"path": path, "first": first, "rows": rows})
+
+    def run_here(_run: Any, order: dict[str, Any], _folder: Path, *, threads: int, on_part: Any) -> dict[str, Any]:
+        return tasks.perform(order, None, Telling(on_part))
+
+    monkeypatch.setattr(runner, "run_engine", run_here)
+    monkeypatch.setattr(chat_tasks, "WINDOW", 4)
+
+
+def upload(text: str, name: str) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, text.encode())
+
+
+def done(batch_job: BatchJob) -> list[Prediction]:
+    """The rows of the batch after its job has run."""
+    run_next("infer")
+    batch_job.refresh_from_db()
+    assert batch_job.job.state == State.SUCCEEDED, batch_job.job.error_message
+    return list(Prediction.objects.filter(batch_job=batch_job).order_by("position"))
+
+
+def alone(version: ModelVersion, prompts: list[Any], max_new_tokens: int) -> Iterator[tuple[str, str]]:
+    """(answer, finish) of each prompt by itself."""
+    model = load_chat_model(version.path)
+    for prompt in prompts:
+        [found] = model.answers([prompt], max_new_tokens=max_new_tokens)
+        yield found.text, found.finish
+
+
+def user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+def test_a_file_of_prompts_is_answered_in_order_and_bad_rows_are_named(actor: Any, chat_version: Version) -> None:
+    version = chat_version()
+    batch_job = services.predict_upload(
+        actor=actor,
+        version=version,
+        upload=upload("id,prompt\na,where is my card?\nb,\nc,卡\n", "prompts.csv"),
+        max_new_tokens=9,
+    )
+
+    rows = done(batch_job)
+
+    assert [(row.position, row.custom_id, row.text) for row in rows] == [(0, "a", "where is my card?"), (1, "c", "卡")]
+    assert [(row.answer, row.finish) for row in rows] == list(
+        alone(version, [[user("where is my card?")], [user("卡")]], 9)
+    )
+    assert {row.model_version_id for row in rows} == {version.pk}
+    assert all(row.probability is None and row.labels == [] for row in rows)
+    assert [found["number"] for found in batch_job.bad_rows] == [2]
+
+
+@pytest.mark.usefixtures("here")
+def test_messages_of_a_file_are_prompts_and_a_closing_answer_is_left_off(actor: Any, chat_version: Version) -> None:
+    chats = [
+        [user("hi"), {"role": "assistant", "content": "yes?"}, user("card")],
+        [user("loan"), {"role": "assistant", "content": "gold"}],
+        [{"role": "assistant", "content": "only me"}],
+        [{"role": "robot", "content": "x"}],
+        [{"role": "system", "content": "Be brief."}],
+        "not messages",
+    ]
+    lines = "".join(json.dumps({"messages": chat}) + "\n" for chat in chats)
+    batch_job = services.predict_upload(
+        actor=actor, version=chat_version(), upload=upload(lines, "c.jsonl"), max_new_tokens=4
+    )
+
+    rows = done(batch_job)
+
+    assert [row.messages for row in rows] == [chats[0], [user("loan")], [user("not messages")]]
+    assert [row.text for row in rows] == ["card", "loan", "not messages"]
+    assert [found["code"] for found in batch_job.bad_rows] == ["empty", "bad_role", "nothing_asked"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_chat_dataset_is_answered_anew(actor: Any, chat_version: Version, chat_data: Any) -> None:
+    version = chat_version("llama")
+    rows = done(services.predict_version(actor=actor, version=version, data=chat_data, split="test", max_new_tokens=5))
+
+    prompts = [row.messages for row in rows]
+    assert [row.custom_id for row in rows] == [f"t{at}" for at in range(30) if at % 3]
+    assert all(prompt[-1]["role"] == "user" for prompt in prompts)
+    assert [(row.answer, row.finish) for row in rows] == list(alone(version, prompts, 5))
+
+
+def test_a_batch_that_is_killed_midway_has_each_answer_once_in_the_end(
+    actor: Any, chat_version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = chat_version()
+    items = [{"id": str(n), "text": f"card {n} {'my ' * (n % 9)}"} for n in range(200)]
+    batch_job = services.predict_texts(actor=actor, version=version, items=items, max_new_tokens=3)
+    keep = services.keep_predictions
+
+    def keep_then_die(**values: Any) -> None:
+        keep(**values)
+        raise Stopped("shutdown")
+
+    monkeypatch.setattr(runner.services, "keep_predictions", keep_then_die)
+    run_next("infer")
+    batch_job.refresh_from_db()
+    assert batch_job.stored_count == chat_tasks.WINDOW
+    monkeypatch.setattr(runner.services, "keep_predictions", keep)
+
+    rows = done(batch_job)
+
+    assert [(row.position, row.custom_id) for row in rows] == [(n, str(n)) for n in range(200)]
+    spot = [0, 127, 128, 199]
+    prompts = [[user(items[n]["text"])] for n in spot]
+    assert [(rows[n].answer, rows[n].finish) for n in spot] == list(alone(version, prompts, 3))
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_and_exports_name_the_version_that_made_them(actor: Any, chat_version: Version, api: Any) -> None:
+    version, client = chat_version(), api(actor)
+    made = client.post(
+        "/api/v1/predictions",
+        {
+            "model": "bot",
+            "texts": [{"id": "=1", "messages": [user("=HYPERLINK(1)")]}, {"text": "卡"}],
+            "max_new_tokens": 3,
+        },
+    )
+    run_next("infer")
+
+    def download(kind: str) -> str:
+        answer = client.get(f"/api/v1/predictions/{made.json()['id']}/export?file_format={kind}")
+        return b"".join(answer.streaming_content).decode("utf-8-sig")
+
+    assert made.status_code == 201, made.json()
+    rows = client.get(f"/api/v1/predictions/{made.json()['id']}/rows").json()["results"]
+    rows.sort(key=lambda row: row["position"])
+    assert [row["model_version"] for row in rows] == [version.pk] * 2
+    assert [row["messages"] for row in rows] == [[user("=HYPERLINK(1)")], [user("卡")]]
+    table = list(csv.DictReader(io.StringIO(download("csv-spreadsheet"))))
+    lines = [json.loads(line) for line in download("jsonl").splitlines()]
+    assert [row["text"] for row in table] == ["'=HYPERLINK(1)", "卡"]
+    assert [line["answer"] for line in lines] == [row["answer"] for row in rows]
+    assert {line["model_version_id"] for line in lines} == {version.pk}
+    assert {row["model_version"] for row in table} == {"bot v1"}
+    cut = client.get(f"/api/v1/predictions/{made.json()['id']}/rows?finish=length").json()["results"]
+    assert all(row["finish"] == "length" and row["answer_tokens"] == 3 for row in cut)
+    assert client.get(f"/api/v1/predictions/{made.json()['id']}/rows?finish=x").json()["code"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"texts": [{"id": "a"}]}, "text_or_messages"),
+        ({"texts": [{"text": "a", "messages": [user("a")]}]}, "text_or_messages"),
+        ({"texts": [{"messages": []}]}, "empty"),
+        ({"texts": [{"messages": [{"role": "assistant", "content": "a"}]}]}, "nothing_asked"),
+        ({"texts": [{"text": "a"}], "max_new_tokens": 0}, "invalid"),
+    ],
+)
+def test_prompts_that_ask_nothing_are_refused_at_the_door(
+    actor: Any, chat_version: Version, api: Any, body: dict[str, Any], code: str
+) -> None:
+    chat_version()
+
+    answer = api(actor).post("/api/v1/predictions", {"model": "bot", **body})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.json()
+    assert not BatchJob.objects.exists()
+
+
+def test_data_of_another_kind_are_refused(actor: Any, chat_version: Version, chat_data: Any) -> None:
+    chat_data.dataset.kind = "classification"
+    with pytest.raises(Refused) as refused:
+        services.predict_version(actor=actor, version=chat_version(), data=chat_data)
+
+    assert refused.value.code == "wrong_kind"
+
+
+def test_a_chat_is_answered_at_once(actor: Any, stranger: Any, chat_version: Version, api: Any) -> None:
+    client, version = api(actor), chat_version("gpt2")
+    body = {"model": "bot", "messages": [user("where is my card?")], "max_new_tokens": 7}
+    asked = client.post("/api/v1/answers", body)
+    assert asked.status_code == 202, asked.json()
+
+    assert answer_next(Models())
+
+    address = f"/api/v1/answers/{asked.json()['id']}"
+    found = client.get(address).json()
+    [(text, finish)] = alone(version, [body["messages"]], 7)
+    assert found["state"] == OnlineState.DONE
+    assert [(row["answer"], row["finish"]) for row in found["results"]] == [(text, finish)]
+    assert client.get(address.replace("answers", "classify")).status_code == 404
+    assert api(stranger).get(address).status_code == 404
+    assert client.post("/api/v1/classify", {"model": "bot", "texts": ["a"]}).json()["code"] == "wrong_task"
+    wrong = client.post("/api/v1/answers", {**body, "messages": [{"role": "assistant", "content": "a"}]})
+    assert wrong.json()["code"] == "nothing_asked"
+
+
+def test_a_chat_version_is_tried_on_its_page(
+    actor: Any, chat_version: Version, page: Any, alice: Any, charlie: Any, workspace: Any
+) -> None:
+    version, browser = chat_version(), page(alice)
+    shown = browser.get(f"/w/{workspace.slug}/models/versions/{version.pk}").content.decode()
+    address = f"/w/{workspace.slug}/predictions/try/{version.pk}"
+    box = browser.get(address).content.decode()
+
+    waiting = browser.post(address, {"message": "<b>where</b>\nis my card?"}).content.decode()
+    assert answer_next(Models())
+
+    asked = OnlineRequest.objects.get()
+    answer = browser.get(f"/w/{workspace.slug}/predictions/asked/{asked.pk}").content.decode()
+    assert f'hx-get="{address}"' in shown
+    assert "Your message" in box
+    assert "Working" in waiting
+    assert asked.messages == [user("<b>where</b>\nis my card?")]
+    assert str(asked.results[0]["tokens"]) in answer
+    stranger = page(charlie)
+    assert stranger.get(address).status_code == 404
+    assert stranger.get(f"/w/{workspace.slug}/predictions/asked/{asked.pk}").status_code == 404
+
+
+@pytest.mark.usefixtures("here")
+def test_pages_show_answers_as_text_and_strangers_see_nothing(
+    actor: Any, chat_version: Version, alice: Any, bob: Any, charlie: Any, page: Any, workspace: Any
+) -> None:
+    version = chat_version()
+    batch_job = services.predict_texts(
+        actor=actor, version=version, items=[{"text": "<script>alert(1)</script>"}], max_new_tokens=3
+    )
+    done(batch_job)
+    path = f"/w/{workspace.slug}/predictions/{batch_job.pk}"
+
+    shown = page(bob).get(path).content.decode()
+    assert "&lt;script&gt;alert(1)" in shown
+    assert "<script>alert(1)" not in shown
+    form = page(bob).get(f"/w/{workspace.slug}/predictions/new?version={version.pk}")
+    assert version in form.context["form"].fields["model_version"].queryset
+    assert f'<option value="{version.pk}" selected>' in form.content.decode()
+    assert page(charlie).get(path).status_code == 404
