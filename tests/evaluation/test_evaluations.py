@@ -118,7 +118,7 @@ def test_what_cannot_be_measured_is_refused_with_a_sentence(
     with pytest.raises(Refused, match="cannot be evaluated"):
         services.start_evaluation(**{**given, "model_version": version(name="bot", task="translation")})
     data.dataset.kind = "chat"
-    with pytest.raises(Refused, match="of the kind “Chat”"):
+    with pytest.raises(Refused, match="of the kind “chat”"):
         services.start_evaluation(**given)
 
 

@@ -25,7 +25,7 @@ def version_key(**options):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("inference", "0001_initial"),
+        ("inference", "0002_sentences_in_no_language"),
         ("registry", "0003_dataset_version"),
     ]
 
