@@ -11,6 +11,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.accounts.actions import action_name
 from apps.accounts.roles import ROLE_NAMES
 
 
@@ -202,3 +203,8 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.object_label}"
+
+    @property
+    def action_name(self) -> str:
+        """The action in the reader's words."""
+        return action_name(self.action)

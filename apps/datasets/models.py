@@ -9,6 +9,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from core.jobs.models import Job
 from core.jobs.states import State
@@ -150,7 +151,7 @@ class Source(models.TextChoices):
     """Where an import's rows come from."""
 
     UPLOAD = "upload", _("Upload")
-    URL = "url", _("Web address")
+    URL = "url", pgettext_lazy("web", "Address")
 
 
 class ImportJob(models.Model):

@@ -3,53 +3,39 @@
 import argparse
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.accounts.access import actor_of_member
 from apps.accounts.models import Membership
 from core.access import Actor
-from core.errors import Refused
+from core.commands import JsonCommand
 from core.jobs.models import Job
-from core.terminal import as_dict, follow, show
+from core.terminal import as_dict, follow
 
 
-class JobCommand(BaseCommand):
+class JobCommand(JsonCommand):
     """Starts a job like a page would and follows it; subclasses write `start`."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Common options."""
+        super().add_arguments(parser)
         parser.add_argument("--workspace", help="address of the workspace (default: the first one)")
         parser.add_argument("--email", help="who acts (default: the workspace's first owner)")
         parser.add_argument("--no-wait", action="store_true", help="queue the job and return at once")
         parser.add_argument("--wait", action="store_true", help="wait for the job (the default)")
-        parser.add_argument("--json", action="store_true", help="print one JSON document instead of a progress bar")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start, follow, show; exit code 1 when the job did not end well."""
-        try:
+        good = True
+        with self.refusals_told(options):
             actor = self.actor(options)
             job, more = self.start(actor, options)
-            good = True
             if not options["no_wait"]:
                 good = follow(job, as_json=options["json"])
                 job.refresh_from_db()
                 if good:
                     more |= self.finish(actor, job, options)
-        except Refused as refused:
-            if options["json"]:
-                show(
-                    self.stdout, {"error": {"code": refused.code, "problems": [p.as_dict() for p in refused.problems]}}
-                )
-                raise SystemExit(1) from refused
-            lines = [f"{p.field}: {p.message} {p.hint}".strip(": ") for p in refused.problems]
-            raise CommandError(
-                "\n".join([refused.message, *[line for line in lines if line != refused.message]])
-            ) from refused
-        if options["json"]:
-            show(self.stdout, as_dict(job, **more))
-        else:
-            for name, value in more.items():
-                self.stdout.write(f"{name}: {value}")
+        self.tell(options, as_dict(job, **more), [f"{name}: {value}" for name, value in more.items()])
         if not good:
             raise SystemExit(1)
 

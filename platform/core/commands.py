@@ -1,12 +1,15 @@
-"""What our command line commands share: --json, and a refusal as one sentence instead of a traceback."""
+"""What our command line commands share: --json, and a refusal as sentences instead of a traceback."""
 
 import argparse
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from core.errors import Refused
+from core.terminal import show
+from words import join
 
 
 class JsonCommand(BaseCommand):
@@ -28,11 +31,34 @@ class JsonCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run and print; a refusal ends with its code in JSON and its sentence on stderr."""
-        try:
+        """Run and print."""
+        with self.refusals_told(options):
             data, lines = self.run(options)
+        self.tell(options, data, lines)
+
+    def tell(self, options: dict[str, Any], data: dict[str, Any], lines: list[str]) -> None:
+        """Print what came out."""
+        if options["json"]:
+            show(self.stdout, data)
+        elif lines:
+            self.stdout.write("\n".join(lines))
+
+    @contextmanager
+    def refusals_told(self, options: dict[str, Any]) -> Iterator[None]:
+        """A refusal ends the command: its code and problems as JSON on stdout, its sentences on stderr."""
+        try:
+            yield
         except Refused as refused:
+            problems = [problem.as_dict() for problem in refused.problems]
             if options["json"]:
-                self.stdout.write(json.dumps({"error": refused.code, "message": refused.message}, ensure_ascii=False))
-            raise CommandError(" ".join(part for part in (refused.message, refused.hint) if part)) from refused
-        self.stdout.write(json.dumps(data, ensure_ascii=False, default=str) if options["json"] else "\n".join(lines))
+                error = {"code": refused.code, "message": str(refused.message), "problems": problems}
+                show(self.stdout, {"error": error})
+            raise CommandError("\n".join(_sentences(refused))) from refused
+
+
+def _sentences(refused: Refused) -> list[str]:
+    """The refusal, then each problem that says more, with its field."""
+    first = str(join([refused.message, refused.hint]))
+    told = {str(refused.message), first}
+    lines = [(problem.field, str(join([problem.message, problem.hint]))) for problem in refused.problems]
+    return [first, *(f"{field}: {text}" if field else text for field, text in lines if text not in told)]

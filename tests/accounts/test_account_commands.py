@@ -65,7 +65,7 @@ def test_apikey_refuses_in_one_sentence(workspace: Any, charlie: User, arguments
     out = io.StringIO()
     with pytest.raises(CommandError):
         call_command("apikey", *arguments, "--json", stdout=out)
-    assert json.loads(out.getvalue())["error"] == code
+    assert json.loads(out.getvalue())["error"]["code"] == code
 
 
 def test_password_prints_a_random_one_and_ends_sessions(alice: User, page: Any) -> None:

@@ -1,8 +1,10 @@
 """The audit trail: append-only, filtered, paged, exported."""
 
+import ast
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,14 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.test.client import AsyncClient
+from django.utils import translation
 
+from apps.accounts.actions import ACTIONS, action_name
 from apps.accounts.models import AuditEntry
 from apps.accounts.services import audit
+from apps.registry.models import Decision, MoveKind
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE accounts_auditentry SET actor = 'x'", "DELETE FROM accounts_auditentry"])
@@ -110,3 +117,35 @@ def test_entries_of_another_workspace_stay_there(actor: Any, stranger: Any, char
     html = client.get("/w/elsewhere/settings/audit").content.decode()
 
     assert "test.secret" not in html
+
+
+FAMILIES = {
+    "alias": MoveKind.values,
+    "approval": [value for value in Decision.values if value != Decision.OPEN],
+    "example": ["edit", "restore", "bulk_relabel", "bulk_split", "bulk_delete"],
+}
+
+
+def actions_in_sources() -> set[str]:
+    """Every action that the code writes into the trail; those made of a family and a name by their family."""
+    found = set()
+    for path in (ROOT / "apps").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "audit"):
+                continue
+            given = next(word.value for word in node.keywords if word.arg == "action")
+            for value in ast.walk(given):
+                if isinstance(value, ast.Constant) and isinstance(value.value, str) and "." in value.value:
+                    family, _point, name = value.value.partition(".")
+                    found |= {value.value} if name and name != "bulk_" else {f"{family}.{n}" for n in FAMILIES[family]}
+    return found
+
+
+def test_every_action_has_words_in_both_languages() -> None:
+    actions = actions_in_sources()
+
+    assert {"dataset.create", "alias.rollback", "example.bulk_relabel"} <= actions
+    assert actions - set(ACTIONS) == set()
+    with translation.override("zh-hans"):
+        assert action_name("dataset.create") == "创建数据集"
+    assert action_name("something.unheard") == "something.unheard"

@@ -53,3 +53,17 @@ def test_mistakes_are_said_in_a_sentence(actor: Any, tmp_path: Path) -> None:
         command("export", "--workspace", slug, "--dataset", "New", "--number", "3")
     assert Dataset.objects.get().name == "New"
     assert not Job.objects.exists()
+
+
+def test_a_refused_job_is_told_as_json_and_in_sentences(actor: Any, tmp_path: Path) -> None:
+    path = tmp_path / "one.pdf"
+    path.write_bytes(b"%PDF-1.7 not a data file")
+    out = io.StringIO()
+
+    with pytest.raises(CommandError, match="This is a PDF") as ended:
+        call_command("import", str(path), "--dataset", "New", "--create", "corpus", "--json", stdout=out)
+
+    error = json.loads(out.getvalue())["error"]
+    assert error["code"] == "binary_file"
+    assert [problem["field"] for problem in error["problems"]] == ["file"]
+    assert str(ended.value).count("This is a PDF") == 1

@@ -9,10 +9,10 @@ from typing import Any
 
 import ijson
 
-from apps.datasets.formats.lines import cell_error, decode_line, oversized, read_lines
+from apps.datasets.formats.lines import cell_error, oversized, read_texts
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
-from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
+from apps.datasets.formats.sources import open_utf8
 from words import say
 
 
@@ -25,31 +25,19 @@ _decoder = json.JSONDecoder(parse_constant=_no_constant)
 
 def read_jsonl(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:
     """One object a line; blank lines are passed over."""
-    limits, rows = options.limits, start.row
-    with open_lines(path, options) as stream:
-        skip_to(stream, start.offset)
-        for line in read_lines(stream, start, limits.max_record_bytes):
-            if line.raw is not None and not line.raw.strip():
-                continue
-            rows += 1
-            position = Position(line.end, rows, line.number)
-            text = decode_line(line, options, rows, rows)
-            if isinstance(text, RowError):
-                yield text
-                continue
-            try:
-                value = _decoder.decode(text)
-            except (ValueError, RecursionError) as error:
-                yield RowError(
-                    rows,
-                    "invalid_json",
-                    say("Line {number} is not JSON: {error}.", number=line.number, error=error),
-                    snippet(text),
-                    position,
-                )
-                continue
-            size = line.end - line.start
-            yield _row(_floats(value), rows, position, limits.max_cell_bytes if size > limits.max_cell_bytes else 0)
+    limit = options.limits.max_cell_bytes
+    for line, position, text in read_texts(path, options, start):
+        if isinstance(text, RowError):
+            yield text
+            continue
+        try:
+            value = _decoder.decode(text)
+        except (ValueError, RecursionError) as error:
+            message = say("Line {number} is not JSON: {error}.", number=line.number, error=error)
+            yield RowError(position.row, "invalid_json", message, snippet(text), position)
+            continue
+        large = line.end - line.start > limit
+        yield _row(_floats(value), position.row, position, limit if large else 0)
 
 
 def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | RowError:

@@ -3,10 +3,11 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import Position, RowError, snippet
-from apps.datasets.formats.sources import codec_name
+from apps.datasets.formats.sources import codec_name, open_lines, skip_to
 from words import say
 
 _BOM = b"\xef\xbb\xbf"
@@ -36,6 +37,18 @@ def read_lines(stream: io.BufferedReader, start: Position, limit: int) -> Iterat
             yield Line(None, begun, offset, number)
             continue
         yield Line(raw[3:] if begun == 0 and raw.startswith(_BOM) else raw, begun, offset, number)
+
+
+def read_texts(path: Path, options: ReadOptions, start: Position) -> Iterator[tuple[Line, Position, str | RowError]]:
+    """Every line that is not blank from `start` on: the line, where it ends, and its text or why it has none."""
+    rows = start.row
+    with open_lines(path, options) as stream:
+        skip_to(stream, start.offset)
+        for line in read_lines(stream, start, options.limits.max_record_bytes):
+            if line.raw is not None and not line.raw.strip():
+                continue
+            rows += 1
+            yield line, Position(line.end, rows, line.number), decode_line(line, options, rows, rows)
 
 
 def decode_line(line: Line, options: ReadOptions, number: int, rows: int) -> str | RowError:

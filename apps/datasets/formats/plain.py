@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.datasets.formats.lines import Line, cell_error, decode_line, oversized, read_lines
+from apps.datasets.formats.lines import Line, cell_error, decode_line, oversized, read_lines, read_texts
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
@@ -20,21 +20,14 @@ def read_text(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
     if options.whole_file:
         yield from _whole(path, options, start)
         return
-    limit, rows = options.limits.max_cell_bytes, start.row
-    with open_lines(path, options) as stream:
-        skip_to(stream, start.offset)
-        for line in read_lines(stream, start, options.limits.max_record_bytes):
-            if line.raw is not None and not line.raw.strip():
-                continue
-            rows += 1
-            position = Position(line.end, rows, line.number)
-            text = decode_line(line, options, rows, rows)
-            if isinstance(text, RowError):
-                yield text
-            elif oversized(text, limit):
-                yield cell_error(rows, position, limit, "text", text)
-            else:
-                yield RawRow(rows, {"text": text.removesuffix("\n").removesuffix("\r")}, position)
+    limit = options.limits.max_cell_bytes
+    for _line, position, text in read_texts(path, options, start):
+        if isinstance(text, RowError):
+            yield text
+        elif oversized(text, limit):
+            yield cell_error(position.row, position, limit, "text", text)
+        else:
+            yield RawRow(position.row, {"text": text.removesuffix("\n").removesuffix("\r")}, position)
 
 
 def _whole(path: Path, options: ReadOptions, start: Position) -> Iterator[RawRow | RowError]:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,33 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import CommandError
 
 from core import backup
+from core.commands import JsonCommand
 from core.embedded.connect import uses_embedded
 from core.embedded.errors import StackError
 from core.embedded.stack import Stack, is_running
-from core.errors import Refused
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Works on a running installation and on a stopped one."""
 
     help = "Write database and files into one archive; works while Lingxi runs."
     requires_system_checks: list[str] = []
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Where to, and what."""
         parser.add_argument("--out", type=Path, help="file to write (default: HOME/backups/lingxi-<time>.tar)")
         parser.add_argument("--database-only", action="store_true", help="leave files and models out")
         parser.add_argument("--home", help="folder of the installation (default: var)")
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Write, read back, say where."""
         home = Path(settings.HOME)
         if "DATABASE_URL" not in os.environ:
-            raise SystemExit(f"There is no installation in {home}. Name its folder with --home.")
+            raise CommandError(f"There is no installation in {home}. Name its folder with --home.")
         target = options["out"] or home / "backups" / f"lingxi-{datetime.now(UTC):%Y%m%d-%H%M%S}.tar"
         try:
             with servers(home):
@@ -47,16 +45,12 @@ class Command(BaseCommand):
                     secret_key=settings.SECRET_KEY,
                     with_files=not options["database_only"],
                 )
-        except Refused as refused:
-            raise SystemExit(refused.message) from refused
         except StackError as error:
-            raise SystemExit(str(error)) from error
+            raise CommandError(str(error)) from error
         size = sum(member.bytes for member in manifest.members)
-        if options["json"]:
-            result = {"file": str(target), "members": len(manifest.members), "bytes": size, "checked": True}
-            self.stdout.write(json.dumps(result))
-        else:
-            self.stdout.write(f"{target}: {len(manifest.members)} parts, {size / 1e6:.1f} MB, read back and checked.")
+        parts = len(manifest.members)
+        result = {"file": str(target), "members": parts, "bytes": size, "checked": True}
+        return result, [f"{target}: {parts} parts, {size / 1e6:.1f} MB, read back and checked."]
 
 
 @contextlib.contextmanager

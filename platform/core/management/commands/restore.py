@@ -1,29 +1,29 @@
 """Bring a backup back, into a fresh home or into the database that the environment names."""
 
 import argparse
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import CommandError
 
 from core import backup
+from core.commands import JsonCommand
 from core.embedded.errors import StackError
 from core.embedded.places import environment, make_home, write_secrets
 from core.embedded.stack import Stack, is_running
 from core.errors import Refused
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Checks the whole archive before it touches anything."""
 
     help = "Bring a backup back into a fresh home (--home DIR), after checking all of it."
     requires_system_checks: list[str] = []
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Which archive, where to."""
         parser.add_argument("archive", type=Path, help="a file written by ./lingxi backup")
         parser.add_argument("--home", help="folder to restore into (default: var); must hold no installation")
@@ -32,9 +32,8 @@ class Command(BaseCommand):
             action="store_true",
             help="put the database into an existing, stopped home; its present database is kept under another name",
         )
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Check, restore, say what to do next."""
         home = Path(settings.HOME)
         try:
@@ -45,14 +44,10 @@ class Command(BaseCommand):
                 into_existing(options["archive"], home)
             else:
                 into_fresh(options["archive"], home, manifest)
-        except Refused as refused:
-            raise SystemExit(refused.message) from refused
         except StackError as error:
-            raise SystemExit(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps({"home": str(home), "members": len(manifest.members)}))
-        else:
-            self.stdout.write(f"Restored the state of {manifest.created_at}. Start it: ./lingxi up --home {home}")
+            raise CommandError(str(error)) from error
+        line = f"Restored the state of {manifest.created_at}. Start it: ./lingxi up --home {home}"
+        return {"home": str(home), "members": len(manifest.members)}, [line]
 
 
 def refuse_running(home: Path) -> None:
