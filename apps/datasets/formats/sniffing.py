@@ -12,6 +12,7 @@ import ijson
 
 from apps.datasets.formats.delimited import read_header
 from apps.datasets.formats.encodings import detect_encoding
+from apps.datasets.formats.nesting import DepthGuard
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.plain import is_tag, split_columns
 from apps.datasets.formats.problems import FileProblem, RawRow
@@ -214,7 +215,7 @@ def _list_path(path: Path, options: ReadOptions) -> str:
     events: list[tuple[str, str]] = []
     with open_utf8(path, options) as stream:
         try:
-            for prefix, event, _ in itertools.islice(ijson.parse(stream), 2_000):
+            for prefix, event, _ in itertools.islice(ijson.parse(DepthGuard(stream)), 2_000):
                 if event == "start_map" and events and events[-1] == (prefix.removesuffix(".item"), "start_array"):
                     return events[-1][0]
                 events.append((prefix, event))
