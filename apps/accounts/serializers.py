@@ -140,7 +140,7 @@ class NewInvitationSerializer(serializers.Serializer[Any]):
 class InvitationMadeSerializer(InvitationSerializer):
     """An invitation with its link, which is shown this once."""
 
-    link = serializers.URLField(read_only=True)
+    link = serializers.URLField(read_only=True, allow_null=True)
 
     class Meta:
         model = Invitation
@@ -174,7 +174,7 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
 class ApiKeyMadeSerializer(ApiKeySerializer):
     """A key with its secret, which is shown this once."""
 
-    secret = serializers.CharField(read_only=True)
+    secret = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta:
         model = ApiKey

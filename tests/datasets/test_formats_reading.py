@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from apps.datasets.formats.nesting import DepthGuard
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError
 from apps.datasets.formats.reading import read_rows
 from apps.datasets.formats.sniffing import sniff
+from core.nesting import DepthGuard
 
 CSV = ReadOptions("csv")
 

@@ -9,10 +9,10 @@ from typing import Any
 import ijson
 
 from apps.datasets.formats.lines import cell_error, decode_line, oversized, read_lines
-from apps.datasets.formats.nesting import DepthGuard, Readable
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_lines, open_utf8, skip_to
+from core.nesting import DepthGuard, NestedTooDeeply, Readable
 from words import say
 
 
@@ -112,6 +112,8 @@ def _floats(value: Any) -> Any:
 
 
 def _json_problem(error: Exception, rows: int) -> FileProblem:
+    if isinstance(error, NestedTooDeeply):
+        return FileProblem("nested_too_deeply", error.args[0])
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
         return FileProblem(

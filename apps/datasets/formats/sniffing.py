@@ -12,7 +12,6 @@ import ijson
 
 from apps.datasets.formats.delimited import read_header
 from apps.datasets.formats.encodings import detect_encoding
-from apps.datasets.formats.nesting import DepthGuard
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.plain import is_tag, split_columns
 from apps.datasets.formats.problems import FileProblem, RawRow
@@ -20,6 +19,7 @@ from apps.datasets.formats.reading import read_rows
 from apps.datasets.formats.sources import open_source, open_utf8, open_zip, single_member
 from apps.datasets.formats.tables import HF_FILE, open_workbook, parquet_schema
 from apps.datasets.formats.tagging import detect_scheme
+from core.nesting import DepthGuard
 from words import say
 
 HEAD_BYTES = 256 * 1024

@@ -5,11 +5,18 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Protocol
 
-from apps.datasets.formats.problems import FileProblem
+from words import say
 
 MAX_DEPTH = 100
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+class NestedTooDeeply(ValueError):
+    """The JSON nests deeper than data does."""
+
+    def __init__(self) -> None:
+        super().__init__(say("The JSON is nested more than {depth} levels deep, as no data is.", depth=MAX_DEPTH))
 
 
 class Readable(Protocol):
@@ -27,13 +34,11 @@ class DepthGuard:
         self._stream, self._depth, self._open = stream, 0, b""
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, or FileProblem."""
+        """The next bytes, or NestedTooDeeply."""
         given = self._stream.read(size)
         moves = list(accumulate(self._moves(self._open + given), initial=self._depth))
         if max(moves) > MAX_DEPTH:
-            raise FileProblem(
-                "nested_too_deeply", f"The JSON is nested more than {MAX_DEPTH} levels deep, as no data set is."
-            )
+            raise NestedTooDeeply
         self._depth = moves[-1]
         return given
 
