@@ -132,7 +132,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 class NewInvitationSerializer(serializers.Serializer[Any]):
     """Who is invited, as what, for how long."""
 
-    email = serializers.EmailField(required=False, default="", allow_blank=True, max_length=254)
+    email = serializers.EmailField(required=False, allow_blank=True, max_length=254)
     role = serializers.ChoiceField(choices=ROLES)
     days = serializers.IntegerField(default=7, min_value=1, max_value=30)
 
