@@ -1,7 +1,7 @@
 """Reading JSON bodies: what nests without end is refused before it is parsed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from rest_framework import parsers, serializers
 
@@ -13,7 +13,7 @@ class JsonParser(parsers.JSONParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """The value, or ParseError."""
-        return super().parse(DepthGuard(stream), media_type, parser_context)
+        return super().parse(cast(IO[Any], DepthGuard(stream)), media_type, parser_context)
 
 
 class JsonTextField(serializers.JSONField):

@@ -99,7 +99,7 @@ class Command(BaseCommand):
         return json.dumps(found)
 
     def _start_servers(
-        self, home: Path, warden: Janitor, ending: contextlib.ExitStack, *, say: Callable[[str], object]
+        self, home: Path, warden: Janitor, ending: contextlib.ExitStack, *, say: Callable[[str], None]
     ) -> Stack | None:
         """The embedded servers, unless the environment names others."""
         if not uses_embedded(home):
