@@ -63,3 +63,14 @@ def test_no_page_carries_an_inline_script_or_a_foreign_address() -> None:
         if re.search(r"(src|href)=\"(https?:)?//", text):
             wrong.append(f"{path.relative_to(ROOT)}: foreign address")
     assert wrong == []
+
+
+def test_downloads_stream_by_the_one_way_that_holds_no_file_in_memory() -> None:
+    """Under ASGI Django collects the plain iterator of such an answer whole before it sends the first byte."""
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in PYTHON_FILES
+        if re.search(r"\b(FileResponse|StreamingHttpResponse)\(", path.read_text())
+        and path.relative_to(ROOT).as_posix() != "platform/core/streaming.py"
+    ]
+    assert wrong == []

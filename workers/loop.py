@@ -13,6 +13,7 @@ from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from core.jobs.services import claim
 from core.queue import wake
+from core.storage import disk_full, for_want_of_space
 from words import say
 from workers.runners import RUNNERS, Runner
 
@@ -66,7 +67,13 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
             run.fail(
                 code="database_unavailable", message=say("The database was not reachable."), hint=say("Retry later.")
             )
-    except Exception:
+    except Exception as error:
+        if for_want_of_space(error):
+            logger.warning("job %s found the disk full: %s", run.job.pk, error)
+            run.fail(
+                code="disk_full", message=disk_full().message, hint=say("Retry the job then; what it kept is kept.")
+            )
+            return
         number = uuid.uuid4().hex[:12]
         logger.exception("job %s failed unexpectedly, %s", run.job.pk, number)
         run.fail(

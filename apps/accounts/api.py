@@ -152,6 +152,7 @@ class InvitationViewSet(WorkspaceViewSet):
 
     queryset = Invitation.objects.all()
     serializer_class = InvitationSerializer
+    shown_once = ("link",)
     read_permission = write_permission = "members.manage"
 
     @extend_schema(summary="List invitations")
@@ -171,7 +172,7 @@ class InvitationViewSet(WorkspaceViewSet):
         ],
     )
     def create(self, request: Request) -> Response:
-        """The link is in this answer only."""
+        """The link is in this answer only, null when the request is repeated."""
         given = NewInvitationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         invitation, token = services.invite(actor=self.actor, **given.validated_data)
@@ -190,6 +191,7 @@ class ApiKeyViewSet(WorkspaceViewSet):
 
     queryset = ApiKey.objects.select_related("user")
     serializer_class = ApiKeySerializer
+    shown_once = ("secret",)
     read_permission = write_permission = "keys.manage"
 
     @extend_schema(summary="List API keys")
@@ -216,7 +218,7 @@ class ApiKeyViewSet(WorkspaceViewSet):
         ],
     )
     def create(self, request: Request) -> Response:
-        """The secret is in this answer only; scopes beyond your own are refused."""
+        """The secret is in this answer only, null when the request is repeated; scopes beyond your own are refused."""
         given = NewApiKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         key, secret = services.create_api_key(actor=self.actor, **given.validated_data)

@@ -132,7 +132,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 class NewInvitationSerializer(serializers.Serializer[Any]):
     """Who is invited, as what, for how long."""
 
-    email = serializers.EmailField(required=False, default="", allow_blank=True, max_length=254)
+    email = serializers.EmailField(required=False, allow_blank=True, max_length=254)
     role = serializers.ChoiceField(choices=ROLES)
     days = serializers.IntegerField(default=7, min_value=1, max_value=30)
 
@@ -140,7 +140,7 @@ class NewInvitationSerializer(serializers.Serializer[Any]):
 class InvitationMadeSerializer(InvitationSerializer):
     """An invitation with its link, which is shown this once."""
 
-    link = serializers.URLField(read_only=True)
+    link = serializers.URLField(read_only=True, allow_null=True)
 
     class Meta:
         model = Invitation
@@ -174,7 +174,7 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
 class ApiKeyMadeSerializer(ApiKeySerializer):
     """A key with its secret, which is shown this once."""
 
-    secret = serializers.CharField(read_only=True)
+    secret = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta:
         model = ApiKey

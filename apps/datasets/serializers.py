@@ -17,6 +17,7 @@ from apps.datasets.models import (
     Split,
 )
 from apps.datasets.services.splitting import METHODS
+from core.api.parsers import JsonTextField
 from core.jobs.models import Job
 
 JsonObject = {"type": "object", "additionalProperties": True}
@@ -117,7 +118,7 @@ class ExampleSerializer(serializers.ModelSerializer[Example]):
 class NewExampleSerializer(serializers.Serializer[Any]):
     """One record to add. With an external id it replaces the example of that id."""
 
-    record = serializers.JSONField(help_text="The canonical record of the dataset's kind, with optional meta.")
+    record = JsonTextField(help_text="The canonical record of the dataset's kind, with optional meta.")
     external_id = serializers.CharField(max_length=500, required=False, allow_null=True, allow_blank=True)
     split = serializers.CharField(max_length=10, required=False, allow_blank=True)
 
@@ -252,8 +253,8 @@ class NewImportSerializer(serializers.Serializer[Any]):
 
     file = serializers.FileField(required=False, max_length=1000)
     url = serializers.CharField(required=False, max_length=2000)
-    options = serializers.JSONField(required=False, help_text="How to read: format, encoding, delimiter, header ...")
-    mapping = serializers.JSONField(required=False, help_text='{"columns": {"text": "body", "label": "topic"}, ...}')
+    options = JsonTextField(required=False, help_text="How to read: format, encoding, delimiter, header ...")
+    mapping = JsonTextField(required=False, help_text='{"columns": {"text": "body", "label": "topic"}, ...}')
     dry_run = serializers.BooleanField(required=False, default=False, help_text="Count and check, store nothing.")
     start = serializers.BooleanField(required=False, default=True, help_text="false: wait for columns and start.")
 
@@ -267,8 +268,8 @@ class NewImportSerializer(serializers.Serializer[Any]):
 class StartImportSerializer(serializers.Serializer[Any]):
     """Last changes before an import starts."""
 
-    options = serializers.JSONField(required=False)
-    mapping = serializers.JSONField(required=False)
+    options = JsonTextField(required=False)
+    mapping = JsonTextField(required=False)
     dry_run = serializers.BooleanField(required=False, default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 
 from apps.inference.models import BatchJob, Prediction
 from apps.inference.selectors import exported_rows
 from apps.registry.models import ModelVersion
 from core.errors import Refused
+from core.streaming import streamed
 from words import say
 
 LABEL_HEADER = ("position", "id", "text", "label", "labels", "probability", "model_version", "model_version_id")
@@ -29,16 +30,15 @@ ANSWER_HEADER = (
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def download(batch_job: BatchJob, format: str) -> StreamingHttpResponse:
+def download(request: HttpRequest, batch_job: BatchJob, format: str) -> StreamingHttpResponse:
     """A streamed file of all stored rows; refused for an unknown format."""
     if format not in FORMATS:
         raise Refused(
             "unknown_format", say("Choose one of: {formats}", formats=", ".join(FORMATS)), field="file_format"
         )
     write, content_type, ending = FORMATS[format]
-    response = StreamingHttpResponse(write(batch_job), content_type=content_type)
-    response["Content-Disposition"] = f'attachment; filename="predictions-{batch_job.pk}.{ending}"'
-    return response
+    name = f"predictions-{batch_job.pk}.{ending}"
+    return streamed(request, write(batch_job), filename=name, content_type=content_type)
 
 
 def _record(row: Prediction, version: ModelVersion) -> dict[str, Any]:

@@ -343,7 +343,7 @@ class ModelExports(WorkspaceViewSet):
     @extend_schema(
         summary="Download a model export",
         tags=TAG,
-        responses={(200, "application/zip"): OpenApiResponse(OpenApiTypes.BINARY, description="The zip.")},
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="The zip.")},
     )
     def file(self, request: Request, pk: int) -> StreamingHttpResponse:
         """The zip, 404 until the job is done."""

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,17 +52,29 @@ def backup_before_migrating(say: Callable[[str], object]) -> None:
         old.unlink()
 
 
-def first_owner(email: str = OWNER, *, with_demo: bool = False) -> list[str]:
-    """Make owner, workspace and demo when there is nobody; returns what to print, the password this once."""
+@dataclass(frozen=True)
+class FirstAccount:
+    """The first owner's log-in; the password is known here and nowhere else."""
+
+    email: str
+    password: str
+
+    def lines(self) -> list[str]:
+        """What a person reads at the terminal."""
+        return [
+            "Your first account (shown this once; ./lingxi password makes a new one):",
+            f"  e-mail    {self.email}",
+            f"  password  {self.password}",
+        ]
+
+
+def first_owner(email: str = OWNER, *, with_demo: bool = False) -> FirstAccount | None:
+    """Make owner, workspace and demo when there is nobody."""
     if User.objects.exists():
-        return []
+        return None
     password = secrets.token_urlsafe(12)
     owner = create_user(email=email, password=password, name="Owner", is_operator=True)
     if with_demo:
         start_demo(owner=owner)
     create_workspace(name="Lingxi", owner=owner)
-    return [
-        "Your first account (shown this once; ./lingxi password makes a new one):",
-        f"  e-mail    {email}",
-        f"  password  {password}",
-    ]
+    return FirstAccount(email, password)

@@ -28,13 +28,14 @@ RUN_NEXT = {queue: Task("workers.run_next", queue) for queue in QUEUES}
 def enqueue(task: Task, *args: int | str) -> None:
     """Send `task` once the current transaction is committed.
 
-    A broker that is down is logged, not raised: the row is the truth and the sweeper sends again.
+    A broker that is down, or too full to take a message, is logged, not raised: the row is the truth and the
+    sweeper sends again.
     """
 
     def send() -> None:
         try:
             current_app.send_task(task.name, args=args, queue=task.queue, retry=False)
-        except (OperationalError, ConnectionError, OSError) as error:
+        except (OperationalError, RedisError, OSError) as error:
             logger.warning("broker unreachable, %s waits for the sweeper: %s", task.name, error)
 
     transaction.on_commit(send)

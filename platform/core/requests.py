@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from core.errors import Refused
+from core.storage import disk_full, for_want_of_space
 
 Handler = Callable[[HttpRequest], HttpResponse]
 logger = logging.getLogger(__name__)
@@ -56,7 +57,9 @@ class RefusedMiddleware:
         return self.handler(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer a Refused; leave the rest to Django."""
+        """Answer a Refused, and a full disk like one; leave the rest to Django."""
+        if for_want_of_space(error):
+            error = disk_full()
         if not isinstance(error, Refused):
             return None
         htmx = bool(getattr(request, "htmx", False))

@@ -1,6 +1,7 @@
 """Files of a workspace on disk: safe paths, whole-or-nothing writes and hashes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
+from psycopg.errors import DiskFull
 
 from core.errors import Refused
 from words import say
@@ -40,11 +42,24 @@ def require_free_space(wanted_bytes: int = 0) -> None:
     """Refuse early when the disk would run full."""
     home().mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(home()).free < wanted_bytes + LEAST_FREE_BYTES:
-        raise Refused(
-            "disk_full",
-            say("The disk is almost full. Free some space or ask your administrator, then try again."),
-            status=507,
-        )
+        raise disk_full()
+
+
+def disk_full() -> Refused:
+    """The refusal for want of space."""
+    return Refused(
+        "disk_full",
+        say("The disk is almost full. Free some space or ask your administrator, then try again."),
+        status=507,
+    )
+
+
+def for_want_of_space(error: BaseException) -> bool:
+    """Whether an error of a file or of the database means that the disk is full."""
+    return any(
+        isinstance(each, DiskFull) or (isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT))
+        for each in (error, error.__cause__)
+    )
 
 
 @contextlib.contextmanager

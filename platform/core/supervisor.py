@@ -67,6 +67,13 @@ class Janitor:
                 self._helper.stdin.flush()
 
 
+class RoleLog(RotatingFileHandler):
+    """A role's log file; a line it cannot take (the disk is full) still stands on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: a traceback for each line would hide what the line says."""
+
+
 class _Child:
     """A role, its process while there is one, and what it wrote since the last line end."""
 
@@ -79,7 +86,7 @@ class _Child:
         self.start_after = 0.0
         self.failures = 0
         self.log = logging.Logger(role.name)
-        self.log.addHandler(RotatingFileHandler(logs / f"{role.name}.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT))
+        self.log.addHandler(RoleLog(logs / f"{role.name}.log", maxBytes=LOG_BYTES, backupCount=LOGS_KEPT))
 
 
 class Supervisor:

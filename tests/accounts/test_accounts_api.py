@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 from apps.accounts.access import actor_of_member
 from apps.accounts.models import ApiKey, AuditEntry, Membership, User
 from apps.accounts.services import audit, create_workspace
+from core.api.idempotency import IdempotencyKey
 
 
 def test_me_says_who_calls_whatever_the_scopes(api: Any, actor: Any) -> None:
@@ -100,6 +101,44 @@ def test_keys_are_made_once_per_idempotency_key_listed_and_revoked(api: Any, act
     used = APIClient()
     used.credentials(HTTP_AUTHORIZATION=f"Bearer {made.data['secret']}")
     assert used.get("/api/v1/me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("api-keys", {"name": "nightly", "scopes": ["datasets.read"]}, "secret"),
+        ("invitations", {"role": "viewer"}, "link"),
+    ],
+)
+def test_a_secret_that_is_shown_once_is_not_kept_for_repeated_requests(
+    path: str, body: dict[str, Any], field: str, api: Any, actor: Any
+) -> None:
+    client, key = api(actor), {"Idempotency-Key": "once"}
+
+    first = client.post(f"/api/v1/{path}", body, headers=key)
+    second = client.post(f"/api/v1/{path}", body, headers=key)
+
+    kept = IdempotencyKey.objects.get(key="once")
+    assert first.data[field].rsplit("/", 1)[-1] not in str(kept.body)
+    assert (second.status_code, second.data["id"], second.data[field]) == (201, first.data["id"], None)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("cursor=zzz", "bad_cursor"), ("limit=abc", "bad_limit"), ("limit=0", "bad_limit")]
+)
+def test_a_page_that_cannot_be_is_refused_with_its_reason(query: str, code: str, api: Any, actor: Any) -> None:
+    answer = api(actor).get(f"/api/v1/members?{query}")
+
+    assert (answer.status_code, answer.data["code"]) == (422, code)
+
+
+@pytest.mark.parametrize("depth", [200, 900, 100_000])
+def test_a_body_nested_without_end_is_refused(depth: int, api: Any, actor: Any) -> None:
+    body = '{"name": ' + "[" * depth + "]" * depth + "}"
+
+    answer = api(actor).generic("POST", "/api/v1/datasets", body, content_type="application/json")
+
+    assert (answer.status_code, answer.data["code"]) == (400, "parse_error")
 
 
 def test_the_trail_is_filtered_and_exported(api: Any, actor: Any) -> None:

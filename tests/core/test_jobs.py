@@ -1,5 +1,6 @@
 """Jobs: one claim, fenced writes, stops, retries, the sweeper."""
 
+import errno
 import threading
 from datetime import timedelta
 from typing import Any
@@ -156,6 +157,19 @@ def test_an_unexpected_error_ends_the_job_with_a_number_for_the_user(workspace: 
     job.refresh_from_db()
     assert job.error_code == "unexpected"
     assert "secret" not in job.error_message
+
+
+def test_a_job_that_finds_the_disk_full_says_so(workspace: Any) -> None:
+    job = queued(workspace)
+
+    def fill(_run: Any) -> dict[str, Any]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run_next("io", {"test": fill})
+
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (State.FAILED, "disk_full")
+    assert "Free some space" in job.error_message
 
 
 def test_an_unknown_kind_fails_by_name(workspace: Any) -> None:

@@ -12,6 +12,12 @@ from core.access import Actor
 from workers.loop import run_next
 
 
+@pytest.fixture(autouse=True)
+def no_beats(settings: Any) -> None:
+    """A beat comes from another connection, which does not see what a test has not committed."""
+    settings.JOB_BEAT_SECONDS = 3600
+
+
 @pytest.fixture
 def dataset(actor: Actor) -> Dataset:
     """An empty classification dataset of alice."""

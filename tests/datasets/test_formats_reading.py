@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from apps.datasets.formats.options import Limits, ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError
 from apps.datasets.formats.reading import read_rows
+from apps.datasets.formats.sniffing import sniff
+from core.nesting import DepthGuard
 
 CSV = ReadOptions("csv")
 
@@ -407,3 +410,29 @@ def test_options_survive_json() -> None:
     assert ReadOptions.from_mapping(json.loads(json.dumps(options.as_mapping()))) == options
     with pytest.raises(TypeError):
         ReadOptions.from_mapping({"format": "csv", "nonsense": 1})
+
+
+@pytest.mark.parametrize("deep", [b"[" * 200_000, b'{"a":' * 200_000, b'[{"text": "a"}, ' + b'{"a": [' * 100_000])
+def test_json_nested_without_end_is_refused_before_the_parser_sees_it(tmp_path: Path, deep: bytes) -> None:
+    path = saved(tmp_path, deep, "deep.json")
+    tracemalloc.start()
+
+    found = sniff(path)
+    _rows, problem = until_damage(path, ReadOptions("json"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert problem.code == "nested_too_deeply"
+    assert "nested_too_deeply" in [code for code, _said in found.problems]
+    assert peak < 50_000_000  # the parser keeps a path for each level: these files took 17 GB
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1 << 16])
+def test_brackets_and_quotes_inside_strings_are_no_nesting(size: int) -> None:
+    rows = [{"text": "[{" * 200}, {"text": '\\"[' * 200}, {"text": "]\\\\" * 200, "meta": [[1], {"a": "}"}]}]
+    data = json.dumps(rows).encode()
+    guard = DepthGuard(io.BytesIO(data))
+
+    read_back = b"".join(iter(lambda: guard.read(size), b""))
+
+    assert read_back == data

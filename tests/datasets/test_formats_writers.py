@@ -167,10 +167,11 @@ def test_plain_text_counts_what_changed(tmp_path: Path) -> None:
 def test_openai_lines_hold_nothing_openai_refuses(tmp_path: Path) -> None:
     row = Item({"messages": [U, A], "meta": {"a": 1}}, "7", "train")
 
-    write("chat", "openai_chat", [row], tmp_path / "f.jsonl")
+    report = write("chat", "openai_chat", [row], tmp_path / "f.jsonl")
 
     assert json.loads((tmp_path / "f.jsonl").read_text()) == {"messages": [U, A]}
     assert losses("chat", "openai_chat") == ["Ids, splits and extra columns are left out."]
+    assert report.dropped == ["1 rows lost their id, split or extra columns."]
 
 
 def test_alpaca_leaves_out_what_it_cannot_say(tmp_path: Path) -> None:

@@ -235,11 +235,35 @@ def test_an_archive_made_to_explode_is_stopped(actor: Any, dataset: Dataset) -> 
     assert refused.value.code == "compression_bomb"
 
 
-def test_headers_that_stand_twice_end_the_import_with_a_sentence(actor: Any, dataset: Dataset, bring: Any) -> None:
-    with pytest.raises(Refused) as refused:
-        bring(dataset, "text,text,label\na,b,c\n")
+def test_an_archive_that_names_its_monstrous_size_is_not_unpacked_at_all(actor: Any, dataset: Dataset) -> None:
+    noise = random.Random(1).randbytes(300_000).hex()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.csv", f"text,label\n{noise},a\n" + "a,a\n" * 30_000_000)
 
-    assert refused.value.code in {"duplicate_headers", "column_missing"}
+    with pytest.raises(Refused) as refused:
+        services.receive(actor=actor, dataset=dataset, upload=SimpleUploadedFile("rows.zip", out.getvalue()))
+
+    assert refused.value.code == "compression_bomb"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"text,text,label\na,b,c\n", "duplicate_headers"),
+        (b"text,label\n", "no_rows"),
+        (b"text,label\n" + b"a" * 2_000_000, "ragged_row"),
+        (b"[" * 3_000, "nested_too_deeply"),
+    ],
+)
+def test_a_file_of_which_nothing_can_be_read_says_why(
+    content: bytes, code: str, actor: Any, dataset: Dataset, api: Any
+) -> None:
+    upload = SimpleUploadedFile("rows.json" if content.startswith(b"[") else "rows.csv", content)
+
+    answer = api(actor).post(f"/api/v1/datasets/{dataset.pk}/imports", {"file": upload}, format="multipart")
+
+    assert (answer.status_code, answer.data["code"]) == (422, code)
 
 
 def test_a_missing_column_is_named_with_those_there_are(actor: Any, dataset: Dataset) -> None:
@@ -252,6 +276,27 @@ def test_a_missing_column_is_named_with_those_there_are(actor: Any, dataset: Dat
         services.start(actor=actor, import_job=import_job)
 
     assert [problem.field for problem in refused.value.problems] == ["mapping.text"]
+
+
+def test_a_column_that_the_table_does_not_have_is_named_before_the_import(actor: Any, dataset: Dataset) -> None:
+    import_job = services.receive(
+        actor=actor, dataset=dataset, upload=SimpleUploadedFile("a.csv", b"body,label\nhello,a\n")
+    )
+    services.choose(actor=actor, import_job=import_job, mapping={"columns": {"text": "nope", "label": "label"}})
+
+    with pytest.raises(Refused, match=r"nope.*body, label") as refused:
+        services.start(actor=actor, import_job=import_job)
+
+    assert refused.value.code == "column_unknown"
+
+
+def test_options_nested_without_end_are_refused(dataset: Dataset, actor: Any, api: Any) -> None:
+    upload = SimpleUploadedFile("a.csv", b"text,label\nhello,a\n")
+    body = {"file": upload, "options": "[" * 100_000}
+
+    answer = api(actor).post(f"/api/v1/datasets/{dataset.pk}/imports", body, format="multipart")
+
+    assert (answer.status_code, answer.data["errors"][0]["field"]) == (422, "options")
 
 
 def test_an_upload_beyond_the_limit_is_refused(actor: Any, dataset: Dataset, settings: Any, api: Any) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from django.db import DatabaseError, models, transaction
+from django.db import DatabaseError, OperationalError, models, transaction
 from django.utils import timezone
+from psycopg.errors import DiskFull
 
 from apps.datasets import services
 from apps.datasets.formats.writers import formats_for
@@ -301,3 +302,21 @@ def test_an_export_file_is_whole_or_missing(actor: Any, dataset: Dataset, tmp_pa
 
     folder = home() / ExportJob.objects.get(pk=export_job.pk).path
     assert not [path for path in folder.parent.iterdir() if path.name.endswith(".part")]
+
+
+@pytest.mark.parametrize("address", ["/api/v1/datasets/{}/versions", "/w/harbour/datasets/{}/versions"])
+def test_a_database_without_space_is_told_as_a_full_disk(
+    address: str, actor: Any, alice: Any, dataset: Dataset, api: Any, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(actor, dataset, ("a", "x"))
+
+    def full(**_columns: Any) -> None:
+        raise OperationalError("could not extend file") from DiskFull()
+
+    monkeypatch.setattr(DatasetVersion.everything, "create", full)
+    client = api(actor) if address.startswith("/api") else page(alice)
+
+    answer = client.post(address.format(dataset.pk), {"note": "x"})
+
+    assert answer.status_code == 507
+    assert "Free some space" in answer.content.decode()

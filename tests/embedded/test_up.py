@@ -1,5 +1,6 @@
 """`./lingxi up` for real: starts, is refused twice, dies, recovers and ends without leaving a process."""
 
+import json
 import os
 import re
 import signal
@@ -39,10 +40,10 @@ def children_of(pid: int) -> list[int]:
 class Up:
     """A running `up` and what it has said."""
 
-    def __init__(self, home: Path, port: int, surroundings: dict[str, str]) -> None:
+    def __init__(self, home: Path, port: int, surroundings: dict[str, str], *words: str) -> None:
         self.said = ""
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--port", str(port), "--home", str(home), "--empty"],
+            [sys.executable, "manage.py", "up", "--port", str(port), "--home", str(home), "--empty", *words],
             cwd=ROOT,
             env=surroundings,
             stdout=subprocess.PIPE,
@@ -73,11 +74,11 @@ class Up:
 
 
 @pytest.fixture
-def up(bare_environment: dict[str, str]) -> Iterator[Callable[[Path, int], Up]]:
+def up(bare_environment: dict[str, str]) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
-    def start(home: Path, port: int) -> Up:
-        started.append(Up(home, port, bare_environment))
+    def start(home: Path, port: int, *words: str) -> Up:
+        started.append(Up(home, port, bare_environment, *words))
         return started[-1]
 
     yield start
@@ -93,7 +94,7 @@ def owners(home: Path) -> int:
 
 
 def test_up_starts_everything_survives_kill_minus_nine_and_leaves_nothing_behind(
-    home: Path, up: Callable[[Path, int], Up], gone: Callable[[list[int], float], bool]
+    home: Path, up: Callable[..., Up], gone: Callable[[list[int], float], bool]
 ) -> None:
     port = free_port()
 
@@ -119,8 +120,10 @@ def test_up_starts_everything_survives_kill_minus_nine_and_leaves_nothing_behind
     assert len(everything) >= 9
     assert gone(everything, 20)
 
-    again = up(home, port)
-    assert "password" not in again.until("Lingxi is ready")
+    again = up(home, port, "--json")
+    told = json.loads(again.until('"url"').splitlines()[-1])
+    assert told == {"url": f"http://127.0.0.1:{port}", "home": str(home), "pid": again.process.pid, "account": None}
+    assert "password" not in again.said
     assert owners(home) == 1
     everything = children_of(again.process.pid)
     assert again.end(signal.SIGINT) == 0

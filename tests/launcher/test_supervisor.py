@@ -1,5 +1,6 @@
 """The supervisor restarts what dies, stops in order and leaves nothing behind, however it ends itself."""
 
+import logging
 import os
 import select
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.supervisor import Role, Supervisor
+from core.supervisor import Role, RoleLog, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -167,3 +168,12 @@ def test_a_program_that_does_not_exist_is_reported_not_raised(
         assert missing.run() == 1
 
     assert "does not start" in (tmp_path / "out").read_text()
+
+
+def test_a_log_on_a_full_disk_spills_no_tracebacks(capfd: pytest.CaptureFixture[str]) -> None:
+    log = logging.Logger("web")
+    log.addHandler(RoleLog("/dev/full", maxBytes=1_000))
+
+    log.info("a line that the terminal has shown already")
+
+    assert capfd.readouterr() == ("", "")

@@ -1,6 +1,6 @@
 """REST endpoints of versions and exports."""
 
-from django.http import FileResponse
+from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -103,9 +103,9 @@ class ExportViewSet(DatasetPart):
         return self.etag_response(self._one(pk, number))
 
     @extend_schema(summary="Download an export", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
-    def file(self, request: Request, pk: int, number: int) -> FileResponse:
+    def file(self, request: Request, pk: int, number: int) -> StreamingHttpResponse:
         """The file itself."""
-        return export_response(self._one(pk, number))
+        return export_response(request._request, self._one(pk, number))
 
     def _one(self, pk: int, number: int) -> ExportJob:
         found: ExportJob = row_of(selectors.exports(self.dataset(pk)), pk=number)

@@ -1,6 +1,5 @@
 """Reading JSON Lines and JSON lists one object at a time."""
 
-import io
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,6 +12,7 @@ from apps.datasets.formats.lines import cell_error, oversized, read_texts
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError, snippet
 from apps.datasets.formats.sources import open_utf8
+from core.nesting import DepthGuard, NestedTooDeeply, Readable
 from words import say
 
 
@@ -53,7 +53,7 @@ def _row(value: Any, number: int, position: Position, limit: int) -> RawRow | Ro
 class _ItemGuard:
     """Counts the bytes a JSON parser takes between two items: one item may not grow without end."""
 
-    def __init__(self, stream: io.BufferedReader, limit: int) -> None:
+    def __init__(self, stream: Readable, limit: int) -> None:
         self._stream, self._limit, self.since = stream, limit, 0
 
     def read(self, size: int = -1) -> bytes:
@@ -71,7 +71,7 @@ def read_json(path: Path, options: ReadOptions, start: Position) -> Iterator[Raw
     limits, rows = options.limits, 0
     prefix = f"{options.list_path}.item" if options.list_path else "item"
     with open_utf8(path, options) as stream:
-        guard = _ItemGuard(stream, limits.max_record_bytes)
+        guard = _ItemGuard(DepthGuard(stream), limits.max_record_bytes)
         items = ijson.items(guard, prefix)  # use_float would refuse integers over 64 bits
         while True:
             try:
@@ -100,6 +100,8 @@ def _floats(value: Any) -> Any:
 
 
 def _json_problem(error: Exception, rows: int) -> FileProblem:
+    if isinstance(error, NestedTooDeeply):
+        return FileProblem("nested_too_deeply", error.args[0])
     reason = " ".join(str(error).split())[:200]
     if "UTF" in reason or "utf" in reason:
         return FileProblem(

@@ -19,6 +19,7 @@ from apps.datasets.formats.reading import read_rows
 from apps.datasets.formats.sources import open_source, open_utf8, open_zip, single_member
 from apps.datasets.formats.tables import HF_FILE, open_workbook, parquet_schema
 from apps.datasets.formats.tagging import detect_scheme
+from core.nesting import DepthGuard
 from words import say
 
 HEAD_BYTES = 256 * 1024
@@ -214,7 +215,7 @@ def _list_path(path: Path, options: ReadOptions) -> str:
     events: list[tuple[str, str]] = []
     with open_utf8(path, options) as stream:
         try:
-            for prefix, event, _ in itertools.islice(ijson.parse(stream), 2_000):
+            for prefix, event, _ in itertools.islice(ijson.parse(DepthGuard(stream)), 2_000):
                 if event == "start_map" and events and events[-1] == (prefix.removesuffix(".item"), "start_array"):
                     return events[-1][0]
                 events.append((prefix, event))

@@ -166,6 +166,7 @@ def open_source(path: Path, compression: str, limits: Limits) -> Iterator[io.Buf
         elif compression == "zip":
             archive = stack.enter_context(open_zip(path))
             info = single_member(archive)
+            _Guard(limits).check(info.file_size, info.compress_size)  # what lies here is found out while it unpacks
             try:
                 member = stack.enter_context(archive.open(info))
             except (zipfile.BadZipFile, NotImplementedError) as error:

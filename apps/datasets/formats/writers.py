@@ -246,18 +246,23 @@ def _json(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, n
     return _list(path, (_as_object(kind, item) for item in items))
 
 
-def _with_extras(entry: dict[str, Any], item: Item, format: str, options: WriteOptions) -> dict[str, Any]:
+def _with_extras(
+    entry: dict[str, Any], item: Item, format: str, options: WriteOptions, notes: Counter[str]
+) -> dict[str, Any]:
     if not _keeps_extras(format, options):
+        _note_extras("", item, notes)
         return entry
     return ({"id": item.external_id} if item.external_id is not None else {}) | entry | _tail(item)
 
 
 def _openai(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
-    return _lines(path, (_with_extras(as_openai(kind, i.record), i, "openai_chat", options) for i in items))
+    rows = _lines(path, (_with_extras(as_openai(kind, i.record), i, "openai_chat", options, notes) for i in items))
+    return _clean(notes, rows)
 
 
 def _sharegpt(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
-    return _list(path, (_with_extras(as_sharegpt(kind, i.record), i, "sharegpt", options) for i in items))
+    rows = _list(path, (_with_extras(as_sharegpt(kind, i.record), i, "sharegpt", options, notes) for i in items))
+    return _clean(notes, rows)
 
 
 def _alpaca(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
@@ -267,9 +272,9 @@ def _alpaca(kind: str, items: Iterable[Item], path: Path, options: WriteOptions,
             if entry is None:
                 notes[say("conversations left out: they are not questions and answers in turn.")] += 1
             else:
-                yield _with_extras(entry, item, "alpaca", options)
+                yield _with_extras(entry, item, "alpaca", options, notes)
 
-    return _list(path, entries())
+    return _clean(notes, _list(path, entries()))
 
 
 def _text(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:

@@ -19,6 +19,7 @@ from apps.datasets.formats.guessing import suggest_mapping
 from apps.datasets.formats.mapping import COMMON, FIELDS, Mapped, Mapping, missing_fields
 from apps.datasets.formats.options import READABLE, ReadOptions
 from apps.datasets.formats.problems import FileProblem, Position, RowError
+from apps.datasets.formats.reading import read_rows
 from apps.datasets.formats.sniffing import Sniffed, sniff
 from apps.datasets.models import BadRow, Dataset, ImportJob, ImportSeen, Source
 from apps.datasets.preview import first_rows
@@ -30,6 +31,7 @@ from core.storage import home, require_free_space, sha256_of, workspace_folder
 from words import say
 
 BAD_ROWS_KEPT = 10_000
+WITH_FIXED_COLUMNS = ("csv", "tsv", "parquet", "xlsx", "conll", "text")
 ANALYSED_FROM = 10_000  # new rows after which the planner's statistics are refreshed
 
 
@@ -282,6 +284,19 @@ def require_mapping(import_job: ImportJob) -> Mapping:
     """The mapping, or a refusal that names each field without a column."""
     mapping = read_mapping(import_job.dataset.kind, import_job.mapping)
     missing = missing_fields(import_job.dataset.kind, mapping)
+    if missing and import_job.file_path and not import_job.columns:
+        _refuse_without_columns(import_job)
+    if unknown := _unknown_columns(import_job, mapping):
+        raise Refused(
+            "column_unknown",
+            say(
+                "The file has no column “{column}”. It has: {columns}.",
+                column=unknown[0],
+                columns=", ".join(map(str, import_job.columns[:30])),
+            ),
+            field="mapping",
+            hint=say("Choose the columns, then import again."),
+        )
     if missing:
         found = ", ".join(map(str, import_job.columns[:30])) or "-"
         problems = [
@@ -300,6 +315,25 @@ def require_mapping(import_job: ImportJob) -> Mapping:
             problems=problems,
         )
     return mapping
+
+
+def _unknown_columns(import_job: ImportJob, mapping: Mapping) -> list[str]:
+    """Mapped columns that a table does not have; the objects of JSON may name theirs in later rows only."""
+    if not import_job.columns or import_job.options.get("format") not in WITH_FIXED_COLUMNS:
+        return []
+    return sorted(set(mapping.columns.values()) - set(import_job.columns))
+
+
+def _refuse_without_columns(import_job: ImportJob) -> None:
+    """Say why nothing could be read of the file, rather than ask for columns it does not have."""
+    try:
+        row = next(read_rows(home() / import_job.file_path, read_options(import_job.options)), None)
+    except FileProblem as problem:
+        raise Refused(problem.code, problem.message, field="file") from problem
+    if isinstance(row, RowError):
+        raise Refused(row.code, row.message, field="file")
+    if row is None:
+        raise Refused("no_rows", say("The file has no rows below its header."), field="file")
 
 
 # --- what the worker does ------------------------------------------------------------------------------------

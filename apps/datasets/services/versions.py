@@ -22,7 +22,7 @@ from core.access import Actor
 from core.errors import conflict
 from core.jobs import services as jobs
 from core.jobs.states import ENDED
-from core.storage import home, sha256_of, sync_folder, whole_file, workspace_folder
+from core.storage import home, require_free_space, sha256_of, sync_folder, whole_file, workspace_folder
 from words import say
 
 
@@ -40,6 +40,7 @@ def freeze(*, actor: Actor, dataset: Dataset, note: str = "") -> DatasetVersion:
         raise conflict(
             "nothing_changed", say("Nothing changed since version {number}. Use that one.", number=last.number)
         )
+    require_free_space()
     open_one = DatasetVersion.everything.filter(dataset=dataset, frozen_at=None).exclude(job__state__in=ENDED)
     if open_one.exclude(job=None).exists():
         raise conflict("freeze_running", say("A version is being frozen right now. Wait until it is done."))

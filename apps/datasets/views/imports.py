@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -20,6 +20,7 @@ from core.access import PageRequest, page
 from core.errors import Refused
 from core.pages import keyset, workspace_url
 from core.storage import home
+from core.streaming import streamed
 from words import say
 
 ERRORS_SHOWN = 50
@@ -162,9 +163,8 @@ class _Echo:
 def errors_csv(request: PageRequest, pk: int, number: int) -> HttpResponseBase:
     """All refused rows that were kept, as CSV that no spreadsheet runs."""
     import_job = _import(request, pk, number, "datasets.read")
-    response = StreamingHttpResponse(error_lines(import_job), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="import-{import_job.pk}-errors.csv"'
-    return response
+    name = f"import-{import_job.pk}-errors.csv"
+    return streamed(request, error_lines(import_job), filename=name, content_type="text/csv; charset=utf-8")
 
 
 def error_lines(import_job: ImportJob) -> Iterator[str]:

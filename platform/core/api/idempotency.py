@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -59,13 +60,16 @@ def begin(request: Request, actor: Actor) -> tuple[IdempotencyKey | None, Respon
     return None, Response(row.body, status=row.status, headers={"Idempotency-Replayed": "true"})
 
 
-def finish(row: IdempotencyKey, response: Response) -> None:
-    """Keep the answer; a server error frees the key so that the client may try again."""
+def finish(row: IdempotencyKey, response: Response, *, without: Collection[str] = ()) -> None:
+    """Keep the answer, `without` the fields that are shown once; a server error frees the key for another try."""
     if response.status_code >= 500:
         row.delete()
         return
     row.status = response.status_code
     row.body = json.loads(json.dumps(response.data, default=str))
+    for name in without:
+        if name in row.body:
+            row.body[name] = None
     row.save(update_fields=["status", "body"])
 
 

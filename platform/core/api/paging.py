@@ -1,5 +1,8 @@
 """Keyset paging: page 1 and page 10,000 cost the same, and no count is taken."""
 
+from typing import Any
+
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
@@ -14,6 +17,19 @@ class KeysetPagination(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 500
+
+    def get_page_size(self, request: Request) -> int:
+        """?limit=, or a refusal that says what it may be."""
+        return page_size(request)
+
+    def decode_cursor(self, request: Request) -> Any:
+        """?cursor=, or a refusal that says where one comes from."""
+        try:
+            return super().decode_cursor(request)
+        except NotFound as error:
+            raise Refused(
+                "bad_cursor", say("This is no cursor. Take it from `next` or `previous` of a page."), field="cursor"
+            ) from error
 
 
 def page_size(request: Request) -> int:

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from core.errors import Problem, Refused
+from core.storage import disk_full, for_want_of_space
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
     request = context.get("request")
     headers: dict[str, str] = {}
     problems: list[dict[str, Any]] = []
+    if for_want_of_space(error):
+        error = disk_full()
     if isinstance(error, Refused):
         status_code, code, detail = error.status, error.code, str(error.message)
         problems = [item.as_dict() for item in error.problems]

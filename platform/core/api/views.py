@@ -21,6 +21,7 @@ class WorkspaceMixin(APIView):
     read_permission: str
     write_permission: str
     action_permissions: ClassVar[dict[str, str]] = {}
+    shown_once: ClassVar[tuple[str, ...]] = ()  # fields of an answer that are kept nowhere, not even for a repetition
     _idempotent: idempotency.IdempotencyKey | None = None
 
     @property
@@ -47,7 +48,7 @@ class WorkspaceMixin(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep the answer for the key, and say how many requests are left."""
         if self._idempotent is not None:
-            idempotency.finish(self._idempotent, response)
+            idempotency.finish(self._idempotent, response, without=self.shown_once)
             self._idempotent = None
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in getattr(request._request, "rate_limit", {}).items():

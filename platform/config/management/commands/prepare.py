@@ -1,6 +1,8 @@
 """Bring database and static files to the present code, once before the roles of a production start."""
 
 import argparse
+import json
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -20,17 +22,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Who owns the first workspace."""
+        parser.add_argument("--json", action="store_true", help="print one JSON object; what is done goes to stderr")
         parser.add_argument("--owner", default=OWNER, help="e-mail of the first owner, made when there is nobody")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare, then say the password of a new owner."""
         try:
-            prepare(self.stdout.write)
+            prepare(self.stderr.write if options["json"] else self.stdout.write)
         except Refused as refused:
             raise SystemExit(refused.message) from refused
         except TranslationError as error:
             raise SystemExit(str(error)) from error
         if not settings.WHITENOISE_USE_FINDERS:
             call_command("collectstatic", verbosity=0, interactive=False)
-        for line in first_owner(options["owner"]):
-            self.stdout.write(line)
+        account = first_owner(options["owner"])
+        if options["json"]:
+            self.stdout.write(json.dumps({"account": asdict(account) if account else None}))
+        elif account:
+            self.stdout.write("\n".join(account.lines()))

@@ -1,6 +1,7 @@
 """Run every check of the house and say how each went."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -46,6 +47,7 @@ class Command(BaseCommand):
         """What to leave out, and what to hand on."""
         parser.add_argument("--fast", action="store_true", help="leave the browser stories out")
         parser.add_argument("--only", default="", help="run the steps whose name holds this word, e.g. pytest")
+        parser.add_argument("--json", action="store_true", help="print one JSON object at the end; the rest on stderr")
         parser.add_argument("pytest", nargs="*", metavar="-- PYTEST_ARGUMENT", help="e.g. -- -k jobs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,19 +57,23 @@ class Command(BaseCommand):
         except TranslationError as error:
             raise SystemExit(str(error)) from error
         outcomes = []
+        out = self.stderr if options["json"] else self.stdout
         chosen = [
             check for check in checks(fast=options["fast"], extra=options["pytest"]) if options["only"] in check.name
         ]
         if not chosen:
             raise SystemExit(f"No step is called {options['only']!r}.")
         for check in chosen:
-            self.stdout.write(f"{check.name} ...")
-            self.stdout.flush()
-            outcome = perform(check)
-            self.stdout.write(f"{line_of(outcome)}\n")
+            out.write(f"{check.name} ...")
+            out.flush()
+            outcome = perform(check, out=sys.stderr if options["json"] else None)
+            out.write(f"{line_of(outcome)}\n")
             outcomes.append(outcome)
-        self.stdout.write("\n".join(["Summary", *(f"  {line_of(outcome)}" for outcome in outcomes)]))
-        self.stdout.write(f"\n{outcomes[-1].closing}")
+        if options["json"]:
+            self.stdout.write(json.dumps({"checks": [as_mapping(outcome) for outcome in outcomes]}))
+        else:
+            self.stdout.write("\n".join(["Summary", *(f"  {line_of(outcome)}" for outcome in outcomes)]))
+            self.stdout.write(f"\n{outcomes[-1].closing}")
         if failed := [outcome.check.name for outcome in outcomes if not outcome.passed]:
             raise SystemExit(f"Failed: {', '.join(failed)}.")
 
@@ -88,7 +94,7 @@ def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:
     ]
 
 
-def perform(check: Check) -> Outcome:
+def perform(check: Check, *, out: TextIO | None = None) -> Outcome:
     """Run one step; what it wrote is shown when it failed, or at once when it asks for that."""
     started = time.monotonic()
     closing, held = "", []
@@ -106,10 +112,10 @@ def perform(check: Check) -> Outcome:
             closing = line.strip() or closing
             held.append(line)
             if check.shown:
-                print(line, end="", flush=True)
+                print(line, end="", flush=True, file=out)
         code = child.wait()
     if code and not check.shown:
-        print("".join(held), end="")
+        print("".join(held), end="", file=out)
     return Outcome(check, code == 0, time.monotonic() - started, closing)
 
 
@@ -118,6 +124,16 @@ def surroundings() -> dict[str, str]:
     ours = {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "config.settings.test", **import_paths()}
     dropped = {"LINGXI_HOME", "LINGXI_SECRET_KEY"} if "DATABASE_URL" not in os.environ else set()
     return {**{name: value for name, value in os.environ.items() if name not in dropped}, **ours}
+
+
+def as_mapping(outcome: Outcome) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "name": outcome.check.name,
+        "passed": outcome.passed,
+        "seconds": round(outcome.seconds, 1),
+        "closing": outcome.closing,
+    }
 
 
 def line_of(outcome: Outcome) -> str:

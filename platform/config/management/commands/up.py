@@ -3,12 +3,16 @@
 import argparse
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 from config.launch import roles
-from config.prepare import first_owner, prepare
+from config.prepare import FirstAccount, first_owner, prepare
 from core.embedded.connect import uses_embedded
 from core.embedded.errors import StackError
 from core.embedded.stack import Stack
@@ -40,6 +44,9 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         parser.add_argument("--home", help="folder for everything Lingxi keeps (default: var)")
         parser.add_argument("--empty", action="store_true", help="leave the demo workspace out")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object once the first page answers; the rest on stderr"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until told to stop."""
@@ -61,10 +68,12 @@ class Command(BaseCommand):
         with contextlib.ExitStack() as ending:
             warden = Janitor()
             ending.callback(warden.close)
-            stack = self._start_servers(home, warden, ending)
-            prepare(self.stdout.write)
-            for line in first_owner(with_demo=not options["empty"]):
-                self.stdout.write(line)
+            out = self.stderr if options["json"] else self.stdout
+            stack = self._start_servers(home, warden, ending, say=out.write)
+            prepare(out.write)
+            account = first_owner(with_demo=not options["empty"])
+            if account and not options["json"]:
+                out.write("\n".join(account.lines()))
             connections.close_all()
             address = f"http://{shown_host(options['host'])}:{options['port']}"
             os.environ.setdefault("LINGXI_SITE_URL", address)
@@ -73,18 +82,29 @@ class Command(BaseCommand):
             supervisor = Supervisor(
                 roles(host=options["host"], port=options["port"]),
                 logs=home / "logs",
-                tick=Watch(stack, warden, address),
+                out=sys.stderr if options["json"] else sys.stdout,
+                tick=Watch(
+                    stack, warden, address, ready=self._document(home, address, account) if options["json"] else ""
+                ),
                 warden=warden,
             )
             code = supervisor.run()
         if code:
             raise SystemExit(code)
 
-    def _start_servers(self, home: Path, warden: Janitor, ending: contextlib.ExitStack) -> Stack | None:
+    @staticmethod
+    def _document(home: Path, address: str, account: FirstAccount | None) -> str:
+        """What --json prints: where it answers, the process to stop, and the log-in when it was made just now."""
+        found = {"url": address, "home": str(home), "pid": os.getpid(), "account": asdict(account) if account else None}
+        return json.dumps(found)
+
+    def _start_servers(
+        self, home: Path, warden: Janitor, ending: contextlib.ExitStack, *, say: Callable[[str], None]
+    ) -> Stack | None:
         """The embedded servers, unless the environment names others."""
         if not uses_embedded(home):
             return None
-        stack = Stack(home, say=self.stdout.write)
+        stack = Stack(home, say=say)
         ending.callback(stop_servers, stack, warden)
         stack.start()
         watch_servers(stack, warden)
@@ -94,7 +114,8 @@ class Command(BaseCommand):
 class Watch:
     """What happens beside keeping roles alive: say when the first page answers, mend the servers."""
 
-    def __init__(self, stack: Stack | None, warden: Janitor, address: str) -> None:
+    def __init__(self, stack: Stack | None, warden: Janitor, address: str, *, ready: str = "") -> None:
+        self._said_when_ready = ready
         self._stack = stack
         self._warden = warden
         self._address = address
@@ -112,6 +133,9 @@ class Watch:
         if answers(f"{self._address}/readyz"):
             self._ready = True
             supervisor.say(f"Lingxi is ready: {self._address}   (Ctrl-C stops everything)")
+            if self._said_when_ready:
+                sys.stdout.write(f"{self._said_when_ready}\n")
+                sys.stdout.flush()
         elif supervisor.failures("web") >= HOPELESS:
             supervisor.say("The web process does not start; its last lines above say why.")
             supervisor.stop(exit_code=1)
