@@ -20,6 +20,7 @@ from engine.memory import peak_memory_bytes
 from engine.plan import learning_rate_share
 from engine.report import Report
 from engine.resume import Cursor, check_contract, not_finite
+from words import say
 
 METRIC_EVERY_SECONDS = 2.0
 Step = TypeVar("Step")
@@ -96,7 +97,9 @@ class Training:
         self.best = saved.tensors("best") if saved.has("best") else {}
         checkpoint.restore_optimiser(self.optimiser, self.names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
-        self.report.log("info", f"Resumed at step {self.cursor.step}, epoch {self.cursor.epoch + 1}")
+        self.report.log(
+            "info", say("Resumed at step {step}, epoch {epoch}", step=self.cursor.step, epoch=self.cursor.epoch + 1)
+        )
 
     def fit(self, work: Work[Step]) -> Cursor:
         """Train to the end of the pace; raises Stopped after a checkpoint when asked to stop."""
@@ -190,7 +193,12 @@ class Training:
         report.metric(cursor.step, **named, epoch=float(epoch + 1))
         if pace.early_stopping_patience and cursor.epochs_without_better >= pace.early_stopping_patience:
             report.log(
-                "info", f"Nothing better for {pace.early_stopping_patience} epochs; stopped after epoch {epoch + 1}"
+                "info",
+                say(
+                    "Nothing better for {patience} epochs; stopped after epoch {epoch}",
+                    patience=pace.early_stopping_patience,
+                    epoch=epoch + 1,
+                ),
             )
             cursor.epoch = pace.epochs
             return True

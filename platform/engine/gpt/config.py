@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.failures import RunFailed
+from words import say
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,37 @@ class GptConfig:
         numbers = ("vocabulary_size", "context_tokens", "layers", "heads", "width", "kv_heads", "head_width")
         for name in numbers:
             if getattr(self, name) < 1:
-                raise _bad(f"{name} is {getattr(self, name)}.", f"Choose {name} of at least 1.")
+                raise _bad(
+                    say("{name} is {value}.", name=name, value=getattr(self, name)),
+                    say("Choose a value of at least {least}.", least=1),
+                )
         if self.heads % self.kv_heads:
             raise _bad(
-                f"{self.heads} heads cannot share {self.kv_heads} key-value heads.",
-                "Let heads be a multiple of kv_heads.",
+                say("{heads} heads cannot share {kv_heads} key-value heads.", heads=self.heads, kv_heads=self.kv_heads),
+                say("Choose a divisor of heads."),
             )
         if self.positions == "rotary" and self.head_width % 2:
-            raise _bad(f"Rotary positions turn pairs, and a head is {self.head_width} wide.", "Choose an even width.")
+            raise _bad(
+                say("Rotary positions turn pairs, and a head is {width} wide.", width=self.head_width),
+                say("Choose an even width."),
+            )
         if self.positions == "sinusoidal" and self.width % 2:
-            raise _bad(f"Sinusoidal positions come in pairs, and the width is {self.width}.", "Choose an even width.")
+            raise _bad(
+                say("Sinusoidal positions come in pairs, and the width is {width}.", width=self.width),
+                say("Choose an even width."),
+            )
         if not 0 <= self.dropout < 1:
-            raise _bad(f"dropout is {self.dropout}.", "Choose a share from 0 to below 1.")
+            raise _bad(
+                say("{name} is {value}.", name="dropout", value=self.dropout),
+                say("Choose a share from 0 to below 1."),
+            )
 
     def _derived(self) -> dict[str, int]:
         if not self.head_width and self.heads > 0 and self.width % self.heads:
-            raise _bad(f"{self.heads} heads do not divide the width {self.width}.", "Let width be a multiple of heads.")
+            raise _bad(
+                say("{heads} heads do not divide the width {width}.", heads=self.heads, width=self.width),
+                say("Let the width be a multiple of the heads."),
+            )
         wide = -(-self.width * 8 // 48) * 16 if self.activation == "swiglu" else 4 * self.width
         return {"kv_heads": self.heads, "head_width": self.width // max(self.heads, 1), "feed_forward": wide}
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.failures import RunFailed
 from engine.gpt.config import GptConfig, RopeScaling, gpt2_shape
 from engine.gpt.model import Gpt
+from words import say
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3")
 GPT2_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
@@ -56,14 +57,12 @@ def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32) -> Gpt:
     with torch.device("meta"):
         model = Gpt(config)
     weights = _to_ours(config, dict(_read_weights(folder)))
-    if config.positions == "sinusoidal":
-        raise RunFailed("base_model_unusable", "Sinusoidal places are stored as learned ones.", "Save it again.")
     wanted = {name for name in model.state_dict() if not (config.tied and name == "head.weight")}
     if missing := sorted(wanted - set(weights)):
         raise RunFailed(
             "base_model_unusable",
-            f"The weights lack {missing[0]} and {len(missing) - 1} more.",
-            "Take the whole folder of the model.",
+            say("{count} weights are missing, among them {name}.", count=len(missing), name=missing[0]),
+            say("Take the whole folder of the model."),
         )
     model = model.to_empty(device="cpu").to(dtype)
     model.restore()
@@ -73,8 +72,13 @@ def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32) -> Gpt:
             if target.shape != weights[name].shape:
                 raise RunFailed(
                     "base_model_unusable",
-                    f"{name} is {tuple(weights[name].shape)}; its config says {tuple(target.shape)}.",
-                    "Take config.json and weights of the same model.",
+                    say(
+                        "{name} is {found}; its config says {wanted}.",
+                        name=name,
+                        found=tuple(weights[name].shape),
+                        wanted=tuple(target.shape),
+                    ),
+                    say("Take config.json and weights of the same model."),
                 )
             target.copy_(weights[name])
     return model.eval()
@@ -98,9 +102,7 @@ def read_config(found: Mapping[str, Any]) -> GptConfig:
         return _read_gpt2(found)
     if kind in LLAMA_LIKE:
         return _read_llama(found)
-    raise _unusable(
-        f"Its architecture is {kind!r}", "Choose a model shaped like GPT-2, Llama, Mistral, Qwen2 or Qwen3."
-    )
+    raise _unusable("model_type", kind)
 
 
 def write_config(config: GptConfig) -> dict[str, Any]:
@@ -113,10 +115,10 @@ def write_config(config: GptConfig) -> dict[str, Any]:
 def _read_gpt2(found: Mapping[str, Any]) -> GptConfig:
     activation = GPT2_ACTIVATIONS.get(found.get("activation_function", "gelu_new"))
     if activation is None:
-        raise _unusable(f"Its activation is {found['activation_function']!r}")
+        raise _unusable("activation_function", found["activation_function"])
     for name, usual in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
         if found.get(name, usual) != usual:
-            raise _unusable(f"It sets {name}")
+            raise _unusable(name, found[name])
     return gpt2_shape(
         vocabulary_size=found["vocab_size"],
         context_tokens=found["n_positions"],
@@ -133,10 +135,10 @@ def _read_gpt2(found: Mapping[str, Any]) -> GptConfig:
 def _read_llama(found: Mapping[str, Any]) -> GptConfig:
     kind = found["model_type"]
     if found.get("hidden_act", "silu") != "silu":
-        raise _unusable(f"Its activation is {found['hidden_act']!r}")
+        raise _unusable("hidden_act", found["hidden_act"])
     window = found.get("sliding_window") if kind == "mistral" or found.get("use_sliding_window") else None
     if window is not None and window < found["max_position_embeddings"]:
-        raise _unusable("It attends within a sliding window")
+        raise _unusable("sliding_window", window)
     theta, scaling = _read_rope(found)
     heads = found["num_attention_heads"]
     bias = bool(found.get("attention_bias", False))
@@ -166,7 +168,7 @@ def _read_rope(found: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
     theta = float(rope.get("rope_theta") or 10_000.0)
     kind = rope.get("rope_type") or rope.get("type") or "default"
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise _unusable("It turns only a part of each head")
+        raise _unusable("partial_rotary_factor", rope["partial_rotary_factor"])
     if kind == "default":
         return theta, None
     if kind == "linear":
@@ -179,7 +181,7 @@ def _read_rope(found: Mapping[str, Any]) -> tuple[float, RopeScaling | None]:
             float(rope["high_freq_factor"]),
             int(rope.get("original_max_position_embeddings") or found["max_position_embeddings"]),
         )
-    raise _unusable(f"Its positions are scaled by {kind!r}")
+    raise _unusable("rope_type", kind)
 
 
 def _write_gpt2(config: GptConfig) -> dict[str, Any]:
@@ -263,8 +265,8 @@ def _read_weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
     if not files:
         raise RunFailed(
             "base_model_unusable",
-            "The folder holds no safetensors weights.",
-            "Convert the weights to safetensors first.",
+            say("The folder holds no safetensors weights."),
+            say("Convert the weights to safetensors first."),
         )
     for path in files:
         with safe_open(path, framework="pt") as file:
@@ -319,13 +321,17 @@ def _renamed(name: str, names: Mapping[str, str], pattern: str, block: str) -> s
     return f"{prefix}{names.get(module, module)}.{part}"
 
 
-def _unusable(what: str, hint: str = "Choose another base model.") -> RunFailed:
-    return RunFailed("base_model_unusable", f"{what}, which this engine does not have.", hint)
+def _unusable(name: str, value: Any) -> RunFailed:
+    return RunFailed(
+        "base_model_unusable",
+        say("The base model has {name} = {value}, which this engine does not know.", name=name, value=str(value)),
+        say("Choose a model shaped like GPT-2, Llama, Mistral, Qwen2 or Qwen3."),
+    )
 
 
 def _unsaved(kind: str, odd: list[str]) -> RunFailed:
     return RunFailed(
         "bad_model_shape",
-        f"transformers has no {kind} with this {', '.join(odd)}.",
-        "Choose the usual values for them.",
+        say("transformers has no {kind} with this {names}.", kind=kind, names=", ".join(odd)),
+        say("Choose the usual values for them."),
     )
