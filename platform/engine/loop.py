@@ -26,6 +26,14 @@ METRIC_EVERY_SECONDS = 2.0
 Step = TypeVar("Step")
 
 
+class NotFinite(Exception):
+    """A loss that is no number any more, with the ids of the rows that made it."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        super().__init__("loss not finite")
+        self.rows = rows
+
+
 class Work(Protocol[Step]):
     """What differs between recipes."""
 
@@ -42,7 +50,7 @@ class Work(Protocol[Step]):
         """Ids of the examples of a step, for messages."""
 
     def backward(self, step: Step) -> float:
-        """Add the gradients of the step's mean loss, whatever the micro-batches; returns that mean."""
+        """Add the gradients of the step's mean loss, whatever the micro-batches; returns that mean or raises NotFinite."""
 
     def measure(self) -> dict[str, float]:
         """Figures on dev by the weights as they are, {} without dev rows; raises Stopped when asked."""
@@ -72,7 +80,7 @@ class Training:
     """One run in the making; `fit` leaves the best weights in the model and returns the cursor."""
 
     model: nn.Module
-    optimiser: torch.optim.Optimizer  # each group holds its peak rate under "peak"
+    optimiser: torch.optim.Optimizer  # a group's peak rate is its "peak", else the rate it comes with
     pace: Pace
     report: Report
     out: Path
@@ -84,6 +92,8 @@ class Training:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        for group in self.optimiser.param_groups:
+            group.setdefault("peak", group["lr"])
         self.names = {p: name for name, p in self.model.named_parameters() if p.requires_grad}
 
     def resume(self, saved: Checkpoint) -> None:
@@ -116,7 +126,7 @@ class Training:
         if cursor.step < total:
             state = checkpoint.random_tensors()
             self.model.train()
-            work.backward(work.heaviest())
+            self._backward(work, work.heaviest())
             self.model.zero_grad(set_to_none=True)
             checkpoint.restore_random(state)
             report.metric(cursor.step, memory_bytes=peak_memory_bytes())
@@ -133,7 +143,7 @@ class Training:
                 )
                 for group in self.optimiser.param_groups:
                     group["lr"] = group["peak"] * share
-                loss = work.backward(step)
+                loss = self._backward(work, step)
                 norm = float(torch.nn.utils.clip_grad_norm_(list(self.names), pace.max_gradient_norm or math.inf))
                 if not math.isfinite(norm):
                     raise not_finite(work.rows(step), cursor.step)
@@ -145,7 +155,7 @@ class Training:
                 self._average()
 
                 now = time.monotonic()
-                report.progress(min(cursor.step, total), total, "steps", "train")
+                report.progress(min(cursor.step, total), total, "steps", say("training"))
                 if now - told_at >= METRIC_EVERY_SECONDS or cursor.step >= total:
                     report.metric(
                         cursor.step,
@@ -173,20 +183,21 @@ class Training:
         self.model.eval()
         return cursor
 
+    def _backward(self, work: Work[Step], step: Step) -> float:
+        try:
+            return work.backward(step)
+        except NotFinite as bad:
+            raise not_finite(bad.rows, self.cursor.step) from bad
+
     def _end_epoch(self, work: Work[Step]) -> bool:
         """Measure, keep the best, and say whether patience has run out."""
         pace, cursor, report = self.pace, self.cursor, self.report
         measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
         epoch = cursor.epoch
         value = work.value(measured) if measured else float(epoch)  # without dev rows the last epoch is the best
-        is_best = math.isfinite(value) and (cursor.best_metric is None or value > cursor.best_metric)
+        is_best = cursor.is_best(value, epoch)
         if is_best:
-            cursor.best_metric, cursor.best_epoch, cursor.epochs_without_better = value, epoch, 0
-            self.best = {
-                name: tensor.detach().cpu().clone() for name, tensor in (self.average or self._named()).items()
-            }
-        else:
-            cursor.epochs_without_better += 1
+            self.best = {name: tensor.cpu().clone() for name, tensor in (self.average or self._named()).items()}
         cursor.epoch, cursor.position = epoch + 1, 0
         named = {f"dev_{name}": value for name, value in measured.items()}
         cursor.history.append(named | {"step": cursor.step})

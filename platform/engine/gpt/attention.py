@@ -97,7 +97,7 @@ def causal_mask(t: int, s: int, device: torch.device | None = None) -> Tensor:
 def _documents(tensor: Tensor, run: Run) -> Tensor:
     """[N, H, d] -> the run's documents [n, H, t, d]."""
     part = tensor[run.start : run.start + run.count * run.length]
-    return part.unflatten(0, (run.count, run.length)).transpose(1, 2)
+    return part.view(run.count, run.length, *part.shape[1:]).transpose(1, 2)
 
 
 def _tokens(tensor: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def token_losses(
 
     Every target [M] must be a token. `weights` [M] multiply the losses in the sum, 1 without them.
     """
-    return cast(tuple[Tensor, Tensor], _TokenLosses.apply(hidden, weight, targets, weights, at_once))
+    return cast(tuple[Tensor, Tensor], _TokenLosses.apply(hidden, weight, targets, weights, at_once))  # type: ignore[no-untyped-call]
 
 
 class _TokenLosses(torch.autograd.Function):
@@ -54,10 +54,11 @@ class _TokenLosses(torch.autograd.Function):
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         by_hidden = torch.empty_like(hidden) if wants_hidden else None
         by_weight = torch.zeros_like(weight) if wants_weight else None
+        matrix = weight.to(hidden.dtype)  # bf16 hidden states come with an fp32 matrix
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), at_once):
             rows = slice(start, start + at_once)
-            logits = (hidden[rows] @ weight.T).float()  # [m, V]
+            logits = (hidden[rows] @ matrix.T).float()  # [m, V]
             total = torch.logsumexp(logits, dim=-1)
             chosen = targets[rows, None]
             losses[rows] = total - logits.gather(1, chosen)[:, 0]
@@ -69,9 +70,9 @@ class _TokenLosses(torch.autograd.Function):
                 slope.mul_(weights[rows, None])
             slope = slope.to(hidden.dtype)
             if by_hidden is not None:
-                torch.mm(slope, weight, out=by_hidden[rows])
+                torch.mm(slope, matrix, out=by_hidden[rows])
             if by_weight is not None:
-                by_weight.addmm_(slope.T, hidden[rows])
+                by_weight.addmm_(slope.T.to(weight.dtype), hidden[rows].to(weight.dtype))
         ctx.save_for_backward(*(tensor for tensor in (by_hidden, by_weight) if tensor is not None))
         ctx.wants = (wants_hidden, wants_weight)
         ctx.mark_non_differentiable(losses)

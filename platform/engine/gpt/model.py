@@ -50,7 +50,7 @@ class Gpt(nn.Module):
         count, length = ids.shape
         positions = positions_after(cache, length, ids.device)
         hidden = self.hidden(ids.flatten(), positions.repeat(count), [Run(0, count, length)], cache)
-        return cast(Tensor, self.head(hidden)).unflatten(0, (count, length))
+        return cast(Tensor, self.head(hidden)).view(count, length, -1)
 
     def packed(self, ids: Tensor, runs: Sequence[Run]) -> Tensor:
         """Last hidden states [N, D] of documents laid end to end, ids [N]; no document sees another."""

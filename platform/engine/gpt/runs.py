@@ -1,14 +1,15 @@
 """Documents laid end to end: which stretches of a flat stream of tokens belong together."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """`count` documents of `length` tokens each, the first of them at token `start` of the stream."""
 
     start: int
