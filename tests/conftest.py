@@ -163,7 +163,8 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
         from engine.chat_folder import save_chat_model
         from engine.data import ChatRows
-        from engine.recipes.chat_setup import learn_template, model_config, new_model
+        from engine.gpt import Gpt
+        from engine.recipes.chat_setup import learn_template, model_config
         from engine.specs import ChatSpec
 
         folder = tmp_path_factory.mktemp(f"chat-{kind}") / "model"
@@ -172,9 +173,11 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         template = learn_template(spec, ChatRows([1], [[{"role": "user", "content": " ".join(words)}]]))
         torch.manual_seed(seed)
         if kind == "own":
-            config = model_config(spec, template)
-            config.initializer_range = 0.6
-            save_chat_model(folder, new_model(config), template, {"recipe": "chat", "context_tokens": 96})
+            own = Gpt(model_config(spec, template))
+            for parameter in own.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.normal_(parameter, std=0.6)
+            save_chat_model(folder, own, template, {"recipe": "chat", "context_tokens": 96})
             return folder
         names = {"eos_token": "<|im_end|>", "pad_token": "<|pad|>"} if kind == "llama" else {"eos_token": "<|end|>"}
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=template.tokenizer, model_max_length=96, **names)

@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from engine.base_models import load_tokenizer, own_description, quiet_transformers, unusable
 from engine.failures import RunFailed
 from engine.folders import write_folder
+from engine.gpt import Gpt
+from engine.gpt.hugging_face import save_gpt
 from engine.render import END, JINJA, PAD, AnyTemplate, ForeignTemplate, Template
 from words import say
 
@@ -30,7 +32,7 @@ class OpenedChat:
     pad: int
 
 
-def save_chat_model(folder: Path, model: Any, template: Template, description: Mapping[str, Any]) -> dict[str, Any]:
+def save_chat_model(folder: Path, model: Gpt, template: Template, description: Mapping[str, Any]) -> dict[str, Any]:
     """Write the folder whole or not at all; AutoModelForCausalLM and AutoTokenizer read it as it is."""
     from transformers import PreTrainedTokenizerFast
 
@@ -45,7 +47,7 @@ def save_chat_model(folder: Path, model: Any, template: Template, description: M
 
     def fill(beside: Path) -> None:
         tokenizer.save_pretrained(beside)
-        model.save_pretrained(beside)
+        save_gpt(model, beside, special={"eos_token_id": template.ids[END], "pad_token_id": template.ids[PAD]})
 
     return write_folder(folder, fill, {**description, "template": template.description()})
 

@@ -67,7 +67,7 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
         "parameters": {"total": total, "trainable": total if spec.method == "full" else 0},
         "estimate": {
             "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
-            "memory_bytes": PROCESS_BYTES + 4 * total * copies + _activations(config, at_once),
+            "memory_bytes": PROCESS_BYTES + 4 * total * copies + _activations(*_size(config), at_once),
             "seconds": _seconds(6 * encoder * seen * epochs * (2 if spec.consistency else 1) + 2 * encoder * seen),
         },
     }
@@ -86,8 +86,7 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
     lengths = {name: np.array([len(one.full) for one in some], dtype=np.int64) for name, some in chats.items()}
     report.progress(2, 3, "checks", say("estimating"))
     config = chat_setup.model_config(spec, template)
-    with torch.device("meta"):
-        total = sum(parameter.numel() for parameter in chat_setup.new_model(config).parameters())
+    total = config.parameter_count()
     seen = int(np.minimum(lengths["train"], spec.context_tokens).sum())
     sequences = max(1, -(-seen // spec.context_tokens)) if spec.packing else len(parts["train"])
     steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
@@ -98,11 +97,13 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
         **result,
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
         "truncated_share": float(np.mean(np.concatenate(list(lengths.values())) > spec.context_tokens)),
-        "vocabulary_size": config.vocab_size,
+        "vocabulary_size": config.vocabulary_size,
         "parameters": {"total": total, "trainable": total},
         "estimate": {
             "steps": int(steps * share),
-            "memory_bytes": PROCESS_BYTES + 20 * total + _activations(config, spec.batch_size * spec.context_tokens),
+            "memory_bytes": PROCESS_BYTES
+            + 20 * total
+            + _activations(spec.layers, spec.width, spec.batch_size * spec.context_tokens),
             "seconds": _seconds(6 * total * seen * spec.epochs * share),
         },
     }
@@ -157,9 +158,13 @@ def _lengths(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Mapping[str, Any]:
     return {"mean": float(counts.mean()), **quantiles, "max": int(counts.max()), "histogram": bins}
 
 
-def _activations(config: Any, tokens: int) -> int:
-    depth = int(getattr(config, "num_hidden_layers", 0) or 0)
-    return 4 * tokens * int(getattr(config, "hidden_size", 0) or 0) * (depth + 1) * CELLS_PER_TOKEN
+def _size(config: Any) -> tuple[int, int]:
+    """(layers, width) of a Hugging Face configuration, 0 where it does not say."""
+    return int(getattr(config, "num_hidden_layers", 0) or 0), int(getattr(config, "hidden_size", 0) or 0)
+
+
+def _activations(layers: int, width: int, tokens: int) -> int:
+    return 4 * tokens * width * (layers + 1) * CELLS_PER_TOKEN
 
 
 def _seconds(operations: float) -> float:

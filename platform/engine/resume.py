@@ -8,7 +8,6 @@ from typing import Any
 from engine.failures import RunFailed
 from engine.memory import peak_memory_bytes
 from engine.report import Report
-from engine.specs import ChatSpec, ClassifySpec
 from words import say
 
 CONTRACT = ("recipe", "spec_hash", "data_hash", "labels")
@@ -46,12 +45,6 @@ class Cursor:
             "seconds": seconds,
             "memory_bytes": peak_memory_bytes(),
         }
-
-
-def checkpoint_due(spec: ClassifySpec | ChatSpec, step: int, seconds: float) -> bool:
-    """Whether the spec wants a checkpoint at `step`, `seconds` after the last one."""
-    by_step = spec.checkpoint_every_steps and step % spec.checkpoint_every_steps == 0
-    return bool(by_step) or seconds >= spec.checkpoint_every_seconds
 
 
 def not_finite(rows: Sequence[int], step: int) -> RunFailed:

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from engine.chat_folder import open_chat_model
 from engine.data import ChatRows
 from engine.failures import Refused, RunFailed, Stopped
+from engine.gpt import Gpt
 from engine.recipes import chat
-from engine.recipes.chat_setup import epoch_steps, learn_template, model_config, new_model, pack, tensors
+from engine.recipes.chat_setup import epoch_steps, laid_out, learn_template, model_config, pack
 from engine.render import END, ROLE_TOKENS, Chat, Template, render
 from engine.report import Silent
 from engine.specs import ChatSpec
@@ -83,13 +84,14 @@ def test_the_template_hash_covers_rule_and_vocabulary(template: Template) -> Non
 
 def test_packed_chats_do_not_see_each_other(template: Template) -> None:
     torch.manual_seed(0)
-    model = new_model(model_config(spec_of(), template)).eval()
+    model = Gpt(model_config(spec_of(), template)).eval()
     first, second = rendered(TALK[:3], template), rendered(TALK, template)
     changed = copy.deepcopy(first)
     changed.ids[2] = (changed.ids[2] + 1) % 300
 
     def losses(*chats: Chat) -> torch.Tensor:
-        return chat.token_losses(model, tensors([chats]), torch.device("cpu"), dropout=0.0)[0].detach()
+        _, found, owners = chat.chat_losses(model, chats)
+        return torch.cat([found[owners == number] for number in range(len(chats))])
 
     packed, other = losses(first, second), losses(changed, second)
     size = sum(first.learnt[1:])
@@ -98,15 +100,15 @@ def test_packed_chats_do_not_see_each_other(template: Template) -> None:
     assert not torch.allclose(packed[:size], other[:size], atol=1e-4)
 
 
-def test_padding_behind_a_chat_changes_nothing(template: Template) -> None:
-    torch.manual_seed(0)
-    model = new_model(model_config(spec_of(), template)).eval()
+def test_chats_are_laid_out_without_padding_and_know_their_owners(template: Template) -> None:
     short, long = rendered(TALK[:3], template), rendered(TALK, template)
 
-    together, owners = chat.token_losses(model, tensors([[short], [long]]), torch.device("cpu"), dropout=0.0)
-    alone, _ = chat.token_losses(model, tensors([[short]]), torch.device("cpu"), dropout=0.0)
+    flat = laid_out([long, short, long])
 
-    assert torch.allclose(together[owners == 0], alone, atol=1e-5)
+    assert len(flat.ids) == 2 * len(long.ids) + len(short.ids)
+    assert flat.owners.tolist() == [1] * len(short.ids) + [0] * len(long.ids) + [2] * len(long.ids)
+    assert [(run.count, run.length) for run in flat.runs] == [(1, len(short.ids)), (2, len(long.ids))]
+    assert int((flat.targets >= 0).sum()) == sum(sum(chat.learnt[1:]) for chat in (short, long, long))
 
 
 def test_packing_fills_sequences_and_loses_no_chat() -> None:

@@ -3,43 +3,32 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine import checkpoint
 from engine.chat_folder import save_chat_model
-from engine.chat_model import ChatModel
+from engine.chat_model import ChatModel, load_chat_model
 from engine.data import ChatRows, read_chats
 from engine.evaluate_chat import last_answer, loss_figures
 from engine.failures import Stopped, refuse
-from engine.memory import peak_memory_bytes
-from engine.plan import learning_rate_share
-from engine.recipes.chat_setup import (
-    NO_TARGET,
-    arrange,
-    epoch_steps,
-    learn_template,
-    model_config,
-    new_model,
-    pack,
-    render_all,
-    tensors,
-)
-from engine.render import END, PAD, Chat, Template
+from engine.gpt import NO_TARGET, Gpt, token_losses
+from engine.loop import NotFinite, Pace, Training
+from engine.recipes.chat_setup import arrange, epoch_steps, laid_out, learn_template, model_config, pack, render_all
+from engine.render import Chat, Template
 from engine.report import Report
-from engine.resume import Cursor, check_contract, checkpoint_due, not_finite
 from engine.specs import spec_hash, to_mapping
 from engine.specs.chat import ChatSpec
 from words import say
 
-METRIC_EVERY_SECONDS = 2.0
 Sequences = Sequence[Sequence[int]]  # rows packed into sequences
 
 
@@ -79,18 +68,17 @@ def train(
     # 2. The network and its optimiser: matrices decay, vectors do not.
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = new_model(model_config(spec, template)).to(device)
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    model = Gpt(model_config(spec, template)).to(device)
     optimiser = torch.optim.AdamW(
         [
-            {"params": [p for p in names if p.ndim > 1], "weight_decay": spec.weight_decay},
-            {"params": [p for p in names if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": spec.weight_decay},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=spec.learning_rate,
         betas=(0.9, spec.beta2),
         fused=True,
     )
-    parameters = sum(parameter.numel() for parameter in names)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     report.log(
         "info",
         say(
@@ -99,177 +87,47 @@ def train(
             vocabulary=template.tokenizer.get_vocab_size(),
         ),
     )
-    cursor = Cursor()
-    best: dict[str, Tensor] = {}
-    contract = {
-        "recipe": "chat",
-        "spec_hash": spec_hash(spec),
-        "data_hash": data_hash,
-        "template_hash": template.description()["hash"],
-        "threads": torch.get_num_threads(),
-        "micro_batch": micro_batch,
-    }
+
+    # 3. The epochs.
+    training = Training(
+        model,
+        optimiser,
+        pace=Pace(
+            epochs=spec.epochs,
+            max_steps=spec.max_steps,
+            schedule="cosine",
+            warmup_share=spec.warmup_share,
+            final_learning_rate_share=spec.final_learning_rate_share,
+            max_gradient_norm=spec.max_gradient_norm,
+            early_stopping_patience=spec.early_stopping_patience,
+            checkpoint_every_steps=spec.checkpoint_every_steps,
+            checkpoint_every_seconds=spec.checkpoint_every_seconds,
+        ),
+        report=report,
+        out=out,
+        contract={
+            "recipe": "chat",
+            "spec_hash": spec_hash(spec),
+            "data_hash": data_hash,
+            "template_hash": template.description()["hash"],
+            "threads": torch.get_num_threads(),
+            "micro_batch": micro_batch,
+        },
+        extra={"tokenizer": {"json": torch.tensor(list(template.tokenizer.to_str().encode()), dtype=torch.uint8)}},
+    )
     if saved is not None:
-        check_contract(saved.state["contract"], contract, report)
-        cursor = Cursor(**saved.state["cursor"])
-        put(model, saved.tensors("weights"))
-        best = saved.tensors("best") if saved.has("best") else {}
-        checkpoint.restore_optimiser(optimiser, names, saved.tensors("optimiser"))
-        checkpoint.restore_random(saved.tensors("random"))
-        report.log("info", say("Resumed at step {step}, epoch {epoch}", step=cursor.step, epoch=cursor.epoch + 1))
-
-    lengths = [len(chat.ids) for chat in chats["train"]]
+        training.resume(saved)
     at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    saved_at = told_at = time.monotonic()
-    tokens_at = cursor.tokens_seen
+    cursor = training.fit(ChatWork(spec, model, chats, parts, report, at_once))
 
-    def steps_of(epoch: int) -> list[list[list[int]]]:
-        return epoch_steps(
-            lengths,
-            seed=spec.seed,
-            epoch=epoch,
-            capacity=spec.context_tokens,
-            packing=spec.packing,
-            sequences_per_step=spec.batch_size * spec.gradient_accumulation,
-        )
-
-    steps_per_epoch = len(steps_of(0))
-    total_steps = spec.epochs * steps_per_epoch  # packing may make a later epoch a step longer or shorter
-    total_steps = min(total_steps, spec.max_steps) if spec.max_steps else total_steps
-
-    def save(is_best: bool = False) -> None:
-        nonlocal saved_at
-        files = {
-            "weights": dict(model.named_parameters()),
-            "optimiser": checkpoint.optimiser_tensors(optimiser, names),
-            "random": checkpoint.random_tensors(),
-            "tokenizer": {"json": torch.tensor(list(template.tokenizer.to_str().encode()), dtype=torch.uint8)},
-        }
-        if best:
-            files["best"] = best
-        state = {"contract": contract, "cursor": vars(cursor)}
-        path = checkpoint.save_checkpoint(out / "checkpoints", step=cursor.step, tensors=files, state=state)
-        saved_at = time.monotonic()
-        report.checkpoint(str(path), cursor.step, cursor.history[-1] if cursor.history else {}, is_best=is_best)
-
-    def backward(step: Sequences) -> float:
-        """Gradients of the step's mean loss per learnt token, whatever the micro-batches; returns that mean."""
-        count = sum(sum(chats["train"][at].learnt[1:]) for sequence in step for at in sequence)
-        total = 0.0
-        for start in range(0, len(step), at_once):
-            some = step[start : start + at_once]
-            batch = tensors([[chats["train"][at] for at in sequence] for sequence in some])
-            losses, owners = token_losses(model, batch, device, dropout=spec.dropout)
-            (losses.sum() / count).backward()  # type: ignore[no-untyped-call]
-            if not torch.isfinite(losses).all():
-                flat = [parts["train"].ids[at] for sequence in some for at in sequence]
-                bad = owners[~torch.isfinite(losses.detach().cpu())].tolist()
-                raise not_finite([flat[at] for at in sorted(set(bad))], cursor.step)
-            total += float(losses.detach().sum())
-        return total / count
-
-    # 3. The fullest micro-batch first: if memory does not suffice, better now than in an hour.
-    if cursor.step < total_steps:
-        state = checkpoint.random_tensors()
-        model.train()
-        longest = sorted(
-            (sequence for step in steps_of(0) for sequence in step), key=lambda s: -sum(lengths[at] for at in s)
-        )
-        backward(longest[:at_once])
-        model.zero_grad(set_to_none=True)
-        checkpoint.restore_random(state)
-        report.metric(cursor.step, memory_bytes=peak_memory_bytes())
-
-    # 4. The epochs.
-    epoch = cursor.epoch
-    while epoch < spec.epochs and cursor.step < total_steps:
-        model.train()
-        for step in steps_of(epoch)[cursor.position :]:
-            share = learning_rate_share(
-                min(cursor.step, total_steps),
-                total_steps,
-                warmup=spec.warmup_share,
-                schedule="cosine",
-                floor=spec.final_learning_rate_share,
-            )
-            for group in optimiser.param_groups:
-                group["lr"] = spec.learning_rate * share
-            loss = backward(step)
-            norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), spec.max_gradient_norm or math.inf))
-            if not math.isfinite(norm):
-                raise not_finite([parts["train"].ids[at] for sequence in step for at in sequence], cursor.step)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            cursor.step += 1
-            cursor.position += 1
-            cursor.tokens_seen += sum(lengths[at] for sequence in step for at in sequence)
-
-            now = time.monotonic()
-            report.progress(min(cursor.step, total_steps), total_steps, "steps", say("training"))
-            if now - told_at >= METRIC_EVERY_SECONDS or cursor.step >= total_steps:
-                report.metric(
-                    cursor.step,
-                    train_loss=loss,
-                    gradient_norm=norm,
-                    learning_rate=spec.learning_rate * share,
-                    tokens_per_second=(cursor.tokens_seen - tokens_at) / max(now - told_at, 1e-9),
-                    memory_bytes=peak_memory_bytes(),
-                    epoch=cursor.step / steps_per_epoch,
-                )
-                told_at, tokens_at = now, cursor.tokens_seen
-            if report.should_stop():
-                save()
-                raise Stopped
-            if checkpoint_due(spec, cursor.step, now - saved_at):
-                save()
-            if spec.max_steps and cursor.step >= spec.max_steps:
-                break
-
-        try:
-            sums, learnt = chat_losses(model, chats["dev"], spec, report, say("evaluating dev"))
-        except Stopped:
-            save()
-            raise
-        value = float(sums.sum() / learnt.sum())
-        is_best = cursor.is_best(value, epoch, lower=True)
-        if is_best:
-            best = {name: tensor.detach().cpu().clone() for name, tensor in model.named_parameters()}
-        epoch += 1
-        cursor.epoch, cursor.position = epoch, 0
-        measured = {"dev_loss": value, "dev_perplexity": math.exp(min(value, 700.0))}
-        cursor.history.append({**measured, "step": cursor.step})
-        report.metric(cursor.step, **measured, epoch=float(epoch))
-        told_at, tokens_at = time.monotonic(), cursor.tokens_seen
-        if spec.early_stopping_patience and cursor.epochs_without_better >= spec.early_stopping_patience:
-            report.log(
-                "info",
-                say(
-                    "No lower dev loss for {patience} epochs; stopped after epoch {epoch}",
-                    patience=spec.early_stopping_patience,
-                    epoch=epoch,
-                ),
-            )
-            cursor.epoch = epoch = spec.epochs
-        if epoch < spec.epochs and spec.checkpoint_every_steps:
-            save(is_best=is_best)
-
-    # 5. The best weights, measured once on dev and test, with answers to look at, then written as the model.
-    if best:
-        put(model, best)
-    try:
-        evaluations = {
+    # 4. The best weights, measured once on dev and test, written as the model, and answers of that model to look at.
+    evaluations = training.saving_when_stopped(
+        lambda: {
             name: measure(model, chats[name], parts[name], spec, report, out, name)
             for name in ("dev", "test")
             if len(chats[name])
         }
-        writer = ChatModel(
-            model, template, context_tokens=spec.context_tokens, ends=[template.ids[END]], pad=template.ids[PAD]
-        )
-        samples = answers(writer, parts["dev"], spec, report)
-    except Stopped:
-        save()
-        raise
-    (out / "samples.json").write_text(json.dumps(samples, ensure_ascii=False), encoding="utf-8")
+    )
     description = save_chat_model(
         out / "model",
         model,
@@ -283,6 +141,9 @@ def train(
             "metrics": {name: found["headline"] for name, found in evaluations.items()},
         },
     )
+    writer = load_chat_model(out / "model")
+    samples = training.saving_when_stopped(lambda: answers(writer, parts["dev"], spec, report))
+    (out / "samples.json").write_text(json.dumps(samples, ensure_ascii=False), encoding="utf-8")
     return {
         "model": str(out / "model"),
         "files": description["files"],
@@ -297,36 +158,92 @@ def train(
     }
 
 
-def token_losses(
-    model: Any, batch: dict[str, Tensor], device: torch.device, *, dropout: float
-) -> tuple[Tensor, Tensor]:
-    """(loss of each learnt token [M], its chat's number [M] on the CPU); logits are made for learnt tokens only."""
-    wanted = batch["targets"] != NO_TARGET  # [B, T]
-    embedded = model.get_input_embeddings()(batch["ids"].to(device))  # [B, T, D]
-    embedded = F.dropout(embedded, dropout, model.training)
+@dataclass(frozen=True)
+class ChatWork:
+    """The steps of a chat run: chats packed into sequences, their loss per learnt token."""
+
+    spec: ChatSpec
+    model: Gpt
+    chats: Mapping[str, Sequence[Chat]]
+    parts: Mapping[str, ChatRows]
+    report: Report
+    at_once: int  # sequences in one micro-batch
+
+    def steps(self, epoch: int) -> Sequence[Sequences]:
+        """Which chats form which step."""
+        return epoch_steps(
+            [len(chat.ids) for chat in self.chats["train"]],
+            seed=self.spec.seed,
+            epoch=epoch,
+            capacity=self.spec.context_tokens,
+            packing=self.spec.packing,
+            sequences_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
+        )
+
+    def heaviest(self) -> Sequences:
+        """The fullest micro-batch of the first epoch."""
+        fullest = sorted((s for step in self.steps(0) for s in step), key=lambda s: -self.tokens([s]))
+        return fullest[: self.at_once]
+
+    def tokens(self, step: Sequences) -> int:
+        """Tokens the step reads."""
+        return sum(len(self.chats["train"][at].ids) for sequence in step for at in sequence)
+
+    def rows(self, step: Sequences) -> list[int]:
+        """Example ids of the step's chats."""
+        return [self.parts["train"].ids[at] for sequence in step for at in sequence]
+
+    def backward(self, step: Sequences) -> float:
+        """Gradients of the step's mean loss per learnt token, whatever the micro-batches; returns that mean."""
+        chats = self.chats["train"]
+        count = sum(sum(chats[at].learnt[1:]) for sequence in step for at in sequence)
+        whole = 0.0
+        for start in range(0, len(step), self.at_once):
+            flat = [at for sequence in step[start : start + self.at_once] for at in sequence]
+            total, losses, owners = chat_losses(self.model, [chats[at] for at in flat], scale=1 / count)
+            total.backward()  # type: ignore[no-untyped-call]
+            if not torch.isfinite(losses).all():
+                bad = owners[~torch.isfinite(losses.cpu())].tolist()
+                raise NotFinite([self.parts["train"].ids[flat[at]] for at in sorted(set(bad))])
+            whole += float(losses.sum())
+        return whole / count
+
+    def measure(self) -> dict[str, float]:
+        """Loss and perplexity on dev."""
+        found = summed_losses(self.model, self.chats["dev"], self.spec, self.report, say("evaluating dev"))
+        loss = float(found[0].sum() / found[1].sum())
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+    def value(self, measured: Mapping[str, float]) -> float:
+        """The lower loss is better."""
+        return -measured["loss"]
+
+
+def chat_losses(model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    """(scaled sum, loss of each learnt token [M] without gradient, its chat's number [M] on the CPU)."""
+    device = model.tokens.weight.device
+    flat = laid_out(chats)
+    wanted = flat.targets != NO_TARGET  # [N]
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        hidden = model.model(
-            inputs_embeds=embedded, position_ids=batch["positions"].to(device), use_cache=False
-        ).last_hidden_state
-        logits = model.lm_head(hidden[wanted.to(device)]).float()  # [M, V]
-    return F.cross_entropy(logits, batch["targets"][wanted].to(device), reduction="none"), batch["owners"][wanted]
+        hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
+    targets = flat.targets[wanted].to(device)
+    total, losses = token_losses(hidden[wanted.to(device)], model.head.weight, targets)
+    return total * scale, losses, flat.owners[wanted]
 
 
 @torch.no_grad()
-def chat_losses(
-    model: Any, chats: Sequence[Chat], spec: ChatSpec, report: Report, phase: str
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+def summed_losses(
+    model: Gpt, chats: Sequence[Chat], spec: ChatSpec, report: Report, phase: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Summed loss and number of learnt tokens of each chat, [N] each; raises Stopped when asked."""
     model.eval()
-    device = next(model.parameters()).device
     sums, learnt = np.zeros(len(chats)), np.zeros(len(chats))
     sequences = pack_all(chats, spec.context_tokens)
     for start in range(0, len(sequences), spec.batch_size):
         if report.should_stop():
             raise Stopped
-        some = sequences[start : start + spec.batch_size]
-        losses, owners = token_losses(model, tensors([[chats[at] for at in s] for s in some]), device, dropout=0.0)
-        flat = np.array([at for sequence in some for at in sequence])
+        flat = np.array([at for sequence in sequences[start : start + spec.batch_size] for at in sequence])
+        _, losses, owners = chat_losses(model, [chats[at] for at in flat])
         np.add.at(sums, flat[owners.numpy()], losses.cpu().double().numpy())
         np.add.at(learnt, flat[owners.numpy()], 1)
         report.progress(min(start + spec.batch_size, len(sequences)), len(sequences), "sequences", phase)
@@ -344,10 +261,10 @@ def pack_all(chats: Sequence[Chat], capacity: int) -> list[list[int]]:
 
 
 def measure(
-    model: Any, chats: Sequence[Chat], rows: ChatRows, spec: ChatSpec, report: Report, out: Path, name: str
+    model: Gpt, chats: Sequence[Chat], rows: ChatRows, spec: ChatSpec, report: Report, out: Path, name: str
 ) -> dict[str, Any]:
     """Loss and perplexity per learnt token with bootstrap intervals over chats; one loss per chat in a file."""
-    sums, learnt = chat_losses(model, chats, spec, report, say("evaluating {name}", name=name))
+    sums, learnt = summed_losses(model, chats, spec, report, say("evaluating {name}", name=name))
     headline = loss_figures(sums, learnt, seed=spec.seed)
     per_chat = [
         {"example_id": number, "loss": float(total / count), "tokens": int(count)}
@@ -381,10 +298,3 @@ def answers(model: ChatModel, rows: ChatRows, spec: ChatSpec, report: Report) ->
         }
         for (number, messages, last), answer in zip(shown, written, strict=True)
     ]
-
-
-@torch.no_grad()
-def put(model: Any, weights: dict[str, Tensor]) -> None:
-    """Copy named weights into the model."""
-    for name, parameter in model.named_parameters():
-        parameter.copy_(weights[name])

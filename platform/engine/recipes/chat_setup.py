@@ -1,7 +1,7 @@
 """What a chat run is made of before it starts: vocabulary, template, rendered chats, packing, network."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,12 +9,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from engine.data import ChatRows, held_out
+from engine.gpt import GptConfig, Run, next_token_targets
+from engine.gpt.runs import runs_of
 from engine.preflight_chat import chat_problems, rendered_problems
-from engine.render import END, PAD, SPECIAL_TOKENS, Chat, Template, rendered
+from engine.render import SPECIAL_TOKENS, Chat, Template, rendered
 from engine.specs import Problem
 from engine.specs.chat import ChatSpec
-
-NO_TARGET = -100
 
 
 def arrange(spec: ChatSpec, splits: Mapping[str, ChatRows]) -> tuple[dict[str, ChatRows], list[Problem]]:
@@ -89,58 +89,37 @@ def epoch_steps(
     return [shuffled[at : at + sequences_per_step] for at in range(0, len(shuffled), sequences_per_step)]
 
 
-def tensors(sequences: Sequence[Sequence[Chat]]) -> dict[str, Tensor]:
-    """Packed chats as tensors [B, T]: ids, positions that restart with each chat, next-token targets, chat numbers.
+@dataclass(frozen=True)
+class LaidOut:
+    """Chats end to end, shorter ones first: N tokens, their targets, and the number of each token's chat."""
 
-    The positions are what keeps chats apart: attention is confined to runs of rising positions.
-    """
-    longest = max(sum(len(chat.ids) for chat in sequence) for sequence in sequences)
-    ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-    positions = torch.zeros_like(ids)
-    targets = torch.full_like(ids, NO_TARGET)
-    owners = torch.full_like(ids, -1)
-    number = 0
-    for row, sequence in enumerate(sequences):
-        start = 0
-        for chat in sequence:
-            size = len(chat.ids)
-            end = start + size
-            ids[row, start:end] = torch.tensor(chat.ids)
-            positions[row, start:end] = torch.arange(size)
-            following = torch.tensor(chat.ids[1:], dtype=torch.long)
-            targets[row, start : end - 1] = torch.where(
-                torch.tensor(chat.learnt[1:], dtype=torch.bool), following, NO_TARGET
-            )
-            owners[row, start:end] = number
-            start, number = end, number + 1
-        positions[row, start:] = torch.arange(longest - start)
-    return {"ids": ids, "positions": positions, "targets": targets, "owners": owners}
+    ids: Tensor  # [N]
+    targets: Tensor  # [N], NO_TARGET where nothing is learnt
+    owners: Tensor  # [N], positions in the given order
+    runs: list[Run]
 
 
-def model_config(spec: ChatSpec, template: Template) -> Any:
-    """The Llama configuration of a spec and a vocabulary."""
-    from transformers import LlamaConfig
+def laid_out(chats: Sequence[Chat]) -> LaidOut:
+    """No padding and no mask: attention runs document by document, so no chat sees another."""
+    order = sorted(range(len(chats)), key=lambda at: len(chats[at].ids))
+    lengths = [len(chats[at].ids) for at in order]
+    ids = torch.tensor([token for at in order for token in chats[at].ids])
+    learnt = torch.tensor([known for at in order for known in chats[at].learnt])
+    runs = runs_of(lengths)
+    owners = torch.repeat_interleave(torch.tensor(order), torch.tensor(lengths))
+    return LaidOut(ids, next_token_targets(ids, runs, learnt), owners, runs)
 
-    return LlamaConfig(
-        vocab_size=template.tokenizer.get_vocab_size(),
-        hidden_size=spec.width,
-        intermediate_size=spec.feed_forward or -(-spec.width * 8 // 48) * 16,
-        num_hidden_layers=spec.layers,
-        num_attention_heads=spec.heads,
-        num_key_value_heads=spec.kv_heads,
-        max_position_embeddings=spec.context_tokens,
-        attention_dropout=spec.dropout,
-        tie_word_embeddings=spec.tie_embeddings,
-        rms_norm_eps=1e-5,
-        bos_token_id=None,
-        eos_token_id=template.ids[END],
-        pad_token_id=template.ids[PAD],
+
+def model_config(spec: ChatSpec, template: Template) -> GptConfig:
+    """The Llama shape of a spec and a vocabulary."""
+    return GptConfig(
+        vocabulary_size=template.tokenizer.get_vocab_size(),
+        context_tokens=spec.context_tokens,
+        layers=spec.layers,
+        heads=spec.heads,
+        width=spec.width,
+        kv_heads=spec.kv_heads,
+        feed_forward=spec.feed_forward,
+        tied=spec.tie_embeddings,
+        dropout=spec.dropout,
     )
-
-
-def new_model(config: Any) -> Any:
-    """A decoder with fresh weights; seed torch before."""
-    from transformers import LlamaForCausalLM
-
-    config._attn_implementation = "sdpa"
-    return LlamaForCausalLM(config).float()

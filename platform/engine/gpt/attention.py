@@ -1,0 +1,105 @@
+"""Causal self-attention over documents laid end to end.
+
+Scaled dot-product attention (Vaswani et al. 2017, equation 1), for each head:
+
+    A = softmax(Q K^T / sqrt(d) + M)        out = A V        M[t, s] = 0 if s <= t else -inf
+
+Without 1/sqrt(d) the products of d random numbers have variance d, the softmax saturates and its gradient dies.
+Without M a token sees its own future and the loss falls to nothing while nothing is learnt.
+
+Grouped queries (Ainslie et al. 2023): H query heads share G <= H heads of keys and values; G = H is plain multi-head.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.gpt.cache import LayerCache
+from engine.gpt.config import GptConfig
+from engine.gpt.norms import RmsNorm
+from engine.gpt.positions import rotate
+from engine.gpt.runs import Run
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class Attention(nn.Module):
+    """[N, D] -> [N, D]; tokens see earlier tokens of their own document only."""
+
+    def __init__(self, config: GptConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
+        self.dropout = config.dropout
+        size, shared = config.heads * config.head_width, config.kv_heads * config.head_width
+        self.query = nn.Linear(config.width, size, bias=config.qkv_bias)
+        self.key = nn.Linear(config.width, shared, bias=config.qkv_bias)
+        self.value = nn.Linear(config.width, shared, bias=config.qkv_bias)
+        self.output = nn.Linear(size, config.width, bias=config.output_bias)
+        self.query_norm = RmsNorm(config.head_width, config.norm_epsilon) if config.query_key_norm else None
+        self.key_norm = RmsNorm(config.head_width, config.norm_epsilon) if config.query_key_norm else None
+
+    def forward(
+        self, hidden: Tensor, runs: Sequence[Run], rotation: Rotation | None = None, cache: LayerCache | None = None
+    ) -> Tensor:
+        """Attend within each document of `runs`; with a `cache`, the one run continues what the cache holds."""
+        query, key, value = self.project(hidden, rotation)
+        share = self.dropout if self.training else 0.0
+        mixed = []
+        for run in runs:
+            q, k, v = (_documents(tensor, run) for tensor in (query, key, value))  # [n, H or G, t, d]
+            if cache is not None:
+                k, v = cache.extend(k, v)
+            mixed.append(_tokens(attend(q, k, v, dropout=share)))
+        return cast(Tensor, self.output(torch.cat(mixed) if len(mixed) > 1 else mixed[0]))
+
+    def project(self, hidden: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [N, H, d], keys and values [N, G, d], turned to their positions."""
+        query = self.query(hidden).unflatten(-1, (self.heads, self.head_width))
+        key = self.key(hidden).unflatten(-1, (self.kv_heads, self.head_width))
+        value = self.value(hidden).unflatten(-1, (self.kv_heads, self.head_width))
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if rotation is not None:
+            query, key = rotate(query, *rotation), rotate(key, *rotation)
+        return query, key, value
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
+    """softmax(Q K^T / sqrt(d) + M) V: query [n, H, t, d], key and value [n, G, s, d] -> [n, H, t, d].
+
+    The t queries are the last of the s positions.
+    """
+    t, s = query.shape[2], key.shape[2]
+    grouped = query.shape[1] != key.shape[1]
+    if t == s:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=t > 1, enable_gqa=grouped)
+    mask = causal_mask(t, s, query.device) if t > 1 else None
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, enable_gqa=grouped)
+
+
+def attention_weights(query: Tensor, key: Tensor) -> Tensor:
+    """A by the formula, [n, H, t, s], for looking at; `attend` gives the same without keeping it."""
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [n, H, t, s]
+    scores = scores.masked_fill(~causal_mask(query.shape[2], key.shape[2], query.device), -math.inf)
+    return torch.softmax(scores, dim=-1)
+
+
+def causal_mask(t: int, s: int, device: torch.device | None = None) -> Tensor:
+    """[t, s]: True where query i, which stands at s - t + i, may look."""
+    return torch.ones(t, s, dtype=torch.bool, device=device).tril(s - t)
+
+
+def _documents(tensor: Tensor, run: Run) -> Tensor:
+    """[N, H, d] -> the run's documents [n, H, t, d]."""
+    part = tensor[run.start : run.start + run.count * run.length]
+    return part.view(run.count, run.length, *part.shape[1:]).transpose(1, 2)
+
+
+def _tokens(tensor: Tensor) -> Tensor:
+    """[n, H, t, d] -> [n * t, H * d]"""
+    return tensor.transpose(1, 2).flatten(2).flatten(0, 1)

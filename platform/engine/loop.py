@@ -1,0 +1,273 @@
+"""The training loop of every recipe, from top to bottom: steps, checkpoints, curves, best weights, early end.
+
+A recipe says what its steps are and what their gradients are; everything that must survive a kill is here once.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from engine import checkpoint
+from engine.checkpoint import Checkpoint
+from engine.failures import Stopped
+from engine.memory import peak_memory_bytes
+from engine.plan import learning_rate_share
+from engine.report import Report
+from engine.resume import Cursor, check_contract, not_finite
+from words import say
+
+METRIC_EVERY_SECONDS = 2.0
+Step = TypeVar("Step")
+
+
+class NotFinite(Exception):
+    """A loss that is no number any more, with the ids of the rows that made it."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        super().__init__("loss not finite")
+        self.rows = rows
+
+
+class Work(Protocol[Step]):
+    """What differs between recipes."""
+
+    def steps(self, epoch: int) -> Sequence[Step]:
+        """The optimiser steps of an epoch, by seed and epoch only."""
+
+    def heaviest(self) -> Step:
+        """The step that needs most memory; it is tried first."""
+
+    def tokens(self, step: Step) -> int:
+        """Tokens the step reads."""
+
+    def rows(self, step: Step) -> list[int]:
+        """Ids of the examples of a step, for messages."""
+
+    def backward(self, step: Step) -> float:
+        """Add the gradients of the step's mean loss, whatever the micro-batches; returns that mean or raises NotFinite."""
+
+    def measure(self) -> dict[str, float]:
+        """Figures on dev by the weights as they are, {} without dev rows; raises Stopped when asked."""
+
+    def value(self, measured: Mapping[str, float]) -> float:
+        """The figure that chooses the best epoch, larger is better."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long, how fast, and how often something is kept; the meanings stand in the specs."""
+
+    epochs: int
+    max_steps: int = 0
+    schedule: str = "linear"
+    warmup_share: float = 0.0
+    final_learning_rate_share: float = 0.0
+    max_gradient_norm: float = 0.0
+    average_decay: float = 0.0
+    early_stopping_patience: int = 0
+    checkpoint_every_steps: int = 0
+    checkpoint_every_seconds: int = 120
+
+
+@dataclass
+class Training:
+    """One run in the making; `fit` leaves the best weights in the model and returns the cursor."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer  # a group's peak rate is its "peak", else the rate it comes with
+    pace: Pace
+    report: Report
+    out: Path
+    contract: Mapping[str, Any]
+    extra: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)  # further files of each checkpoint
+    cursor: Cursor = field(default_factory=Cursor)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        for group in self.optimiser.param_groups:
+            group.setdefault("peak", group["lr"])
+        self.names = {p: name for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def resume(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint; RunFailed when it belongs to another run."""
+        check_contract(saved.state["contract"], dict(self.contract), self.report)
+        self.cursor = Cursor(**saved.state["cursor"])
+        self.put(saved.tensors("weights"))
+        device = next(self.model.parameters()).device
+        if saved.has("average"):
+            self.average = {name: tensor.to(device) for name, tensor in saved.tensors("average").items()}
+        self.best = saved.tensors("best") if saved.has("best") else {}
+        checkpoint.restore_optimiser(self.optimiser, self.names, saved.tensors("optimiser"))
+        checkpoint.restore_random(saved.tensors("random"))
+        self.report.log(
+            "info", say("Resumed at step {step}, epoch {epoch}", step=self.cursor.step, epoch=self.cursor.epoch + 1)
+        )
+
+    def fit(self, work: Work[Step]) -> Cursor:
+        """Train to the end of the pace; raises Stopped after a checkpoint when asked to stop."""
+        pace, cursor, report = self.pace, self.cursor, self.report
+        if pace.average_decay and not self.average:
+            self.average = self.copies()
+        steps_per_epoch = len(work.steps(0))
+        total = pace.epochs * steps_per_epoch
+        total = min(total, pace.max_steps) if pace.max_steps else total
+        told_at, tokens_at = time.monotonic(), cursor.tokens_seen
+        self._saved_at = told_at
+
+        # The heaviest step first: if memory does not suffice, better now than in an hour.
+        if cursor.step < total:
+            state = checkpoint.random_tensors()
+            self.model.train()
+            self._backward(work, work.heaviest())
+            self.model.zero_grad(set_to_none=True)
+            checkpoint.restore_random(state)
+            report.metric(cursor.step, memory_bytes=peak_memory_bytes())
+
+        while cursor.epoch < pace.epochs and cursor.step < total:
+            self.model.train()
+            for step in work.steps(cursor.epoch)[cursor.position :]:
+                share = learning_rate_share(
+                    min(cursor.step, total),
+                    total,
+                    warmup=pace.warmup_share,
+                    schedule=pace.schedule,
+                    floor=pace.final_learning_rate_share,
+                )
+                for group in self.optimiser.param_groups:
+                    group["lr"] = group["peak"] * share
+                loss = self._backward(work, step)
+                norm = float(torch.nn.utils.clip_grad_norm_(list(self.names), pace.max_gradient_norm or math.inf))
+                if not math.isfinite(norm):
+                    raise not_finite(work.rows(step), cursor.step)
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+                cursor.step += 1
+                cursor.position += 1
+                cursor.tokens_seen += work.tokens(step)
+                self._average()
+
+                now = time.monotonic()
+                report.progress(min(cursor.step, total), total, "steps", say("training"))
+                if now - told_at >= METRIC_EVERY_SECONDS or cursor.step >= total:
+                    report.metric(
+                        cursor.step,
+                        train_loss=loss,
+                        gradient_norm=norm,
+                        learning_rate=max(group["lr"] for group in self.optimiser.param_groups),
+                        tokens_per_second=(cursor.tokens_seen - tokens_at) / max(now - told_at, 1e-9),
+                        memory_bytes=peak_memory_bytes(),
+                        epoch=cursor.step / steps_per_epoch,
+                    )
+                    told_at, tokens_at = now, cursor.tokens_seen
+                if report.should_stop():
+                    self.save()
+                    raise Stopped
+                due = pace.checkpoint_every_steps and cursor.step % pace.checkpoint_every_steps == 0
+                if due or now - self._saved_at >= pace.checkpoint_every_seconds:
+                    self.save()
+                if pace.max_steps and cursor.step >= pace.max_steps:
+                    break
+            if self._end_epoch(work):
+                break
+            told_at, tokens_at = time.monotonic(), cursor.tokens_seen
+        if self.best:
+            self.put(self.best)
+        self.model.eval()
+        return cursor
+
+    def _backward(self, work: Work[Step], step: Step) -> float:
+        try:
+            return work.backward(step)
+        except NotFinite as bad:
+            raise not_finite(bad.rows, self.cursor.step) from bad
+
+    def _end_epoch(self, work: Work[Step]) -> bool:
+        """Measure, keep the best, and say whether patience has run out."""
+        pace, cursor, report = self.pace, self.cursor, self.report
+        measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
+        epoch = cursor.epoch
+        value = work.value(measured) if measured else float(epoch)  # without dev rows the last epoch is the best
+        is_best = cursor.is_best(value, epoch)
+        if is_best:
+            self.best = {name: tensor.cpu().clone() for name, tensor in (self.average or self._named()).items()}
+        cursor.epoch, cursor.position = epoch + 1, 0
+        named = {f"dev_{name}": value for name, value in measured.items()}
+        cursor.history.append(named | {"step": cursor.step})
+        report.metric(cursor.step, **named, epoch=float(epoch + 1))
+        if pace.early_stopping_patience and cursor.epochs_without_better >= pace.early_stopping_patience:
+            report.log(
+                "info",
+                say(
+                    "Nothing better for {patience} epochs; stopped after epoch {epoch}",
+                    patience=pace.early_stopping_patience,
+                    epoch=epoch + 1,
+                ),
+            )
+            cursor.epoch = pace.epochs
+            return True
+        if cursor.epoch < pace.epochs and pace.checkpoint_every_steps:
+            self.save(is_best=is_best)
+        return False
+
+    def save(self, *, is_best: bool = False) -> None:
+        """Everything a resume needs, complete or not there."""
+        files: dict[str, Mapping[str, Tensor]] = {
+            "weights": self._named(),
+            "optimiser": checkpoint.optimiser_tensors(self.optimiser, self.names),
+            "random": checkpoint.random_tensors(),
+            **self.extra,
+        }
+        files |= {"average": self.average} if self.average else {}
+        files |= {"best": self.best} if self.best else {}
+        state = {"contract": dict(self.contract), "cursor": vars(self.cursor)}
+        path = checkpoint.save_checkpoint(self.out / "checkpoints", step=self.cursor.step, tensors=files, state=state)
+        self._saved_at = time.monotonic()
+        history = self.cursor.history
+        self.report.checkpoint(str(path), self.cursor.step, history[-1] if history else {}, is_best=is_best)
+
+    def saving_when_stopped(self, act: Any) -> Any:
+        """What `act` returns; a stop on the way saves first."""
+        try:
+            return act()
+        except Stopped:
+            self.save()
+            raise
+
+    @torch.no_grad()
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy named weights into the trained parameters."""
+        for parameter, name in self.names.items():
+            parameter.copy_(weights[name])
+
+    def copies(self) -> dict[str, Tensor]:
+        """The trained parameters as they are now."""
+        return {name: tensor.detach().clone() for name, tensor in self._named().items()}
+
+    def _named(self) -> dict[str, Tensor]:
+        return {name: parameter.detach() for parameter, name in self.names.items()}
+
+    def _with_average(self, act: Any) -> Any:
+        """What `act` returns with the averaged weights in the model, if there are any."""
+        if not self.average:
+            return act()
+        current = self.copies()
+        self.put(self.average)
+        try:
+            return act()
+        finally:
+            self.put(current)
+
+    def _average(self) -> None:
+        """Move the averaged weights towards the current ones; faster in the beginning."""
+        if self.average:
+            decay = min(self.pace.average_decay, (1 + self.cursor.step) / (10 + self.cursor.step))
+            now = self._named()
+            torch._foreach_lerp_([self.average[name] for name in now], list(now.values()), 1 - decay)
