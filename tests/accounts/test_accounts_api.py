@@ -1,9 +1,11 @@
 """The API of people, workspace, members, invitations, keys and the trail."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.accounts.access import actor_of_member
@@ -121,6 +123,19 @@ def test_a_secret_that_is_shown_once_is_not_kept_for_repeated_requests(
     kept = IdempotencyKey.objects.get(key="once")
     assert first.data[field].rsplit("/", 1)[-1] not in str(kept.body)
     assert (second.status_code, second.data["id"], second.data[field]) == (201, first.data["id"], None)
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(1, "idempotency_in_progress"), (6, "idempotency_outcome_unknown")])
+def test_a_key_whose_first_request_never_answered_says_so(minutes: int, code: str, api: Any, actor: Any) -> None:
+    client, key = api(actor), {"Idempotency-Key": "killed"}
+    body = {"name": "Once", "kind": "classification"}
+    client.post("/api/v1/datasets", body, headers=key)
+    begun = timezone.now() - timedelta(minutes=minutes)
+    IdempotencyKey.objects.filter(key="killed").update(status=None, body=None, created_at=begun)
+
+    answer = client.post("/api/v1/datasets", body, headers=key)
+
+    assert (answer.status_code, answer.data["code"]) == (409, code)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Idempotency-Key: a create that arrives twice happens once and is answered the same."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Collection
@@ -14,6 +15,8 @@ from rest_framework.response import Response
 from core.access import Actor
 from core.errors import Refused
 from words import say
+
+AT_WORK = dt.timedelta(minutes=5)  # no request takes longer; one that did was killed on the way
 
 
 class IdempotencyKey(models.Model):
@@ -50,6 +53,13 @@ def begin(request: Request, actor: Actor) -> tuple[IdempotencyKey | None, Respon
         raise Refused(
             "idempotency_key_reused",
             say("This Idempotency-Key was sent before with another request. Use a new key."),
+        )
+    if row.status is None and timezone.now() - row.created_at > AT_WORK:
+        raise Refused(
+            "idempotency_outcome_unknown",
+            say("The first request with this Idempotency-Key ended without an answer; it may have worked."),
+            status=409,
+            hint=say("Look whether it did. If not, send it again with a new key."),
         )
     if row.status is None:
         raise Refused(
