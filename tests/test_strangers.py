@@ -26,7 +26,7 @@ FILLED = {"workspace", "user", "created_by", "requested_by"}
 REFUSALS = {403, 404, 405}
 PEOPLE = {User, Workspace}
 PUBLIC = (
-    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "login", "logout", "password/reset", "invitations/",
+    "healthz", "readyz", "api/v1/schema", "api/docs", "login", "logout", "password/reset", "invitations/",
     "language", "theme", "signup", "sso/",
 )  # fmt: skip
 """Addresses that people outside may open; everything else is tried below."""

@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import figure_order
+from core.jobs.states import State
 
 FLIPS = {
     "first_only": (True, False),
@@ -62,6 +63,12 @@ def common_evaluations(first: ModelVersion, second: ModelVersion) -> list[tuple[
     for row in rows:
         newest.setdefault((row.dataset_version_id, row.split), {}).setdefault(row.model_version_id, row)
     return [(pair[first.pk], pair[second.pk]) for pair in newest.values() if len(pair) == 2]
+
+
+def running_evaluations(first: ModelVersion, second: ModelVersion) -> QuerySet[EvaluationJob]:
+    """Evaluations of either version that have not ended."""
+    rows = evaluations_of(first.workspace).filter(model_version__in=[first, second])
+    return rows.exclude(job__state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED])
 
 
 def flips(comparison: Comparison, which: str) -> QuerySet[ExampleResult]:

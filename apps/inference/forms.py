@@ -22,9 +22,7 @@ class BatchForm(forms.Form):
     text_column = forms.CharField(
         label=_("Text column"), required=False, max_length=200, help_text=_("Empty lets Lingxi find it.")
     )
-    dataset_version = forms.ModelChoiceField(
-        DatasetVersion.objects.none(), label=_("or a dataset version"), required=False
-    )
+    dataset_version = forms.ModelChoiceField(DatasetVersion.objects.none(), label=_("Dataset version"), required=False)
     split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
