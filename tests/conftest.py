@@ -1,5 +1,8 @@
 """The cast of every test: alice owns the workspace, bob is a teammate, charlie is a stranger."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,13 @@ from apps.accounts.services import create_api_key, create_user, create_workspace
 from core.access import Actor
 from core.translations import compile_translations
 
+ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery"
 
 
 def pytest_configure() -> None:
     """Pages speak Chinese in some tests: compile the catalogues that changed, also when pytest is started alone."""
-    compile_translations(Path(__file__).resolve().parents[1])
+    compile_translations(ROOT)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +33,28 @@ def fresh_language() -> None:
     """Middleware leaves the last request's language and time zone on the thread; no test inherits them."""
     translation.activate(settings.LANGUAGE_CODE)
     timezone.deactivate()
+
+
+@pytest.fixture(scope="session")
+def bare_environment() -> dict[str, str]:
+    """The environment of a person who has configured nothing."""
+    ours = ("LINGXI_", "DATABASE_URL", "REDIS_URL", "DJANGO_", "COV_", "PYTEST_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Callable[[], Path]:
+    """Makes fresh folders, in memory where there is plenty: databases that are thrown away need no slow disk."""
+
+    def make() -> Path:
+        memory = Path("/dev/shm")
+        roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
+        made = Path(tempfile.mkdtemp(prefix="lx-", dir=memory if roomy else None))
+        made.chmod(0o711)
+        return made
+
+    return make
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.world import OURS, SECRET, address, build, routes
 METHODS = ("get", "post", "put", "patch", "delete")
 REFUSALS = {403, 404, 405}
 PUBLIC = (
-    "healthz", "readyz", "api/v1/schema", "api/docs", "api/redoc", "login", "logout", "password/reset", "invitations/",
+    "healthz", "readyz", "api/v1/schema", "api/docs", "login", "logout", "password/reset", "invitations/",
     "language", "theme", "signup", "sso/",
 )  # fmt: skip
 """Addresses that people outside may open; everything else is tried below."""

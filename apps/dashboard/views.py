@@ -17,7 +17,7 @@ from apps.dashboard.kinds import kind_of
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.jobs.models import Job
-from core.pages import keyset, workspace_url
+from core.pages import is_filtered, keyset, workspace_url
 from words import say
 
 LOG_LINES = 100
@@ -48,7 +48,7 @@ def jobs(request: PageRequest) -> HttpResponse:
     context = {
         "page": found,
         "filter": chosen,
-        "filtered": any(request.GET.get(name) for name in chosen.filters),
+        "filtered": is_filtered(request, chosen),
         "live": not request.GET.get("before") and any(not job.ended for job in found),
         "unserved": selectors.unserved_queues(workspace),
     }

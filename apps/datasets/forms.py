@@ -40,7 +40,7 @@ FIELD_NAMES = {
     "label": _("Label"),
     "labels": _("Labels"),
     "spans": _("Spans"),
-    "tokens": _("Tokens"),
+    "tokens": _("Word tokens"),
     "tags": _("Tags"),
     "source": _("Source text"),
     "target": _("Target text"),
@@ -318,7 +318,7 @@ class SplitForm(forms.Form):
 class FreezeForm(forms.Form):
     """What a person says of a version."""
 
-    note = forms.CharField(label=_("Note"), required=False, max_length=500)
+    note = forms.CharField(label=_("Remark"), required=False, max_length=500)
 
 
 class ExportForm(forms.Form):

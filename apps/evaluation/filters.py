@@ -7,6 +7,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from apps.datasets.models import Split
 from apps.evaluation.models import EvaluationJob, ExampleResult
 from core.jobs.states import State
 
@@ -30,10 +31,16 @@ def orders_of(evaluation: EvaluationJob) -> dict[str, tuple[str, bool, Any]]:
 class EvaluationFilter(django_filters.FilterSet):
     """Filters of evaluations."""
 
-    model_version = django_filters.NumberFilter(field_name="model_version_id", label=_("Model version"))
-    dataset_version = django_filters.NumberFilter(field_name="dataset_version_id", label=_("Dataset version"))
-    split = django_filters.CharFilter(label=_("Split"))
-    state = django_filters.ChoiceFilter(field_name="job__state", choices=State.choices, label=_("State"))
+    model_version = django_filters.NumberFilter(
+        field_name="model_version_id", label=_("Model version"), widget=forms.HiddenInput
+    )
+    dataset_version = django_filters.NumberFilter(
+        field_name="dataset_version_id", label=_("Dataset version"), widget=forms.HiddenInput
+    )
+    split = django_filters.ChoiceFilter(choices=Split.choices[1:], label=_("Split"), empty_label=_("Any split"))
+    state = django_filters.ChoiceFilter(
+        field_name="job__state", choices=State.choices, label=_("State"), empty_label=_("Any state")
+    )
 
     class Meta:
         model = EvaluationJob

@@ -7,6 +7,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import figure_order
+from core.jobs.states import State
 
 FLIPS = {
     "first_only": (True, False),
@@ -68,6 +69,12 @@ def common_evaluations(first: ModelVersion, second: ModelVersion) -> list[tuple[
 def flips_of(comparison: Comparison) -> list[str]:
     """The names that flips() takes for this comparison; of chat versions also by whose loss is lower."""
     return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)
+
+
+def running_evaluations(first: ModelVersion, second: ModelVersion) -> QuerySet[EvaluationJob]:
+    """Evaluations of either version that have not ended."""
+    rows = evaluations_of(first.workspace).filter(model_version__in=[first, second])
+    return rows.exclude(job__state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED])
 
 
 def flips(comparison: Comparison, which: str) -> QuerySet[ExampleResult]:

@@ -18,7 +18,8 @@ from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.keyset import keyset_by
-from core.pages import keyset, workspace_url
+from core.once import once
+from core.pages import is_filtered, keyset, workspace_url
 from words import say
 
 FLIP_TABS = {
@@ -37,11 +38,16 @@ def index(request: PageRequest) -> HttpResponse:
     """Evaluations, newest first."""
     found = EvaluationFilter(request.GET, selectors.evaluations_of(request.actor.workspace))
     rows = found.qs if found.is_valid() else EvaluationJob.objects.none()
-    return render(request, "evaluation/list.html", {"page": keyset(request, rows), "filter": found})
+    return render(
+        request,
+        "evaluation/list.html",
+        {"page": keyset(request, rows), "filter": found, "filtered": is_filtered(request, found)},
+    )
 
 
 @page("evaluation.write")
 @require_http_methods(["GET", "POST"])
+@once(seconds=30)
 def new(request: PageRequest) -> HttpResponse:
     """Choose a version and data."""
     given = {name: request.GET[name] for name in ("model_version", "dataset_version", "split") if name in request.GET}
@@ -112,6 +118,7 @@ def delete(request: PageRequest, pk: int) -> HttpResponse:
 
 @page("evaluation.write")
 @require_POST
+@once()
 def compare(request: PageRequest) -> HttpResponse:
     """Test two evaluations against each other."""
     form = ComparisonForm(request.POST)
@@ -149,6 +156,7 @@ def comparison(request: PageRequest, pk: int) -> HttpResponse:
 
 @page("evaluation.read")
 @require_http_methods(["GET", "POST"])
+@once(seconds=30)
 def compare_versions(request: PageRequest) -> HttpResponse:
     """Two versions: evaluations both have in common, or a form to measure both on the same rows."""
     first, second = (_version(request, side) for side in ("first", "second"))
@@ -159,12 +167,12 @@ def compare_versions(request: PageRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         for version in (first, second):
             services.start_evaluation(actor=request.actor, model_version=version, **form.cleaned_data)
-        messages.success(request, _("Both evaluations are queued. Compare them when they are done."))
-        return redirect(workspace_url(request.actor, "evaluation:list"))
+        return redirect(request.get_full_path())
     context = {
         "first": first,
         "second": second,
         "pairs": selectors.common_evaluations(first, second),
+        "running": selectors.running_evaluations(first, second),
         "form": form,
     }
     return render(request, "evaluation/compare_versions.html", context)

@@ -1,5 +1,6 @@
 """Filters of batches and of their rows, shared by page and API."""
 
+from django.forms import HiddenInput
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
@@ -12,7 +13,7 @@ class BatchFilter(FilterSet):
     """By state and model version."""
 
     state = ChoiceFilter(field_name="job__state", choices=State.choices, label=_("State"), empty_label=_("Any state"))
-    model_version = NumberFilter(field_name="model_version_id", label=_("Model version id"))
+    model_version = NumberFilter(field_name="model_version_id", label=_("Model version id"), widget=HiddenInput)
 
     class Meta:
         model = BatchJob

@@ -26,9 +26,7 @@ class BatchForm(forms.Form):
         max_length=200,
         help_text=_("Texts, or for a chat version prompts or messages. Empty lets Lingxi find it."),
     )
-    dataset_version = forms.ModelChoiceField(
-        DatasetVersion.objects.none(), label=_("or a dataset version"), required=False
-    )
+    dataset_version = forms.ModelChoiceField(DatasetVersion.objects.none(), label=_("Dataset version"), required=False)
     split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
     max_new_tokens = forms.IntegerField(
         label=_("Longest answer in tokens"),

@@ -15,7 +15,8 @@ from apps.inference.selectors import batch_jobs, label_chart
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
-from core.pages import keyset, workspace_url
+from core.once import once
+from core.pages import is_filtered, keyset, workspace_url
 
 
 @require_GET
@@ -23,18 +24,20 @@ from core.pages import keyset, workspace_url
 def index(request: PageRequest) -> HttpResponse:
     """All batches, newest first."""
     filters = BatchFilter(request.GET, queryset=batch_jobs(request.actor.workspace))
-    return render(request, "inference/list.html", {"filter": filters, "page": keyset(request, filters.qs)})
+    context = {"filter": filters, "page": keyset(request, filters.qs), "filtered": is_filtered(request, filters)}
+    return render(request, "inference/list.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 @page("inference.write")
+@once(seconds=30)
 def new(request: PageRequest) -> HttpResponse:
     """Choose a version and a source, then start."""
     form = BatchForm(
         request.POST or None,
         request.FILES or None,
         actor=request.actor,
-        initial={"model_version": request.GET.get("version")},
+        initial={"model_version": request.GET.get("model_version")},
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -87,7 +90,7 @@ def live(request: PageRequest, pk: int) -> HttpResponse:
 def rows(request: PageRequest, pk: int) -> HttpResponse:
     """The filtered table of rows."""
     batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
-    return render(request, "inference/_rows.html", _detail(request, batch_job))
+    return render(request, "inference/_rows_table.html", _detail(request, batch_job))
 
 
 def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class DecisionForm(forms.Form):
     """The answer to a request for approval."""
 
     decision = forms.ChoiceField(choices=[("approve", _("Approve")), ("reject", _("Decline"))], label=_("Decision"))
-    note = forms.CharField(label=_("Note"), required=False, max_length=1000)
+    note = forms.CharField(label=_("Remark"), required=False, max_length=1000)
 
 
 class CardForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -100,7 +100,7 @@ class BaseModelForm(forms.Form):
         label=_("Languages"), required=False, max_length=200, help_text=_("Codes with commas: en, zh.")
     )
     licence = forms.CharField(label=_("Licence"), required=False, max_length=80)
-    note = forms.CharField(label=_("Note"), required=False, max_length=2000)
+    note = forms.CharField(label=_("Remark"), required=False, max_length=2000)
 
     def clean_languages(self) -> list[str]:
         """As a list of codes."""

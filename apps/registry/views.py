@@ -23,6 +23,7 @@ from apps.registry.markdown import as_html
 from apps.registry.models import Approval, BaseModel, ModelFamily, ModelVersion, VersionExport, VersionImport
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
+from core.once import once
 from core.pages import keyset, workspace_url
 from words import say
 
@@ -120,6 +121,7 @@ def card(request: PageRequest, pk: int) -> HttpResponse:
 
 @page("registry.write")
 @require_POST
+@once()
 def export(request: PageRequest, pk: int) -> HttpResponse:
     """Pack the version as a zip in the background."""
     version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
@@ -137,6 +139,7 @@ def download(request: PageRequest, pk: int) -> HttpResponseBase:
 
 @page("registry.write")
 @require_POST
+@once()
 def verify(request: PageRequest, pk: int) -> HttpResponse:
     """Compare the files with their hashes in the background."""
     version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
@@ -230,6 +233,7 @@ def compare(request: PageRequest) -> HttpResponse:
 
 @page("registry.write")
 @require_http_methods(["GET", "POST"])
+@once()
 def new_import(request: PageRequest) -> HttpResponse:
     """Upload a zip of a model folder."""
     form = ImportForm(request.POST or None, request.FILES or None)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
 from apps.registry.models import BaseModel
-from apps.training.options import LABELS
+from apps.registry.options import LABELS
 from core.access import Actor
 from engine import specs
 from engine.specs import FieldInfo

@@ -5,13 +5,12 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
+from apps.registry.options import RECIPES
 from core.jobs.models import Job
 from core.jobs.states import State
 from core.words import WordsJSONField
 
-RECIPE_NAMES = {"classify": _("Text classification"), "chat": _("Chat")}
 """The recipes in a word or two; one that is not named here goes by its code."""
 
 
@@ -46,7 +45,7 @@ class TrainingJob(models.Model):
     @property
     def recipe_name(self) -> str:
         """The recipe for people."""
-        return str(RECIPE_NAMES.get(self.recipe, self.recipe))
+        return str(RECIPES.get(self.recipe, self.recipe))
 
     @property
     def succeeded(self) -> bool:

@@ -1,10 +1,9 @@
 """Training jobs, curves and checkpoints as pages, API and workers read them."""
 
-from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
 from core.jobs.states import State
@@ -22,17 +21,18 @@ def training_jobs(workspace: Any) -> QuerySet[TrainingJob]:
     )
 
 
-def curves(
-    training_job: TrainingJob, *, after_step: int = -1, names: Iterable[str] = ()
-) -> dict[str, list[list[float]]]:
+def curves(training_job: TrainingJob, *, after_step: int = -1, after_point: int = 0) -> dict[str, list[list[float]]]:
     """{metric: [[step, value], ...]} in order of steps, thinned to about CURVE_POINTS per metric."""
-    points = MetricPoint.objects.filter(training_job=training_job, step__gt=after_step)
-    if names:
-        points = points.filter(name__in=list(names))
+    points = MetricPoint.objects.filter(training_job=training_job, step__gt=after_step, pk__gt=after_point)
     found: dict[str, list[list[float]]] = {}
     for name, step, value in points.order_by("name", "step").values_list("name", "step", "value"):
         found.setdefault(name, []).append([step, value])
     return {name: thinned(values) for name, values in found.items()}
+
+
+def newest_point(training_job: TrainingJob) -> int:
+    """The id of the newest metric point; 0 before the first. Ask for it before the curves, so that none is missed."""
+    return training_job.points.aggregate(newest=Max("pk"))["newest"] or 0
 
 
 def thinned(values: list[list[float]]) -> list[list[float]]:

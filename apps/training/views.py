@@ -7,18 +7,18 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.training import services
+from apps.training.charts import chart_news, charts_of, curve_name, line_chart
 from apps.training.filters import TrainingJobFilter
 from apps.training.forms import RECIPE_NAMES, TrainingForm
 from apps.training.models import TrainingJob
 from apps.training.selectors import curves, training_jobs
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
-from core.pages import keyset, workspace_url
+from core.once import once
+from core.pages import is_filtered, keyset, workspace_url
 from engine import specs
 
 COMPARED_AT_MOST = 6
-LOSS_CURVES = ("train_loss", "dev_loss")
-SPEED_CURVES = ("tokens_per_second", "learning_rate", "gradient_norm", "memory_bytes")
 
 
 @require_GET
@@ -27,11 +27,14 @@ def index(request: PageRequest) -> HttpResponse:
     """All training jobs, newest first."""
     filters = TrainingJobFilter(request.GET, queryset=training_jobs(request.actor.workspace))
     rows = keyset(request, filters.qs)
-    return render(request, "training/list.html", {"filter": filters, "page": rows})
+    return render(
+        request, "training/list.html", {"filter": filters, "page": rows, "filtered": is_filtered(request, filters)}
+    )
 
 
 @require_http_methods(["GET", "POST"])
 @page("training.write")
+@once(seconds=30)
 def new(request: PageRequest) -> HttpResponse:
     """The form of one recipe; every problem is shown at its field."""
     recipe = request.POST.get("recipe") or request.GET.get("recipe") or "classify"
@@ -71,7 +74,7 @@ def add_problems(form: TrainingForm, refused: Refused) -> None:
 def detail(request: PageRequest, pk: int) -> HttpResponse:
     """State, curves, problems, checkpoints and the result."""
     training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
-    return render(request, "training/detail.html", _detail(training_job))
+    return render(request, "training/detail.html", {**_detail(training_job), "charts": charts_of(training_job)})
 
 
 @require_GET
@@ -83,39 +86,29 @@ def live(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _detail(training_job: TrainingJob) -> dict[str, Any]:
-    found = curves(training_job)
-    quality = [name for name in found if name.startswith("dev_") and name != "dev_loss"]
     return {
         "training_job": training_job,
         "job": training_job.job,
         "version": training_job.model_version,
-        "loss": chart(found, LOSS_CURVES),
-        "quality": chart(found, quality),
-        "speed": [chart(found, (name,)) for name in SPEED_CURVES if name in found],
-        "latest": {name: values[-1][1] for name, values in found.items()},
+        "latest": {name: values[-1][1] for name, values in curves(training_job).items()},
         "checkpoints": training_job.checkpoints.order_by("-token", "-step"),
-    }
-
-
-def chart(found: dict[str, list[list[float]]], names: Any) -> dict[str, Any]:
-    """Curves in the shape that the chart module draws."""
-    return {
-        "x_name": "step",
-        "series": [{"name": name, "points": found[name]} for name in names if name in found],
     }
 
 
 @require_GET
 @page("training.read")
 def curve_points(request: PageRequest, pk: int) -> JsonResponse:
-    """The curves named by ?names=a,b, for charts that update themselves."""
-    training_job = fetch(request.actor, TrainingJob, "training.read", pk=pk)
-    names = [name for name in request.GET.get("names", "").split(",") if name]
-    return JsonResponse(chart(curves(training_job, names=names), names))
+    """Points of the chart ?name= that are newer than ?since=, for charts that update themselves."""
+    training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
+    since = request.GET.get("since", "0")
+    return JsonResponse(
+        chart_news(training_job, request.GET.get("name", "loss"), int(since) if since.isdecimal() else 0)
+    )
 
 
 @require_POST
 @page("training.write")
+@once()
 def reproduce(request: PageRequest, pk: int) -> HttpResponse:
     """Start an equal run."""
     training_job = fetch(request.actor, TrainingJob, "training.write", pk=pk)
@@ -132,17 +125,10 @@ def compare(request: PageRequest) -> HttpResponse:
     found = {run.pk: curves(run) for run in runs}
     names = sorted({name for by_name in found.values() for name in by_name})
     charts = [
-        {
-            "name": name,
-            "data": {
-                "x_name": "step",
-                "series": [
-                    {"name": f"{run.name} #{run.pk}", "points": found[run.pk][name]}
-                    for run in runs
-                    if name in found[run.pk]
-                ],
-            },
-        }
+        (
+            curve_name(name),
+            line_chart((f"{run.name} #{run.pk}", found[run.pk][name]) for run in runs if name in found[run.pk]),
+        )
         for name in names
         if name.startswith("dev_") or name == "train_loss"
     ]

@@ -1,7 +1,7 @@
 """All addresses: pages below /w/<workspace>/, the API below /api/v1/, health outside both."""
 
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config import health
 
@@ -32,8 +32,11 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("api/v1/", include(API)),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
-    path("api/redoc", SpectacularRedocView.as_view(url_name="api-schema"), name="api-redoc"),
+    path(
+        "api/docs",
+        SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name="core/api_docs.html"),
+        name="api-docs",
+    ),
     path("w/<slug:workspace>/", include(PAGES)),
     path("", include("apps.accounts.urls")),
 ]

@@ -39,6 +39,11 @@ def theme_of(request: HttpRequest) -> str:
     return wanted if wanted in THEMES else "auto"
 
 
+def is_filtered(request: HttpRequest, filters: Any) -> bool:
+    """Whether the address names a filter of the list."""
+    return any(request.GET.get(name) for name in filters.filters)
+
+
 def workspace_url(actor: Actor, name: str, **kwargs: Any) -> str:
     """The address of a page in the actor's workspace."""
     return reverse(name, kwargs={"workspace": actor.workspace.slug, **kwargs})

@@ -154,6 +154,16 @@ def test_progress_moves_by_itself_until_the_job_ends(visit: Any, alice: User, jo
     expect(page.locator(".job-progress[hx-trigger]")).to_have_count(0)
 
 
+def test_the_api_is_browsable(visit: Any, alice: User, workspace: Workspace) -> None:
+    page = visit(alice, "/w/harbour/")
+
+    page.get_by_role("link", name="REST API").click()
+
+    expect(page.get_by_role("heading", name=re.compile("Lingxi API"))).to_be_visible(timeout=60_000)
+    page.locator("#operations-datasets-datasets_list").get_by_role("button").first.click()
+    expect(page.get_by_text("List datasets").first).to_be_visible()
+
+
 def test_a_table_is_sorted_by_its_head(visit: Any, alice: User, workspace: Workspace) -> None:
     for title in ("beta", "alpha", "gamma"):
         made = create(kind="t", workspace=workspace, queue="io", title=title)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,17 +17,8 @@ from core.embedded.stack import Stack
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def open_folder() -> Path:
-    """A fresh folder, in memory where there is plenty: databases that are made to be broken need no slow disk."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
-    made = Path(tempfile.mkdtemp(prefix="lx-", dir=memory if roomy else None))
-    made.chmod(0o711)
-    return made
-
-
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(open_folder: Callable[[], Path]) -> Iterator[Path]:
     """An empty folder that the servers' user may walk through."""
     made = open_folder()
     yield made
@@ -36,7 +26,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def first_home() -> Iterator[Path]:
+def first_home(open_folder: Callable[[], Path]) -> Iterator[Path]:
     """A stopped home whose database was made."""
     made = open_folder()
     home = made / "first"
@@ -51,14 +41,6 @@ def home(first_home: Path, folder: Path) -> Path:
     """A copy of the first home, to do with as you like."""
     subprocess.run(["cp", "-a", str(first_home), str(folder / "home")], check=True)
     return folder / "home"
-
-
-@pytest.fixture
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a person who has configured nothing."""
-    ours = ("LINGXI_", "DATABASE_URL", "REDIS_URL", "DJANGO_", "COV_", "PYTEST_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}", "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture

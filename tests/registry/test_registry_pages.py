@@ -127,7 +127,7 @@ def test_comparing_shows_only_settings_that_differ(
     answer = page(alice).get(url("compare"), {"version": [version.pk, other.pk]})
 
     text = answer.content.decode()
-    assert "epochs" in text
+    assert "Epochs" in text
     assert [row["name"] for row in answer.context["settings_"]] == ["epochs"]
     assert page(alice).get(url("compare"), {"version": ["x", "9" * 30]}).status_code == 200
 

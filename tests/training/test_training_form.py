@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from apps.training.options import LABELS, MEANINGS
+from apps.registry.options import LABELS
+from apps.training.options import MEANINGS
 from engine import specs
 
 

@@ -12,12 +12,14 @@ from apps.datasets import services
 from apps.datasets.filters import DatasetFilter
 from apps.datasets.forms import DatasetForm, SettingsForm, SplitForm
 from apps.datasets.kinds import kind_cards
+from apps.datasets.models import Split
 from apps.datasets.selectors import datasets
 from apps.datasets.services.splitting import checked_plan, preview_split
 from apps.datasets.views.shared import dataset_of, framed, show_refusal
 from core.access import PageRequest, page
 from core.errors import Refused
-from core.pages import keyset, workspace_url
+from core.once import once
+from core.pages import is_filtered, keyset, workspace_url
 
 
 @require_GET
@@ -29,14 +31,16 @@ def index(request: PageRequest) -> HttpResponse:
     context = {
         "page": keyset(request, filters.qs),
         "filter": filters,
-        "filtered": any(request.GET.get(name) for name in filters.filters),
+        "filtered": is_filtered(request, filters),
         "archived": archived,
+        "kept": {"archived": "1"} if archived else {},
     }
     return render(request, "datasets/list.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 @page("datasets.write")
+@once()
 def new(request: PageRequest) -> HttpResponse:
     """The kind by its example, the name, the labels."""
     form = DatasetForm(request.POST or None, initial={"kind": request.GET.get("kind") or "classification"})
@@ -124,7 +128,10 @@ def _charts(profile: dict[str, Any]) -> dict[str, Any]:
     labels = {
         "categories": [row["label"] for row in balance],
         "series": [
-            {"name": split or _("No split"), "values": [row["splits"].get(split, 0) for row in balance]}
+            {
+                "name": Split(split).label if split else _("No split"),
+                "values": [row["splits"].get(split, 0) for row in balance],
+            }
             for split in splits
         ],
         "horizontal": len(balance) > 8,
@@ -138,7 +145,9 @@ def _charts(profile: dict[str, Any]) -> dict[str, Any]:
     marks = ("min", "p5", "p25", "p50", "p75", "p95", "p99", "max")
     lengths = {
         "categories": [mark for mark in marks if mark in profile["tokens"]],
-        "series": [{"name": _("Tokens"), "values": [profile["tokens"][m] for m in marks if m in profile["tokens"]]}],
+        "series": [
+            {"name": _("Word tokens"), "values": [profile["tokens"][m] for m in marks if m in profile["tokens"]]}
+        ],
     }
     return {"label_chart": labels, "language_chart": languages, "length_chart": lengths}
 

@@ -17,7 +17,7 @@ from apps.datasets.selectors import LIST_COLUMNS, all_examples, history
 from apps.datasets.views.shared import dataset_of, framed, one_of, show_refusal
 from core.access import PageRequest, page
 from core.errors import Refused
-from core.pages import keyset, workspace_url
+from core.pages import is_filtered, keyset, workspace_url
 
 HISTORY_SHOWN = 50
 
@@ -34,7 +34,7 @@ def browse(request: PageRequest, pk: int) -> HttpResponse:
         "detail",
         page=found,
         filter=filters,
-        filtered=any(request.GET.get(name) for name in filters.filters),
+        filtered=is_filtered(request, filters),
         query=_filter_query(request.GET),
     )
     return render(request, "datasets/detail.html", context)

@@ -18,6 +18,7 @@ from apps.datasets.services.imports import BAD_ROWS_KEPT, read_mapping, read_opt
 from apps.datasets.views.shared import dataset_of, framed, one_of, show_refusal
 from core.access import PageRequest, page
 from core.errors import Refused
+from core.once import once
 from core.pages import keyset, workspace_url
 from core.storage import home
 from core.streaming import streamed
@@ -36,6 +37,7 @@ def index(request: PageRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @page("datasets.write")
+@once()
 def new(request: PageRequest, pk: int) -> HttpResponse:
     """Upload a file, or give an address, which the worker fetches."""
     dataset = dataset_of(request, pk, "datasets.write")

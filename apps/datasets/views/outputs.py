@@ -15,11 +15,14 @@ from apps.datasets.services.exports import write_options
 from apps.datasets.views.shared import dataset_of, framed, one_of, show_refusal
 from core.access import PageRequest, page
 from core.errors import Refused
+from core.once import once
 from core.pages import keyset, workspace_url
+from engine.specs.recipes import DATA_KINDS
 
 
 @require_http_methods(["GET", "POST"])
 @page("datasets.read")
+@once()
 def versions(request: PageRequest, pk: int) -> HttpResponse:
     """Versions, newest first; POST freezes another."""
     dataset = dataset_of(request, pk, "datasets.write" if request.method == "POST" else "datasets.read")
@@ -68,6 +71,7 @@ def version(request: PageRequest, pk: int, number: int) -> HttpResponse:
         split_rows=split_rows,
         table=table,
         changes=changes,
+        recipe=next((name for name, kind in DATA_KINDS.items() if kind == dataset.kind), ""),
     )
     return render(request, "datasets/version.html", context)
 
@@ -84,6 +88,7 @@ def delete_version(request: PageRequest, pk: int, number: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @page("datasets.read")
+@once()
 def exports(request: PageRequest, pk: int) -> HttpResponse:
     """Exports with their files; POST starts another."""
     dataset = dataset_of(request, pk)

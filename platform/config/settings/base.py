@@ -322,8 +322,6 @@ SPECTACULAR_SETTINGS = {
         "core.api.examples.add_examples",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "JobState": "core.jobs.states.State",
         "ModelVersionState": "apps.registry.models.VersionState",

@@ -155,9 +155,18 @@ def is_check(field: BoundField) -> bool:
 
 
 @register.filter
+def is_optional(field: BoundField) -> bool:
+    """Whether a field may stay empty: it has no value of its own and no choice that says so."""
+    says_so = isinstance(field.field, forms.ChoiceField) and not isinstance(field.field, forms.ModelChoiceField)
+    return not field.field.required and field.initial in (None, "") and not says_so
+
+
+@register.filter
 def styled(field: BoundField) -> SafeString:
     """The field's widget in the look of the house."""
     widget = field.field.widget
+    if isinstance(field.field, forms.ModelChoiceField) and field.field.empty_label == "---------":
+        field.field.empty_label = _("Choose…")
     if isinstance(widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
         wanted = "form-check-input"
     elif isinstance(widget, forms.Select):

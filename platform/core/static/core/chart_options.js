@@ -71,6 +71,7 @@ function line(data, view, colours, words) {
   const options = base(colours, words);
   return {
     ...options,
+    grid: { ...options.grid, top: data.series.length > 1 ? 36 : 12 },
     legend: { ...options.legend, show: data.series.length > 1 },
     tooltip: { ...options.tooltip, trigger: "axis", formatter: (hits) => tip(data, hits), axisPointer: { lineStyle: { color: colours.ink2 } } },
     xAxis: axis(colours, { type: "value", name: data.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),

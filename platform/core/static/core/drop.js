@@ -29,6 +29,23 @@ function choose(zone) {
   }
 }
 
+function take(zone, files) {
+  const input = zone.querySelector("input[type=file]");
+  if (!files.length || (files.length > 1 && !input.multiple)) {
+    toast(strings.uploadOne, "warning");
+    return;
+  }
+  input.files = files;
+  choose(zone);
+}
+
+/* A file that misses the zone must not replace the page, and with it what was filled in. */
+for (const kind of ["dragover", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
+}
+
 /* The answer was fetched already (its messages are spent), so it is shown instead of asked for again. */
 function show(request) {
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
@@ -51,6 +68,7 @@ function send(form, submitter) {
   const words = box.querySelector("span");
   const request = new XMLHttpRequest();
   box.hidden = false;
+  form.dataset.sending = "";
   request.upload.addEventListener("progress", (event) => {
     if (!event.lengthComputable) return;
     bar.value = (100 * event.loaded) / event.total;
@@ -66,6 +84,7 @@ function send(form, submitter) {
   });
   const fail = (text) => {
     box.hidden = true;
+    delete form.dataset.sending;
     toast(text, "error");
   };
   request.addEventListener("error", () => fail(strings.uploadFailed));
@@ -78,6 +97,7 @@ export function bindDrops(root) {
     zone.dataset.bound = "";
     for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, () => zone.classList.add("over"));
     for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
+    zone.addEventListener("drop", (event) => take(zone, event.dataTransfer.files));
     zone.querySelector("input[type=file]").addEventListener("change", () => choose(zone));
   }
   for (const form of root.querySelectorAll("form[data-upload]:not([data-bound])")) {
@@ -86,7 +106,7 @@ export function bindDrops(root) {
       const input = form.querySelector("[data-drop] input[type=file]");
       if (event.defaultPrevented || !input?.files.length || !form.querySelector("[data-upload-progress]")) return;
       event.preventDefault();
-      send(form, event.submitter);
+      if (form.dataset.sending === undefined) send(form, event.submitter);
     });
   }
 }

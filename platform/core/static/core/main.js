@@ -13,8 +13,10 @@ import { bindDrops } from "./drop.js";
 import { bindProgress } from "./progress.js";
 import { bindRelative } from "./relative.js";
 import { bindSortable } from "./sortable.js";
+import { bindTables } from "./tables.js";
 
 function bind(root) {
+  bindTables(root);
   bindSortable(root);
   bindRelative(root);
   bindDrops(root);

@@ -1,5 +1,6 @@
 /* htmx requests: signed with the CSRF cookie, and every failure becomes a message. A refusal (HX-Retarget) or a form
-   with errors (422) is shown as the server wrote it. A form marked [data-once] cannot be sent twice while it is on its way. */
+   with errors (422) is shown as the server wrote it. A form that is on its way cannot be sent again
+   (a GET form only when it is marked [data-once]). */
 
 import { cookie, strings } from "./strings.js";
 import { toast } from "./toasts.js";
@@ -42,6 +43,7 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post" && !form.matches("[data-once]")) return;
   const button = event.submitter;
   if (!button) return;
+  if (button.getAttribute("aria-busy")) return event.preventDefault();
   setTimeout(() => button.setAttribute("aria-busy", "true"));
   setTimeout(() => button.removeAttribute("aria-busy"), 8000);
 });

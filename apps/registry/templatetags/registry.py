@@ -1,0 +1,32 @@
+"""Words of the registry for templates."""
+
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext as _
+
+from apps.registry.options import LABELS, PHASES, RECIPES
+
+register = template.Library()
+
+
+@register.filter
+def option_name(name: str) -> str:
+    """The words for an option of a recipe, or for a phase of a run."""
+    return str(LABELS.get(name) or PHASES.get(name, name))
+
+
+@register.filter
+def option_value(value: Any) -> str:
+    """An option's value as people read it."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, dict) and "name" in value:
+        return str(value["name"])
+    return "–" if value in (None, "") else str(value)
+
+
+@register.filter
+def recipe_name(name: str) -> str:
+    """The words for a recipe."""
+    return str(RECIPES.get(name, name))
