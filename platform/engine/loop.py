@@ -230,8 +230,9 @@ class Training:
         state = {"contract": dict(self.contract), "cursor": vars(self.cursor)}
         path = checkpoint.save_checkpoint(self.out / "checkpoints", step=self.cursor.step, tensors=files, state=state)
         self._saved_at = time.monotonic()
-        history = self.cursor.history
-        self.report.checkpoint(str(path), self.cursor.step, history[-1] if history else {}, is_best=is_best)
+        newest = self.cursor.history[-1] if self.cursor.history else {}
+        measured = {name: value for name, value in newest.items() if name != "step"}
+        self.report.checkpoint(str(path), self.cursor.step, measured, is_best=is_best)
 
     def saving_when_stopped(self, act: Any) -> Any:
         """What `act` returns; a stop on the way saves first."""
