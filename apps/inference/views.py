@@ -37,7 +37,7 @@ def new(request: PageRequest) -> HttpResponse:
         request.POST or None,
         request.FILES or None,
         actor=request.actor,
-        initial={"model_version": request.GET.get("model_version")},
+        initial={"model_version": request.GET.get("version")},
     )
     if request.method == "POST" and form.is_valid():
         try:
