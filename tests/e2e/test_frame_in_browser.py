@@ -75,7 +75,7 @@ def test_the_language_is_switched_and_the_page_stays(visit: Any, alice: User, wo
 
     expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
     expect(page).to_have_url(re.compile(r"/w/harbour/jobs\?state=failed$"))
-    expect(page.get_by_role("heading", level=1)).to_have_text("作业")
+    expect(page.get_by_role("heading", level=1)).to_have_text("任务")
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
