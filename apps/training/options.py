@@ -54,7 +54,7 @@ MEANINGS = [
     _("AdamW's memory of squared gradients"),
     _("Sequences of context_tokens in one micro-batch"),
     _("Put several chats into one sequence, kept apart by positions"),
-    _("Share of values dropped after the embedding and in attention"),
+    _("Share of values dropped after the embedding, in attention and after each half of a block"),
     _("Stop after this many epochs without a lower dev loss; 0 never stops early"),
     _("Dev chats answered at the end for the sample table"),
     _("Longest generated answer in the sample table"),

@@ -44,7 +44,12 @@ class ChatSpec:
     batch_size: int = option(8, "Sequences of context_tokens in one micro-batch", minimum=1, maximum=4096)
     gradient_accumulation: int = option(1, "Micro-batches in one optimiser step", minimum=1, maximum=1024)
     packing: bool = option(True, "Put several chats into one sequence, kept apart by positions")
-    dropout: float = option(0.0, "Share of values dropped after the embedding and in attention", minimum=0, maximum=0.9)
+    dropout: float = option(
+        0.0,
+        "Share of values dropped after the embedding, in attention and after each half of a block",
+        minimum=0,
+        maximum=0.9,
+    )
     early_stopping_patience: int = option(
         0, "Stop after this many epochs without a lower dev loss; 0 never stops early", minimum=0, maximum=100
     )
