@@ -36,9 +36,12 @@ def measures(options: Options) -> Iterator[Measure]:
         time.sleep(QUIET_SECONDS)
         yield Measure("web process at rest", _rss_mb(process.pid), "MB", at_most=250)
         cookies = _log_in(actor)
-        paths = [*_lists(), f"datasets/{dataset.pk}/", f"datasets/{dataset.pk}/examples"]
-        for path in paths:
-            seconds = _seconds(f"{address}/w/{actor.workspace.slug}/{path}", cookies)
+        home = f"{address}/w/{actor.workspace.slug}"
+        full = [f"datasets/{dataset.pk}", f"datasets/{dataset.pk}?q=row", f"datasets/{dataset.pk}/imports"]
+        for path in [*_lists(), *full]:
+            seconds = _seconds(f"{home}/{path}", cookies)
+            if seconds is None and path in full:
+                raise RuntimeError(f"/{path} does not answer with a page")
             if seconds is not None:
                 yield Measure(f"page /{path}", seconds * 1000, "ms", at_most=150, detail=f"median of {TIMES}")
         yield Measure("web process after these pages", _rss_mb(process.pid), "MB", at_most=250)
