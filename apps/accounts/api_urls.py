@@ -2,10 +2,15 @@
 
 from django.urls import path
 
-from apps.accounts import api
+from apps.accounts import api, api_people
 
 urlpatterns = [
     path("me", api.MeView.as_view()),
+    path("me/sessions", api_people.SessionViewSet.as_view({"get": "list"})),
+    path("me/sessions/<int:pk>", api_people.SessionViewSet.as_view({"delete": "destroy"})),
+    path("people", api_people.PeopleViewSet.as_view({"get": "list"})),
+    path("people/<int:pk>", api_people.PeopleViewSet.as_view({"patch": "partial_update"})),
+    path("workspaces", api_people.NewWorkspaceView.as_view({"post": "create"})),
     path("workspace", api.WorkspaceDetailView.as_view()),
     path("members", api.MemberViewSet.as_view({"get": "list"})),
     path(

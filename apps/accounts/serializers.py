@@ -192,3 +192,41 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
             "ip",
         )  # fmt: skip
         read_only_fields = fields
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    """A browser in which somebody is logged in."""
+
+    id = serializers.IntegerField(source="pk", read_only=True)
+    ip = serializers.IPAddressField(read_only=True)
+    user_agent = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    last_seen_at = serializers.DateTimeField(read_only=True)
+    is_current = serializers.SerializerMethodField(help_text="The one that asks.")
+
+    def get_is_current(self, session: Any) -> bool:
+        """By the key of the session that asks."""
+        return bool(session.session_key == self.context.get("session_key"))
+
+
+class NewWorkspaceSerializer(serializers.Serializer[Any]):
+    """What a new workspace needs."""
+
+    name = serializers.CharField(max_length=80)
+
+
+class PersonRowSerializer(serializers.ModelSerializer[User]):
+    """A person of this installation, as operators see them."""
+
+    workspace_count = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = User
+        fields = ("id", "email", "name", "is_active", "is_operator", "workspace_count", "created_at")
+        read_only_fields = fields
+
+
+class ActiveSerializer(serializers.Serializer[Any]):
+    """Whether a person may log in."""
+
+    is_active = serializers.BooleanField()

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,6 +24,8 @@ from apps.registry.models import (
 )
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
+from core.errors import Refused
+from words import say
 
 TAG = ["models"]
 
@@ -157,6 +159,22 @@ class ModelVersions(mixins.ListModelMixin, WorkspaceViewSet):
         """Examples of its test split, wrong and confident first, at most 200."""
         version = self._version("registry.read", pk)
         return Response(shapes.SampleSerializer(version.samples, many=True).data)
+
+    @extend_schema(
+        summary="Compare model versions",
+        tags=TAG,
+        parameters=[OpenApiParameter("version", int, many=True, required=True, description="2 to 4 ids")],
+        responses=shapes.ComparedSerializer,
+    )
+    def compare(self, request: Request) -> Response:
+        """Figures and differing settings side by side, in the order of `version`; other workspaces' ids are a 404."""
+        wanted = request.query_params.getlist("version")
+        if not 2 <= len(set(wanted)) <= 4 or not all(part.isascii() and part.isdigit() for part in wanted):
+            raise Refused("bad_versions", say("Name 2 to 4 model versions by their ids."), field="version")
+        versions = [self._version("registry.read", int(part)) for part in dict.fromkeys(wanted)]
+        figures, settings = selectors.figures_beside(versions), selectors.settings_beside(versions)
+        answer = {"versions": [version.pk for version in versions], "figures": figures, "settings": settings}
+        return Response(shapes.ComparedSerializer(answer).data)
 
     @extend_schema(
         summary="Export a model version", tags=TAG, request=None, responses={202: shapes.ModelExportSerializer}

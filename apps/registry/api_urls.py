@@ -16,6 +16,7 @@ urlpatterns = [
         "model-versions/<int:pk>",
         api.ModelVersions.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
+    path("model-versions/compare", api.ModelVersions.as_view({"get": "compare"})),
     path("model-versions/<int:pk>/samples", api.ModelVersions.as_view({"get": "samples"})),
     path("model-versions/<int:pk>/export", api.ModelVersions.as_view({"post": "export"})),
     path("model-versions/<int:pk>/verify", api.ModelVersions.as_view({"post": "verify"})),

@@ -311,3 +311,26 @@ class ModelCheckSerializer(serializers.ModelSerializer[Any]):
     def get_problems(self, check: VersionCheck) -> list[dict[str, str]] | None:
         """Path and problem (missing, altered, additional)."""
         return None if check.problems is None else list(check.problems)
+
+
+class FigureBesideSerializer(serializers.Serializer[Any]):
+    """One headline figure of all compared versions."""
+
+    name = serializers.CharField()
+    values = serializers.ListField(child=serializers.JSONField(allow_null=True), help_text="value, low, high; or null.")
+    clear = serializers.BooleanField(allow_null=True, help_text="The intervals of first and last do not touch.")
+
+
+class SettingBesideSerializer(serializers.Serializer[Any]):
+    """A setting in which compared versions differ."""
+
+    name = serializers.CharField()
+    values = serializers.ListField(child=serializers.JSONField(allow_null=True))
+
+
+class ComparedSerializer(serializers.Serializer[Any]):
+    """Versions side by side; `values` follow the order of `versions`."""
+
+    versions = serializers.ListField(child=serializers.IntegerField())
+    figures = FigureBesideSerializer(many=True)
+    settings = SettingBesideSerializer(many=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.registry.models import ModelVersion, VersionExport
+from apps.registry.services import Making
 from core.access import Actor
 
 Register = Callable[..., ModelVersion]
@@ -122,3 +123,17 @@ def test_built_in_and_own_base_models_are_listed(api: Api, actor: Actor, strange
     assert made.status_code == 201
     assert [row["name"] for row in api(actor).get("/api/v1/base-models").json()["results"]] == ["b", "MiniLM L6 v2"]
     assert [row["name"] for row in api(stranger).get("/api/v1/base-models").json()["results"]] == ["MiniLM L6 v2"]
+
+
+def test_versions_are_compared_side_by_side(register: Register, api: Api, actor: Actor, stranger: Actor) -> None:
+    version = register(making=Making(spec={"epochs": 3}, seed=17))
+    other = register(making=Making(spec={"epochs": 9}, seed=17))
+    path = f"/api/v1/model-versions/compare?version={version.pk}&version={other.pk}"
+
+    answer = api(actor).get(path)
+
+    assert answer.json()["versions"] == [version.pk, other.pk]
+    assert [row["name"] for row in answer.json()["settings"]] == ["epochs"]
+    assert {row["name"] for row in answer.json()["figures"]} >= set(version.headline)
+    assert api(actor).get("/api/v1/model-versions/compare?version=x").json()["code"] == "bad_versions"
+    assert api(stranger).get(path).status_code == 404
