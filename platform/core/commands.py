@@ -54,6 +54,10 @@ class JsonCommand(BaseCommand):
                 error = {"code": refused.code, "message": str(refused.message), "problems": problems}
                 show(self.stdout, {"error": error})
             raise CommandError("\n".join(_sentences(refused))) from refused
+        except CommandError as error:
+            if options["json"]:
+                show(self.stdout, {"error": {"code": "not_possible", "message": str(error), "problems": []}})
+            raise
 
 
 def _sentences(refused: Refused) -> list[str]:

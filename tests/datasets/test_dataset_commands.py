@@ -67,3 +67,16 @@ def test_a_refused_job_is_told_as_json_and_in_sentences(actor: Any, tmp_path: Pa
     assert error["code"] == "binary_file"
     assert [problem["field"] for problem in error["problems"]] == ["file"]
     assert str(ended.value).count("This is a PDF") == 1
+
+
+def test_a_command_that_cannot_be_done_says_why_as_json(actor: Any, tmp_path: Path) -> None:
+    out = io.StringIO()
+
+    with pytest.raises(CommandError, match="no dataset"):
+        call_command(
+            "export", "--dataset", "Nowhere", "--format", "csv", "--to", str(tmp_path / "x"), "--json", stdout=out
+        )
+
+    error = json.loads(out.getvalue())["error"]
+    assert error["code"] == "not_possible"
+    assert "Nowhere" in error["message"]
