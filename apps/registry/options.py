@@ -57,3 +57,23 @@ LABELS: dict[str, str | Promise] = {
     "sample_count": _("Sample answers"),
     "sample_tokens": _("Longest sample answer"),
 }
+
+VALUES: dict[str, str | Promise] = {
+    "full": _("Whole encoder"),
+    "frozen": _("Head only"),
+    "auto": _("Automatic"),
+    "mean": _("Mean of the tokens"),
+    "native": _("As the architecture does"),
+    "linear": _("Linear"),
+    "cosine": _("Cosine"),
+    "constant": _("Constant"),
+    "probe": _("Linear probe"),
+    "random": _("At random"),
+    "accuracy": _("Accuracy"),
+    "macro_f1": _("Macro F1"),
+    "loss": _("Loss"),
+    "assistant": _("Answers of the assistant"),
+    "all": _("Everything"),
+    "lingxi-chat-1": _("Lingxi chat, version 1"),
+}
+"""Words for the choices of the options; a test compares them with the engine's."""

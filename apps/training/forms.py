@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
 from apps.registry.models import BaseModel
-from apps.registry.options import LABELS
+from apps.registry.options import LABELS, VALUES
 from core.access import Actor
 from engine import specs
 from engine.specs import FieldInfo
@@ -82,7 +82,7 @@ def _field(info: FieldInfo, actor: Actor) -> forms.Field:
     if info.type == "boolean":
         return forms.BooleanField(**common)
     if info.choices:
-        return forms.ChoiceField(**common, choices=[(choice, choice) for choice in info.choices])
+        return forms.ChoiceField(**common, choices=[(name, VALUES.get(name, name)) for name in info.choices])
     if info.type == "integer":
         return forms.IntegerField(**common, min_value=_whole(info.minimum), max_value=_whole(info.maximum))
     if info.type == "number":

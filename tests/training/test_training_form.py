@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.registry.options import LABELS
+from apps.registry.options import LABELS, VALUES
 from apps.training.options import MEANINGS
 from engine import specs
 
@@ -14,6 +14,7 @@ def test_every_option_of_a_recipe_can_be_translated(recipe: str) -> None:
     fields = specs.spec_fields(recipe)
 
     assert [info.name for info in fields if info.name not in LABELS] == []
+    assert [name for info in fields for name in info.choices if name not in VALUES] == []
     assert [info.meaning for info in fields if info.meaning not in {str(words) for words in MEANINGS}] == []
 
 

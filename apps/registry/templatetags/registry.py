@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
-from apps.registry.options import LABELS, PHASES, RECIPES
+from apps.registry.options import LABELS, PHASES, RECIPES, VALUES
 
 register = template.Library()
 
@@ -23,7 +23,9 @@ def option_value(value: Any) -> str:
         return _("yes") if value else _("no")
     if isinstance(value, dict) and "name" in value:
         return str(value["name"])
-    return "–" if value in (None, "") else str(value)
+    if value in (None, ""):
+        return "–"
+    return str(VALUES.get(value, value)) if isinstance(value, str) else str(value)
 
 
 @register.filter
