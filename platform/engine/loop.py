@@ -131,9 +131,12 @@ class Training:
             checkpoint.restore_random(state)
             report.metric(cursor.step, memory_bytes=peak_memory_bytes())
 
-        while cursor.epoch < pace.epochs and cursor.step < total:
+        # An epoch begun is also measured: a resume may find all its steps done and only that missing.
+        while cursor.epoch < pace.epochs and (cursor.step < total or cursor.position):
             self.model.train()
             for step in work.steps(cursor.epoch)[cursor.position :]:
+                if pace.max_steps and cursor.step >= pace.max_steps:
+                    break
                 share = learning_rate_share(
                     min(cursor.step, total),
                     total,
@@ -173,10 +176,7 @@ class Training:
                 due = pace.checkpoint_every_steps and cursor.step % pace.checkpoint_every_steps == 0
                 if due or now - self._saved_at >= pace.checkpoint_every_seconds:
                     self.save()
-                if pace.max_steps and cursor.step >= pace.max_steps:
-                    break
-            if self._end_epoch(work):
-                break
+            self._end_epoch(work)
             told_at, tokens_at = time.monotonic(), cursor.tokens_seen
         if self.best:
             self.put(self.best)
@@ -189,8 +189,8 @@ class Training:
         except NotFinite as bad:
             raise not_finite(bad.rows, self.cursor.step) from bad
 
-    def _end_epoch(self, work: Work[Step]) -> bool:
-        """Measure, keep the best, and say whether patience has run out."""
+    def _end_epoch(self, work: Work[Step]) -> None:
+        """Measure and keep the best; the cursor moves on, to the end when patience has run out."""
         pace, cursor, report = self.pace, self.cursor, self.report
         measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
         epoch = cursor.epoch
@@ -212,10 +212,8 @@ class Training:
                 ),
             )
             cursor.epoch = pace.epochs
-            return True
         if cursor.epoch < pace.epochs and pace.checkpoint_every_steps:
             self.save(is_best=is_best)
-        return False
 
     def save(self, *, is_best: bool = False) -> None:
         """Everything a resume needs, complete or not there."""

@@ -157,10 +157,11 @@ def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Told:
-    """A report that remembers, and asks to stop after a number of training steps."""
+    """A report that remembers, and asks to stop after a number of training steps, some questions later."""
 
-    def __init__(self, stop_after: int = 0) -> None:
+    def __init__(self, stop_after: int = 0, *, questions_later: int = 0) -> None:
         self.stop_after = stop_after
+        self.questions_left = questions_later
         self.steps = 0
         self.metrics: list[dict[str, float]] = []
         self.checkpoints: list[str] = []
@@ -181,7 +182,10 @@ class Told:
     def part(self, path: str, first: int, rows: int) -> None: ...
     def result(self, **values: Any) -> None: ...
     def should_stop(self) -> bool:
-        return bool(self.stop_after) and self.steps >= self.stop_after
+        if not self.stop_after or self.steps < self.stop_after:
+            return False
+        self.questions_left -= 1
+        return self.questions_left < 0
 
 
 @pytest.fixture

@@ -123,6 +123,22 @@ def test_packing_fills_sequences_and_loses_no_chat() -> None:
     assert sorted(at for step in steps for found in step for at in found) == list(range(100))
 
 
+def test_a_run_stopped_while_its_last_epoch_is_measured_measures_it_after_the_resume(
+    chats: Path, tmp_path: Path, told: Any
+) -> None:
+    spec = spec_of()
+    whole = chat.train(spec, chats, tmp_path / "whole", Silent())
+
+    first = told(stop_after=whole["steps"], questions_later=1)  # the loop asks first, then the measuring
+    with pytest.raises(Stopped):
+        chat.train(spec, chats, tmp_path / "first", first)
+    resumed = chat.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
+
+    assert resumed["history"] == whole["history"]
+    assert resumed["best_epoch"] == whole["best_epoch"]
+    assert resumed["files"]["model.safetensors"] == whole["files"]["model.safetensors"]
+
+
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.1, "packing": False, "tie_embeddings": False}])
 def test_a_stopped_run_resumes_to_the_same_weights(
     chats: Path, tmp_path: Path, told: Any, options: dict[str, Any]

@@ -90,6 +90,22 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     assert resumed["history"] == whole["history"]
 
 
+def test_a_run_stopped_while_its_last_epoch_is_measured_measures_it_after_the_resume(
+    encoder: Path, texts: Path, tmp_path: Path, told: Any
+) -> None:
+    spec = spec_of(encoder, average_decay=0.9)
+    whole = classify.train(spec, texts, tmp_path / "whole", Silent())
+
+    first = told(stop_after=whole["steps"], questions_later=1)  # the loop asks first, then the measuring
+    with pytest.raises(Stopped):
+        classify.train(spec, texts, tmp_path / "first", first)
+    resumed = classify.train(spec, texts, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
+
+    assert resumed["history"] == whole["history"]
+    assert resumed["best_epoch"] == whole["best_epoch"]
+    assert weights_hash(resumed) == weights_hash(whole)
+
+
 def test_a_checkpoint_of_another_spec_is_refused(encoder: Path, texts: Path, tmp_path: Path, told: Any) -> None:
     first = told(stop_after=1)
     with pytest.raises(Stopped):
