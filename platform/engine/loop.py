@@ -5,8 +5,8 @@ A recipe says what its steps are and what their gradients are; everything that m
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from words import say
 
 METRIC_EVERY_SECONDS = 2.0
 Step = TypeVar("Step")
+Result = TypeVar("Result")
 
 
 class NotFinite(Exception):
@@ -73,6 +74,12 @@ class Pace:
     early_stopping_patience: int = 0
     checkpoint_every_steps: int = 0
     checkpoint_every_seconds: int = 120
+
+    @classmethod
+    def of(cls, spec: Any, **fixed: Any) -> "Pace":
+        """The spec's options of the same names, and what the recipe itself fixes."""
+        named = {option.name: getattr(spec, option.name) for option in fields(cls) if hasattr(spec, option.name)}
+        return cls(**{**named, **fixed})
 
 
 @dataclass
@@ -232,7 +239,7 @@ class Training:
         measured = {name: value for name, value in newest.items() if name != "step"}
         self.report.checkpoint(str(path), self.cursor.step, measured, is_best=is_best)
 
-    def saving_when_stopped(self, act: Any) -> Any:
+    def saving_when_stopped(self, act: Callable[[], Result]) -> Result:
         """What `act` returns; a stop on the way saves first."""
         try:
             return act()
@@ -253,7 +260,7 @@ class Training:
     def _named(self) -> dict[str, Tensor]:
         return {name: parameter.detach() for parameter, name in self.names.items()}
 
-    def _with_average(self, act: Any) -> Any:
+    def _with_average(self, act: Callable[[], Result]) -> Result:
         """What `act` returns with the averaged weights in the model, if there are any."""
         if not self.average:
             return act()

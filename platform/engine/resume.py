@@ -26,9 +26,9 @@ class Cursor:
     epochs_without_better: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def is_best(self, value: float, epoch: int, *, lower: bool = False) -> bool:
+    def is_best(self, value: float, epoch: int) -> bool:
         """Whether `value` beats every epoch before; remembers it, or counts one more epoch without a better one."""
-        better = self.best_metric is None or (value < self.best_metric if lower else value > self.best_metric)
+        better = self.best_metric is None or value > self.best_metric
         if not (math.isfinite(value) and better):
             self.epochs_without_better += 1
             return False

@@ -83,10 +83,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -
 
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
     """A by the formula, [n, H, t, s], for looking at; `attend` gives the same without keeping it."""
+    mask = causal_mask(query.shape[2], key.shape[2], query.device)
+    return torch.softmax(attention_scores(query, key).masked_fill(~mask, -math.inf), dim=-1)
+
+
+def attention_scores(query: Tensor, key: Tensor) -> Tensor:
+    """Q K^T / sqrt(d) before the mask, [n, H, t, s]."""
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-    scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])  # [n, H, t, s]
-    scores = scores.masked_fill(~causal_mask(query.shape[2], key.shape[2], query.device), -math.inf)
-    return torch.softmax(scores, dim=-1)
+    return query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
 
 
 def causal_mask(t: int, s: int, device: torch.device | None = None) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.gpt.attention import Attention, attention_weights
+from engine.gpt.attention import Attention, attention_scores, attention_weights
 from engine.gpt.model import Gpt
 from engine.gpt.runs import Run
 
@@ -58,14 +58,12 @@ def trace(model: Gpt, ids: Tensor) -> Trace:
         attention: Attention = block.attention  # type: ignore[assignment]
         query, key, value = (tensor.transpose(0, 1) for tensor in attention.project(normed, turning))
         weights = attention_weights(query[None], key[None])[0]
-        scores = query @ key.repeat_interleave(attention.heads // attention.kv_heads, 0).transpose(-1, -2)
+        scores = attention_scores(query[None], key[None])[0]
         added = attention(normed, runs, turning)
         middle = stream + added
         worked = block.feed_forward(block.norm2(middle))  # type: ignore[operator]
         stream = middle + worked
-        layers.append(
-            LayerTrace(query, key, value, scores / math.sqrt(attention.head_width), weights, added, worked, stream)
-        )
+        layers.append(LayerTrace(query, key, value, scores, weights, added, worked, stream))
     last = model.norm(stream)
     logits = model.head(last)
     chances = torch.log_softmax(logits, dim=-1)

@@ -18,7 +18,7 @@ from engine import checkpoint
 from engine.chat_folder import save_chat_model
 from engine.chat_model import ChatModel, load_chat_model
 from engine.data import ChatRows, read_chats
-from engine.evaluate_chat import last_answer, loss_figures
+from engine.evaluate_chat import LARGEST_EXPONENT, last_answer, loss_figures
 from engine.failures import Stopped, refuse
 from engine.gpt import NO_TARGET, Gpt, token_losses
 from engine.loop import NotFinite, Pace, Training
@@ -92,17 +92,7 @@ def train(
     training = Training(
         model,
         optimiser,
-        pace=Pace(
-            epochs=spec.epochs,
-            max_steps=spec.max_steps,
-            schedule="cosine",
-            warmup_share=spec.warmup_share,
-            final_learning_rate_share=spec.final_learning_rate_share,
-            max_gradient_norm=spec.max_gradient_norm,
-            early_stopping_patience=spec.early_stopping_patience,
-            checkpoint_every_steps=spec.checkpoint_every_steps,
-            checkpoint_every_seconds=spec.checkpoint_every_seconds,
-        ),
+        pace=Pace.of(spec, schedule="cosine"),
         report=report,
         out=out,
         contract={
@@ -212,7 +202,7 @@ class ChatWork:
         """Loss and perplexity on dev."""
         found = summed_losses(self.model, self.chats["dev"], self.spec, self.report, say("evaluating dev"))
         loss = float(found[0].sum() / found[1].sum())
-        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return {"loss": loss, "perplexity": math.exp(min(loss, LARGEST_EXPONENT))}
 
     def value(self, measured: Mapping[str, float]) -> float:
         """The lower loss is better."""

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,7 @@ def train(
     training = Training(
         model,
         optimiser,
-        pace=Pace(
-            epochs=spec.epochs if spec.method == "full" else 0,
-            schedule=spec.schedule,
-            warmup_share=spec.warmup_share,
-            max_gradient_norm=spec.max_gradient_norm,
-            average_decay=spec.average_decay,
-            early_stopping_patience=spec.early_stopping_patience,
-            checkpoint_every_steps=spec.checkpoint_every_steps,
-            checkpoint_every_seconds=spec.checkpoint_every_seconds,
-        ),
+        pace=Pace.of(spec, epochs=spec.epochs if spec.method == "full" else 0),
         report=report,
         out=out,
         contract={
@@ -120,7 +112,7 @@ def train(
         if name not in parts or not len(parts[name]):
             continue
         logits = training.saving_when_stopped(
-            lambda name=name: forward_all(model, encoded[name], report, phase=say("evaluating {name}", name=name))
+            partial(forward_all, model, encoded[name], report, phase=say("evaluating {name}", name=name))
         )
         probabilities = torch.sigmoid(logits) if spec.multi_label else torch.softmax(logits, -1)
         found, rows = evaluate.evaluate(

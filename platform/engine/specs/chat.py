@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.specs.fields import bound_problems, option
+from engine.specs.fields import bound_problems, option, split_problems
 from engine.specs.problems import Problem
 from words import say
 
@@ -103,13 +103,4 @@ class ChatSpec:
                     say("Choose a divisor of heads."),
                 )
             )
-        if len({self.train_split, self.dev_split, self.test_split}) < 3:
-            found.append(
-                Problem(
-                    "same_split",
-                    "dev_split",
-                    say("Training, dev and test must be three different splits."),
-                    say("A split used twice makes the figures worthless."),
-                )
-            )
-        return found
+        return found + split_problems(self)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel
-from engine.specs.fields import bound_problems, option
+from engine.specs.fields import bound_problems, option, split_problems
 from engine.specs.problems import Problem
 from words import say
 
@@ -106,15 +106,7 @@ class ClassifySpec:
             for name, value in splits.items()
             if not value
         ]
-        if self.train_split in (self.dev_split, self.test_split) or self.dev_split == self.test_split:
-            found.append(
-                Problem(
-                    "same_split",
-                    "dev_split",
-                    say("Training, dev and test must be three different splits."),
-                    say("A split used twice makes the figures worthless."),
-                )
-            )
+        found += split_problems(self)
         if self.multi_label and self.consistency > 0:
             found.append(
                 Problem(
