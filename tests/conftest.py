@@ -247,13 +247,29 @@ def chat_version(workspace: Workspace, alice: User, tiny_chat: Callable[..., Pat
 
 
 @pytest.fixture
-def chat_data(workspace: Workspace) -> Any:
-    """30 frozen chats, 20 of them in the test split; one of those holds no answer."""
-    import pyarrow as pa
+def freeze_rows() -> Callable[..., Any]:
+    """Makes the first frozen version of a dataset from an Arrow table, without the jobs that lead to one."""
     import pyarrow.parquet as pq
 
-    from apps.datasets.models import Dataset, DatasetVersion
+    from apps.datasets.models import DatasetVersion
     from core.storage import home
+
+    def freeze(dataset: Any, table: Any, **columns: Any) -> Any:
+        path = home() / "files" / str(dataset.workspace_id) / f"dataset-{dataset.pk}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path)
+        given = {"number": 1, "path": path.relative_to(home()).as_posix(), "frozen_at": timezone.now(), **columns}
+        return DatasetVersion.everything.create(dataset=dataset, row_count=table.num_rows, **given)
+
+    return freeze
+
+
+@pytest.fixture
+def chat_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
+    """30 frozen chats, 20 of them in the test split; one of those holds no answer."""
+    import pyarrow as pa
+
+    from apps.datasets.models import Dataset
 
     dataset = Dataset.objects.create(workspace=workspace, name="Talks", kind="chat")
     rows = []
@@ -274,18 +290,8 @@ def chat_data(workspace: Workspace) -> Any:
     messages_type = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     texts = [(name, pa.string()) for name in ("external_id", "split", "meta")]
     schema = pa.schema([("example_id", pa.int64()), *texts, ("messages", messages_type)])
-    path = home() / "files" / str(workspace.pk) / f"dataset-{dataset.pk}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-    return DatasetVersion.everything.create(
-        dataset=dataset,
-        number=1,
-        content_hash="c" * 64,
-        path=path.relative_to(home()).as_posix(),
-        row_count=30,
-        counts={"splits": {"train": 10, "test": 20}},
-        frozen_at=timezone.now(),
-    )
+    counts = {"splits": {"train": 10, "test": 20}}
+    return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="c" * 64, counts=counts)
 
 
 @pytest.hookimpl(trylast=True)

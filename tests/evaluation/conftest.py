@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from django.utils import timezone
 
 from apps.datasets.models import Dataset, DatasetVersion
 from apps.evaluation.models import EvaluationJob
@@ -15,7 +13,6 @@ from apps.evaluation.services import start_evaluation
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from core.access import Actor
-from core.storage import home
 from workers.loop import run_next
 
 LABELS = ("refund", "card", "loan")
@@ -49,7 +46,7 @@ def version(workspace: Any, alice: Any, tiny_classifier: Callable[..., Path]) ->
 
 
 @pytest.fixture
-def data(workspace: Any) -> DatasetVersion:
+def data(workspace: Any, freeze_rows: Callable[..., DatasetVersion]) -> DatasetVersion:
     """60 labelled texts, 40 of them in the test split."""
     dataset = Dataset.objects.create(workspace=workspace, name="Questions", kind="classification", labels=list(LABELS))
     rows = [
@@ -73,18 +70,12 @@ def data(workspace: Any) -> DatasetVersion:
             ("labels", pa.list_(pa.string())),
         ]
     )
-    path = home() / "files" / str(workspace.pk) / f"dataset-{dataset.pk}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-    return DatasetVersion.everything.create(
-        dataset=dataset,
-        number=1,
+    return freeze_rows(
+        dataset,
+        pa.Table.from_pylist(rows, schema=schema),
         content_hash="d" * 64,
-        path=path.relative_to(home()).as_posix(),
-        row_count=60,
         counts={"splits": {"train": 20, "test": 40}},
         labels=list(LABELS),
-        frozen_at=timezone.now(),
     )
 
 

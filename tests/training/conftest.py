@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from django.utils import timezone
 
 from apps.datasets.models import Dataset, DatasetVersion
-from core.storage import home
 
 WORDS = {"card": "my card is lost", "refund": "refund my money please", "loan": "what is the loan rate"}
 
 
 @pytest.fixture
-def frozen(workspace: Any) -> DatasetVersion:
+def frozen(workspace: Any, freeze_rows: Callable[..., DatasetVersion]) -> DatasetVersion:
     """120 labelled texts, frozen: 84 to learn from, 18 dev, 18 test."""
     dataset = Dataset.objects.create(
         workspace=workspace, name="Questions", kind="classification", labels=sorted(WORDS), example_count=120
@@ -34,18 +31,12 @@ def frozen(workspace: Any) -> DatasetVersion:
         }
         for at in range(120)
     ]
-    path = home() / "files" / str(workspace.pk) / f"dataset-{dataset.pk}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return DatasetVersion.everything.create(
-        dataset=dataset,
-        number=1,
+    return freeze_rows(
+        dataset,
+        pa.Table.from_pylist(rows),
         content_hash="f" * 64,
-        path=str(path.relative_to(home())),
-        row_count=120,
         counts={"splits": {"train": 84, "dev": 18, "test": 18}, "labels": dict.fromkeys(labels, 40)},
         labels=labels,
-        frozen_at=timezone.now(),
     )
 
 
