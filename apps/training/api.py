@@ -25,7 +25,6 @@ from core.access import fetch
 from core.api.views import WorkspaceView, WorkspaceViewSet
 from core.errors import Refused
 from engine import specs
-from engine.specs.recipes import DATA_KINDS
 from words import say
 
 
@@ -150,12 +149,13 @@ class RecipesView(WorkspaceView):
         found = [
             {
                 "name": name,
-                "data_kind": DATA_KINDS[name],
+                "data_kinds": recipe.data_kinds,
+                "task": recipe.task,
                 "options": [
                     {**dataclasses.asdict(info), "default": _plain(info.default)} for info in specs.spec_fields(name)
                 ],
             }
-            for name in specs.RECIPES
+            for name, recipe in specs.RECIPES.items()
         ]
         return Response(found)
 

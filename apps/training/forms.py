@@ -12,7 +12,6 @@ from apps.registry.options import LABELS, VALUES
 from core.access import Actor
 from engine import specs
 from engine.specs import FieldInfo
-from engine.specs.recipes import DATA_KINDS
 
 RECIPE_NAMES = {
     "classify": _("Classify texts: fine-tune a pretrained encoder"),
@@ -42,7 +41,7 @@ class TrainingForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.recipe = recipe
         versions = DatasetVersion.objects.filter(
-            dataset__workspace=actor.workspace, dataset__kind=DATA_KINDS[recipe]
+            dataset__workspace=actor.workspace, dataset__kind__in=specs.RECIPES[recipe].data_kinds
         ).select_related("dataset")
         version_field = self.fields["version"]
         assert isinstance(version_field, forms.ModelChoiceField)

@@ -58,6 +58,5 @@ MEANINGS = [
     _("Stop after this many epochs without a lower dev loss; 0 never stops early"),
     _("Dev chats answered at the end for the sample table"),
     _("Longest generated answer in the sample table"),
-    _("Share of the training rows held out as dev when the dataset has no dev split"),
 ]
 """As the engine writes them; a test compares the two."""

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from apps.training.models import Checkpoint, TrainingJob
 from core.api.spoken import SpokenListField
+from engine.specs import RECIPES
 
 
 class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
@@ -48,7 +49,7 @@ class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
 class StartTrainingSerializer(serializers.Serializer[Any]):
     """What starts a training job; options left out keep their defaults."""
 
-    recipe = serializers.ChoiceField(choices=["classify", "chat"])
+    recipe = serializers.ChoiceField(choices=list(RECIPES))
     dataset_version = serializers.IntegerField(min_value=1)
     spec = serializers.DictField(required=False, default=dict, help_text="Options of the recipe, see GET /recipes.")
     name = serializers.CharField(required=False, default="", allow_blank=True, max_length=120)
@@ -107,7 +108,8 @@ class RecipeSerializer(serializers.Serializer[Any]):
     """A recipe and its options."""
 
     name = serializers.CharField()
-    data_kind = serializers.CharField()
+    data_kinds = serializers.ListField(child=serializers.CharField(), help_text="Dataset kinds it learns from.")
+    task = serializers.CharField(help_text="What the version it makes does.")
     fields_ = RecipeFieldSerializer(many=True)
 
     def get_fields(self) -> dict[str, Any]:

@@ -22,11 +22,9 @@ from core.errors import Problem, Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
 from engine import specs
-from engine.specs.recipes import DATA_KINDS
 from words import say
 
 LEAST_ROWS = 8
-TASKS = {"classify": "classification", "chat": "generation"}
 
 
 def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> tuple[Any, list[Problem]]:
@@ -46,15 +44,15 @@ def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> t
 
 
 def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Problem]:
-    wanted = DATA_KINDS[recipe]
-    if version.dataset.kind != wanted:
+    wanted = specs.RECIPES[recipe].data_kinds
+    if version.dataset.kind not in wanted:
         return [
             Problem(
                 code="wrong_kind",
                 field="dataset_version",
                 message=say(
                     "This recipe learns from {wanted} data, and the dataset holds {kind} data.",
-                    wanted=wanted,
+                    wanted=", ".join(wanted),
                     kind=version.dataset.kind,
                 ),
                 hint=say("Choose another dataset or recipe."),
@@ -235,7 +233,7 @@ def finish(*, run: Run, training_job: TrainingJob, outcome: Outcome) -> ModelVer
             name=training_job.family_name,
             folder=kept,
             recipe=training_job.recipe,
-            task=TASKS[training_job.recipe],
+            task=specs.RECIPES[training_job.recipe].task,
             origin=f"training:{training_job.pk}",
             labels=list(outcome.labels),
             multi_label=bool(training_job.spec.get("multi_label", False)),

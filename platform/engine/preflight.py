@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,7 @@ CELLS_PER_TOKEN = (
 
 def preflight(spec: Spec, data: Path, report: Report) -> dict[str, Any]:
     """Problems and figures as plain JSON; the run may start when no problem is an error."""
-    if isinstance(spec, ChatSpec):
-        return preflight_chat(spec, data, report)
-    return preflight_classify(spec, data, report)
+    return CHECKS[type(spec)](spec, data, report)
 
 
 def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
@@ -178,3 +176,9 @@ def _seconds(operations: float) -> float:
         rounds += 1
     speed = rounds * 2 * 512 * 384 * 1536 / (time.perf_counter() - started)
     return operations / (0.7 * speed)
+
+
+CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
+    ClassifySpec: preflight_classify,
+    ChatSpec: preflight_chat,
+}

@@ -1,13 +1,14 @@
 """The tasks a run can be ordered to do, each from plain values to plain values."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from engine.base_models import own_description
 from engine.chat_folder import holds_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
 from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
@@ -17,7 +18,7 @@ from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.recipes import chat, classify
 from engine.report import Report
-from engine.specs import ChatSpec, Spec
+from engine.specs import RECIPES, Spec
 from words import say
 
 
@@ -26,10 +27,8 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
     data, out = Path(order["data"]["path"]), Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
     if order["task"] in ("evaluate", "predict"):
-        writes = holds_chat_model(Path(order["model"]))
-        if order["task"] == "evaluate":
-            return (evaluate_chat_version if writes else evaluate_version)(order, data, out, report)
-        return (answer_rows if writes else predict_rows)(order, data, out, report)
+        act = {"evaluate": EVALUATE, "predict": PREDICT}[order["task"]]
+        return act[task_of(Path(order["model"]))](order, data, out, report)
     if spec is None:
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
     if order["task"] == "preflight":
@@ -45,9 +44,15 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
         "micro_batch": order.get("micro_batch"),
         "data_hash": str(order["data"].get("hash", "")),
     }
-    if isinstance(spec, ChatSpec):
-        return chat.train(spec, data, out, report, **options)
-    return classify.train(spec, data, out, report, **options)
+    return TRAIN[order["recipe"]](spec, data, out, report, **options)
+
+
+def task_of(folder: Path) -> str:
+    """What the version in a folder does: by the recipe that wrote it, or by its architecture."""
+    recipe = own_description(str(folder)).get("recipe", "")
+    if recipe in RECIPES:
+        return RECIPES[recipe].task
+    return "generation" if holds_chat_model(folder) else "classification"
 
 
 def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
@@ -117,3 +122,9 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
         }
     )
     write_whole(path, table)
+
+
+TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "chat": chat.train}
+EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
+PREDICT = {"classification": predict_rows, "generation": answer_rows}
+"""Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""

@@ -13,6 +13,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from engine import tasks
 from engine.run import main
 from words import revive
 
@@ -177,7 +178,7 @@ def test_running_out_of_memory_is_a_typed_failure(
     def greedy(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr("engine.recipes.classify.train", greedy)
+    monkeypatch.setitem(tasks.TRAIN, "classify", greedy)
 
     code, found = run(order(**training()), capfd)
 

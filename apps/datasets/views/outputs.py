@@ -17,7 +17,7 @@ from core.access import PageRequest, page
 from core.errors import Refused
 from core.once import once
 from core.pages import keyset, workspace_url
-from engine.specs.recipes import DATA_KINDS
+from engine.specs import RECIPES
 
 
 @require_http_methods(["GET", "POST"])
@@ -71,7 +71,7 @@ def version(request: PageRequest, pk: int, number: int) -> HttpResponse:
         split_rows=split_rows,
         table=table,
         changes=changes,
-        recipe=next((name for name, kind in DATA_KINDS.items() if kind == dataset.kind), ""),
+        recipe=next((name for name, known in RECIPES.items() if dataset.kind in known.data_kinds), ""),
     )
     return render(request, "datasets/version.html", context)
 

@@ -3,9 +3,10 @@
 from engine.specs.base_models import BaseModel
 from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
+from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo
 from engine.specs.problems import Problem, has_errors
-from engine.specs.recipes import RECIPES, Spec, parse_spec, spec_fields, spec_hash, to_mapping
+from engine.specs.recipes import RECIPES, Recipe, parse_spec, spec_fields, spec_hash, to_mapping
 from engine.specs.records import KINDS, check_record, parquet_columns
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClassifySpec",
     "FieldInfo",
     "Problem",
+    "Recipe",
     "Spec",
     "check_record",
     "has_errors",

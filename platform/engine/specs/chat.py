@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from engine.specs.fields import bound_problems, option, split_problems
+from engine.specs.common import RunOptions
+from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
 from words import say
 
 
 @dataclass(frozen=True)
-class ChatSpec:
+class ChatSpec(RunOptions):
     """Options of the recipe "chat": a Llama-shaped decoder, a byte-level BPE and one template."""
 
     layers: int = option(4, "Transformer layers", minimum=1, maximum=64)
@@ -55,19 +56,6 @@ class ChatSpec:
     )
     sample_count: int = option(8, "Dev chats answered at the end for the sample table", minimum=0, maximum=200)
     sample_tokens: int = option(64, "Longest generated answer in the sample table", minimum=1, maximum=2048)
-    train_split: str = option("train", "Name of the split to learn from")
-    dev_split: str = option("dev", "Name of the split that chooses the best epoch")
-    test_split: str = option("test", "Name of the split that is measured once at the end")
-    holdout_share: float = option(
-        0.1, "Share of the training rows held out as dev when the dataset has no dev split", minimum=0, maximum=0.5
-    )
-    checkpoint_every_steps: int = option(
-        0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000
-    )
-    checkpoint_every_seconds: int = option(
-        120, "Save a checkpoint when the last one is older than this", minimum=1, maximum=86_400
-    )
-    seed: int = option(17, "Seed of shuffling, dropout and new weights", minimum=0, maximum=2**31 - 1)
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
@@ -103,4 +91,4 @@ class ChatSpec:
                     say("Choose a divisor of heads."),
                 )
             )
-        return found + split_problems(self)
+        return found + self.run_problems()

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel
-from engine.specs.fields import bound_problems, option, split_problems
+from engine.specs.common import RunOptions
+from engine.specs.fields import bound_problems, option
 from engine.specs.problems import Problem
 from words import say
 
@@ -11,7 +12,7 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class ClassifySpec:
+class ClassifySpec(RunOptions):
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows of a public set."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
@@ -80,33 +81,11 @@ class ClassifySpec:
     decision_threshold: float = option(
         0.5, "Multi-label only: a label is given from this probability on", minimum=0.01, maximum=0.99
     )
-    train_split: str = option("train", "Name of the split to learn from")
-    dev_split: str = option("dev", "Name of the split that chooses the best epoch")
-    test_split: str = option("test", "Name of the split that is measured once at the end")
-    holdout_share: float = option(
-        0.1,
-        "Share of train held out as dev when the dataset has no dev split; 0 learns from all and keeps the last epoch",
-        minimum=0,
-        maximum=0.5,
-    )
-    checkpoint_every_steps: int = option(
-        0, "Save a checkpoint every so many optimiser steps; 0 saves by time only", minimum=0, maximum=1_000_000
-    )
-    checkpoint_every_seconds: int = option(
-        120, "Save a checkpoint when the last one is older than this", minimum=1, maximum=86_400
-    )
-    seed: int = option(17, "Seed of shuffling, dropout and new weights", minimum=0, maximum=2**31 - 1)
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
         found = bound_problems(self)
-        splits = {"train_split": self.train_split, "dev_split": self.dev_split, "test_split": self.test_split}
-        found += [
-            Problem("required", name, say("{name} is empty.", name=name), say("Give the name of a split."))
-            for name, value in splits.items()
-            if not value
-        ]
-        found += split_problems(self)
+        found += self.run_problems()
         if self.multi_label and self.consistency > 0:
             found.append(
                 Problem(

@@ -77,20 +77,6 @@ def bound_problems(spec: Any) -> list[Problem]:
     return [found for info in infos(type(spec)) for found in _value(info, getattr(spec, info.name))[1]]
 
 
-def split_problems(spec: Any) -> list[Problem]:
-    """The problem of a spec whose training, dev and test splits are not three different ones."""
-    if len({spec.train_split, spec.dev_split, spec.test_split}) == 3:
-        return []
-    return [
-        Problem(
-            "same_split",
-            "dev_split",
-            say("Training, dev and test must be three different splits."),
-            say("A split used twice makes the figures worthless."),
-        )
-    ]
-
-
 def _unknown(name: str, known: Mapping[str, FieldInfo]) -> Problem:
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = (

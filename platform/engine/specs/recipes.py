@@ -4,17 +4,30 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
+from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.problems import Problem, has_errors
 from words import say
 
-Spec = ClassifySpec | ChatSpec
-RECIPES: dict[str, type[ClassifySpec] | type[ChatSpec]] = {"classify": ClassifySpec, "chat": ChatSpec}
-DATA_KINDS = {"classify": "classification", "chat": "chat"}  # recipe -> dataset kind it learns from
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe is asked with, what it learns from and what it makes."""
+
+    spec: type[Any]
+    data_kinds: tuple[str, ...]  # dataset kinds it learns from, the usual one first
+    task: str  # of the model version it makes
+
+
+RECIPES: dict[str, Recipe] = {
+    "classify": Recipe(ClassifySpec, ("classification",), "classification"),
+    "chat": Recipe(ChatSpec, ("chat",), "generation"),
+}
 
 
 def parse_spec(recipe: str, mapping: Mapping[str, Any]) -> tuple[Spec | None, list[Problem]]:
@@ -30,24 +43,24 @@ def parse_spec(recipe: str, mapping: Mapping[str, Any]) -> tuple[Spec | None, li
         ]
     if not isinstance(mapping, Mapping):
         return None, [Problem("wrong_type", "", say("The spec must be a JSON object."), say("Give options by name."))]
-    values, problems = read(RECIPES[recipe], mapping)
-    spec = RECIPES[recipe](**values)
+    values, problems = read(RECIPES[recipe].spec, mapping)
+    spec = RECIPES[recipe].spec(**values)
     problems += [found for found in spec.problems() if found.field not in {known.field for known in problems}]
     return (None if has_errors(problems) else spec), problems
 
 
 def spec_fields(recipe: str) -> tuple[FieldInfo, ...]:
     """Name, type, default, bounds, choices and meaning of each option; KeyError for an unknown recipe."""
-    return infos(RECIPES[recipe])
+    return infos(RECIPES[recipe].spec)
 
 
 def to_mapping(spec: Spec) -> dict[str, Any]:
     """The spec as plain JSON; parse_spec gives the same spec back."""
-    return dataclasses.asdict(spec)
+    return dataclasses.asdict(cast(Any, spec))
 
 
 def spec_hash(spec: Spec) -> str:
     """sha256 of the canonical JSON of a spec and its recipe, as hex."""
-    recipe = next(name for name, spec_type in RECIPES.items() if isinstance(spec, spec_type))
+    recipe = next(name for name, known in RECIPES.items() if type(spec) is known.spec)
     canonical = json.dumps([recipe, to_mapping(spec)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

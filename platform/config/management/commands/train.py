@@ -16,6 +16,7 @@ from config.commands import JobCommand
 from core.access import Actor
 from core.jobs.models import Job
 from core.terminal import follow
+from engine.specs import RECIPES
 
 
 class Command(JobCommand):
@@ -28,7 +29,7 @@ class Command(JobCommand):
         super().add_arguments(parser)
         parser.add_argument("--dataset", required=True, help="name or id of the dataset")
         parser.add_argument("--number", type=int, help="number of the frozen version (default: the newest)")
-        parser.add_argument("--recipe", default="classify", choices=["classify", "chat"], help="default: classify")
+        parser.add_argument("--recipe", default="classify", choices=list(RECIPES), help="default: classify")
         parser.add_argument("--name", default="", help="name of the run")
         parser.add_argument("--model", default="", help="name under which the version is registered")
         parser.add_argument("--spec", help="JSON file with options of the recipe")
