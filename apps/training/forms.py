@@ -18,7 +18,16 @@ RECIPE_NAMES = {
     "chat": _("Chat: train a small GPT from scratch"),
 }
 BASIC = {
-    "classify": ("base_model", "multi_label", "epochs", "learning_rate", "batch_size", "max_length_tokens", "seed"),
+    "classify": (
+        "base_model",
+        "method",
+        "multi_label",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "max_length_tokens",
+        "seed",
+    ),
     "chat": ("layers", "width", "heads", "context_tokens", "epochs", "learning_rate", "batch_size", "seed"),
 }
 

@@ -5,7 +5,14 @@ from django.utils.translation import gettext_lazy as _
 MEANINGS = [
     _("Pretrained encoder to start from"),
     _("A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"),
-    _("Train the whole encoder, or only the classification head on the frozen encoder"),
+    _("Which weights are trained: all, the head only, or a small module beside the frozen ones"),
+    _("LoRA family: rank of the update; AdaLoRA starts at half as much again"),
+    _("LoRA family: the update is scaled by alpha / rank (rsLoRA: alpha / sqrt(rank))"),
+    _("LoRA family: share of input values dropped before the update"),
+    _("LoRA family: which matrices of each layer are updated"),
+    _("Peak learning rate of what an adapter method adds"),
+    _("Prefix, P- and prompt tuning: number of virtual tokens"),
+    _("Bottleneck adapter: width between its two matrices"),
     _(
         "How token vectors become one text vector: their mean, or the architecture's own way; auto "
         "takes the mean where the architecture allows it"

@@ -178,8 +178,8 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring every file of a flat folder, and the folder itself, to the disk."""
-    for path in folder.iterdir():
+    """Bring every file and folder below, and the folder itself, to the disk."""
+    for path in folder.rglob("*"):
         sync_path(path)
     sync_path(folder)
 

@@ -1,12 +1,16 @@
 """A text classifier on a pretrained encoder: packed forward without padding, mean or native pooling."""
 
 from collections.abc import Sequence
-from itertools import groupby
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from engine.gpt.runs import Run, documents, joined, positions_of, runs_of, widened, with_first, without_first
+
+if TYPE_CHECKING:
+    from engine.methods.virtual import VirtualTokens
 
 # Encoders laid out like BERT: post-norm layers under encoder.layer, absolute positions under embeddings.
 PACKED_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -71,10 +75,10 @@ class TextClassifier(nn.Module):
     def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """The text vectors [N, D] the mean head reads."""
         order = sorted(range(len(sequences)), key=lambda at: len(sequences[at]))
-        hidden, groups = self._packed_hidden(sequences, order)  # [T, D]
+        hidden, runs = self._packed_hidden(sequences, order)  # [T, D]
         means, firsts = [], []
-        for start, count, length in groups:
-            block = hidden[start : start + count * length].view(count, length, -1)
+        for run in runs:
+            block = documents(hidden, run)  # [n, L, D]
             means.append(block.mean(1))
             firsts.append(block[:, 0])
         pooled = torch.cat(means) * MEAN_SCALE + torch.cat(firsts)
@@ -83,29 +87,56 @@ class TextClassifier(nn.Module):
         return pooled[_inverse(order, pooled.device)]
 
     def _first_tokens(self, sequences: Sequence[Sequence[int]], order: Sequence[int]) -> Tensor:
-        hidden, groups = self._packed_hidden(sequences, order)
-        return torch.cat([hidden[start : start + n * length].view(n, length, -1)[:, 0] for start, n, length in groups])
+        hidden, runs = self._packed_hidden(sequences, order)
+        return torch.cat([documents(hidden, run)[:, 0] for run in runs])
 
-    def _packed_hidden(
-        self, sequences: Sequence[Sequence[int]], order: Sequence[int]
-    ) -> tuple[Tensor, list[tuple[int, int, int]]]:
-        """Last hidden states [T, D] of the sequences laid end to end by length, and (start, count, length) groups."""
-        groups, start = [], 0
-        for length, members in groupby(order, key=lambda at: len(sequences[at])):
-            count = len(list(members))
-            groups.append((start, count, length))
-            start += count * length
-        device = self.encoder.embeddings.word_embeddings.weight.device
+    def _packed_hidden(self, sequences: Sequence[Sequence[int]], order: Sequence[int]) -> tuple[Tensor, list[Run]]:
+        """Last hidden states [T, D] of the sequences laid end to end, which are in order of length, and their runs."""
+        runs = runs_of([len(sequences[at]) for at in order])
+        hidden = self._embedded(sequences, order, runs)
+        virtual: VirtualTokens | None = getattr(self.encoder, "virtual", None)
+        if virtual is None:
+            return self._through(hidden, runs), runs
+        if virtual.is_prefix:
+            return self._through(hidden, runs, virtual.keys_values()), runs
+        wide = widened(runs, virtual.count)
+        hidden = self._through(with_first(hidden, runs, virtual.vectors()), wide)
+        return without_first(hidden, wide, virtual.count), runs
+
+    def _embedded(self, sequences: Sequence[Sequence[int]], order: Sequence[int], runs: Sequence[Run]) -> Tensor:
+        """What the first layer reads, [T, D]."""
+        embeddings = self.encoder.embeddings
+        device = embeddings.word_embeddings.weight.device
         ids = torch.tensor([token for at in order for token in sequences[at]], device=device)
         offset = 0 if self.config.model_type == "bert" else self.config.pad_token_id + 1
-        positions = torch.cat([torch.arange(length).repeat(count) for _, count, length in groups]).to(device) + offset
-        embeddings = self.encoder.embeddings
-        hidden = embeddings.word_embeddings(ids) + embeddings.position_embeddings(positions)
+        hidden = embeddings.word_embeddings(ids) + embeddings.position_embeddings(
+            positions_of(runs).to(device) + offset
+        )
         hidden = hidden + embeddings.token_type_embeddings.weight[0]
-        hidden = embeddings.dropout(embeddings.LayerNorm(hidden))
-        for layer in self.encoder.encoder.layer:
-            hidden = _layer(layer, hidden, groups, training=self.training)
-        return hidden, groups
+        return cast(Tensor, embeddings.dropout(embeddings.LayerNorm(hidden)))
+
+    def _through(
+        self,
+        hidden: Tensor,
+        runs: Sequence[Run],
+        prefixes: Sequence[tuple[Tensor, Tensor]] = (),
+        seen: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:
+        for number, layer in enumerate(self.encoder.encoder.layer):
+            prefix = prefixes[number] if prefixes else None
+            hidden = _layer(layer, hidden, runs, training=self.training, prefix=prefix, seen=seen)
+        return hidden
+
+    @torch.no_grad()
+    def virtual_start(self, ids: Sequence[int], *, is_prefix: bool) -> Tensor:
+        """Where virtual tokens begin: what the frozen encoder makes of V real tokens, [V, D] or [V, 2 L H d]."""
+        runs = runs_of([len(ids)])
+        hidden = self._embedded([ids], [0], runs)
+        if not is_prefix:
+            return hidden
+        seen: list[tuple[Tensor, Tensor]] = []
+        self._through(hidden, runs, seen=seen)
+        return joined(seen)
 
     def _padded(self, sequences: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         longest = max(len(sequence) for sequence in sequences)
@@ -116,22 +147,45 @@ class TextClassifier(nn.Module):
         return {"input_ids": torch.tensor(rows, device=device), "attention_mask": torch.tensor(mask, device=device)}
 
 
-def _layer(layer: Any, hidden: Tensor, groups: Sequence[tuple[int, int, int]], *, training: bool) -> Tensor:
-    """One BERT layer on packed tokens [T, D]; attention runs per group of equally long texts, so without a mask."""
+def _layer(
+    layer: Any,
+    hidden: Tensor,
+    runs: Sequence[Run],
+    *,
+    training: bool,
+    prefix: tuple[Tensor, Tensor] | None = None,
+    seen: list[tuple[Tensor, Tensor]] | None = None,
+) -> Tensor:
+    """One BERT layer on packed tokens [T, D]; attention runs per run of equally long texts, so without a mask.
+
+    Every text also sees the keys and values [H, V, d] of `prefix`; `seen` collects those of the texts.
+    """
     attention = layer.attention.self
     heads, size = attention.num_attention_heads, attention.attention_head_size
-    weight = torch.cat((attention.query.weight, attention.key.weight, attention.value.weight))
-    bias = torch.cat((attention.query.bias, attention.key.bias, attention.value.bias))
-    projected = F.linear(hidden, weight, bias)  # [T, 3D]
+    projected = _projected(attention, hidden)  # [T, 3D]
     drop = attention.dropout.p if training else 0.0
     mixed = []
-    for start, count, length in groups:
-        block = projected[start : start + count * length].view(count, length, 3, heads, size)
+    for run in runs:
+        block = documents(projected, run).view(run.count, run.length, 3, heads, size)
         query, key, value = block.permute(2, 0, 3, 1, 4)  # each [n, H, L, d]
+        if seen is not None:
+            seen.append((key[0], value[0]))
+        if prefix is not None:
+            key = torch.cat((prefix[0].expand(run.count, -1, -1, -1), key), dim=2)
+            value = torch.cat((prefix[1].expand(run.count, -1, -1, -1), value), dim=2)
         out = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
-        mixed.append(out.transpose(1, 2).reshape(count * length, heads * size))
+        mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
     hidden = layer.attention.output(torch.cat(mixed), hidden)
     return cast(Tensor, layer.feed_forward_chunk(hidden))
+
+
+def _projected(attention: Any, hidden: Tensor) -> Tensor:
+    """Queries, keys and values [T, 3D]: by one product, or one by one where an adapter stands in between."""
+    parts = (attention.query, attention.key, attention.value)
+    if any(type(part) is not nn.Linear for part in parts):
+        return torch.cat([part(hidden) for part in parts], dim=-1)
+    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+    return F.linear(hidden, weight, bias)
 
 
 def _inverse(order: Sequence[int], device: torch.device) -> Tensor:

@@ -26,7 +26,8 @@ def write_folder(folder: Path, fill: Callable[[Path], None], description: Mappin
     beside = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
         fill(beside)
-        files = {path.name: describe_file(path) for path in sorted(beside.iterdir())}
+        inside = [path for path in sorted(beside.rglob("*")) if path.is_file()]
+        files = {path.relative_to(beside).as_posix(): describe_file(path) for path in inside}
         written = {"format": FORMAT, **description, "files": files, "environment": environment()}
         text = json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False)
         (beside / MODEL_FILE).write_text(text, encoding="utf-8")

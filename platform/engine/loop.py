@@ -60,6 +60,25 @@ class Work(Protocol[Step]):
         """The figure that chooses the best epoch, larger is better."""
 
 
+class Companion(Protocol):
+    """What a method does besides being trained (engine.methods.Attached)."""
+
+    def begin(self, total_steps: int) -> None:
+        """The run has so many optimiser steps."""
+
+    def before_step(self) -> None:
+        """A step's gradients are complete."""
+
+    def after_step(self, step: int) -> None:
+        """The optimiser has stepped for the `step`th time; gradients are still there."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold besides weights."""
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How long, how fast, and how often something is kept; the meanings stand in the specs."""
@@ -93,6 +112,7 @@ class Training:
     out: Path
     contract: Mapping[str, Any]
     extra: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)  # further files of each checkpoint
+    companion: Companion | None = None
     cursor: Cursor = field(default_factory=Cursor)
     best: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
@@ -114,6 +134,8 @@ class Training:
         self.best = saved.tensors("best") if saved.has("best") else {}
         checkpoint.restore_optimiser(self.optimiser, self.names, saved.tensors("optimiser"))
         checkpoint.restore_random(saved.tensors("random"))
+        if self.companion is not None and saved.has("method"):
+            self.companion.restore(saved.tensors("method"))
         self.report.log(
             "info", say("Resumed at step {step}, epoch {epoch}", step=self.cursor.step, epoch=self.cursor.epoch + 1)
         )
@@ -126,6 +148,8 @@ class Training:
         steps_per_epoch = len(work.steps(0))
         total = pace.epochs * steps_per_epoch
         total = min(total, pace.max_steps) if pace.max_steps else total
+        if self.companion is not None:
+            self.companion.begin(total)
         told_at, tokens_at = time.monotonic(), cursor.tokens_seen
         self._saved_at = told_at
 
@@ -154,10 +178,14 @@ class Training:
                 for group in self.optimiser.param_groups:
                     group["lr"] = group["peak"] * share
                 loss = self._backward(work, step)
+                if self.companion is not None:
+                    self.companion.before_step()
                 norm = float(torch.nn.utils.clip_grad_norm_(list(self.names), pace.max_gradient_norm or math.inf))
                 if not math.isfinite(norm):
                     raise not_finite(work.rows(step), cursor.step)
                 self.optimiser.step()
+                if self.companion is not None:
+                    self.companion.after_step(cursor.step + 1)
                 self.optimiser.zero_grad(set_to_none=True)
                 cursor.step += 1
                 cursor.position += 1
@@ -230,6 +258,8 @@ class Training:
             "random": checkpoint.random_tensors(),
             **self.extra,
         }
+        beside = self.companion.tensors() if self.companion is not None else {}
+        files |= {"method": beside} if beside else {}
         files |= {"average": self.average} if self.average else {}
         files |= {"best": self.best} if self.best else {}
         state = {"contract": dict(self.contract), "cursor": vars(self.cursor)}

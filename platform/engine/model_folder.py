@@ -14,23 +14,35 @@ from engine.base_models import load_network, load_tokenizer, own_description
 from engine.encoder import MEAN_SCALE, POOL_SCALE, TextClassifier
 from engine.failures import RunFailed
 from engine.folders import write_folder
+from engine.methods import Attached, plain_weights, read_adapter, write_adapter
+from engine.methods.folder import FOLDER as ADAPTER_FOLDER
 from words import say
 
 
 def save_classifier(
-    folder: Path, model: TextClassifier, tokenizer: Any, labels: Sequence[str], description: Mapping[str, Any]
+    folder: Path,
+    model: TextClassifier,
+    tokenizer: Any,
+    labels: Sequence[str],
+    description: Mapping[str, Any],
+    *,
+    attached: Attached | None = None,
 ) -> dict[str, Any]:
     """Write the folder whole or not at all; returns what lingxi.json says.
 
     transformers.AutoModelForSequenceClassification gives the same logits from it: the mean is written as one more
-    attention layer (zero queries and keys, identity values) and the tanh pooler as a scaled identity.
+    attention layer (zero queries and keys, identity values) and the tanh pooler as a scaled identity. What an adapter
+    learnt is written beside the weights, and into them where that is possible; `model` is merged by this.
     """
-    config, weights = _exported(model, labels, bool(description.get("multi_label")))
 
     def fill(beside: Path) -> None:
+        if attached is not None:
+            write_adapter(beside, attached, base_model=description["base_model"], task_type="FEATURE_EXTRACTION")
+            attached.merge()
+        config, weights = _exported(model, labels, bool(description.get("multi_label")))
         tokenizer.save_pretrained(beside)
         config.save_pretrained(beside)
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in plain_weights(weights).items()}
         safetensors.torch.save_file(whole, beside / "model.safetensors", metadata={"format": "pt"})
 
     return write_folder(folder, fill, {**description, "labels": list(labels), "pooling": model.pooling})
@@ -51,6 +63,8 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
         last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
         model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE
         model.head.bias.data = weights[f"{last}.bias"]
+    if (folder / ADAPTER_FOLDER).is_dir():
+        read_adapter(model.encoder, folder)
     return model.eval(), load_tokenizer(str(folder)), description
 
 

@@ -12,6 +12,7 @@ import torch
 from engine import base_models
 from engine.data import read_chats, read_texts
 from engine.encoder import TextClassifier
+from engine.methods import added_parameters
 from engine.predict import encode
 from engine.recipes import chat_setup, classify_setup
 from engine.report import Report
@@ -47,12 +48,15 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     report.progress(2, 3, "checks", say("estimating"))
     model = _empty_classifier(spec, config, len(labels))
     total = sum(parameter.numel() for parameter in model.parameters())
+    trainable = 0 if spec.method == "frozen" else added_parameters(model)
     encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
     seen = int(np.minimum(lengths["train"], limit).sum())
-    epochs = spec.epochs if spec.method == "full" else 0
+    epochs = 0 if spec.method == "frozen" else spec.epochs
     longest = int(np.sort(np.minimum(lengths["train"], limit))[-spec.batch_size :].sum()) if seen else 0
     at_once = min(max(longest, limit), spec.max_batch_tokens) if seen else 0
-    copies = 4 + bool(spec.average_decay) + 1 if epochs else 1  # weights, gradients, two moments, average, best
+    copies = 3 + bool(spec.average_decay) + 1 if epochs else 0  # gradients, two moments, average, best
+    # A frozen weight needs no gradient of its own: forward, and backward to its inputs.
+    per_token = 4 * encoder if spec.is_adapter else 6 * encoder
     balance = {name: Counter(label for names in part.labels for label in names) for name, part in parts.items()}
     report.progress(3, 3, "checks", say("estimating"))
     return {
@@ -62,11 +66,11 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
         "truncated_share": len(cut) / max(1, sum(len(part) for part in parts.values())),
         "max_length_tokens": limit,
-        "parameters": {"total": total, "trainable": total if spec.method == "full" else 0},
+        "parameters": {"total": total, "trainable": trainable},
         "estimate": {
             "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
-            "memory_bytes": PROCESS_BYTES + 4 * total * copies + _activations(*_size(config), at_once),
-            "seconds": _seconds(6 * encoder * seen * epochs * (2 if spec.consistency else 1) + 2 * encoder * seen),
+            "memory_bytes": PROCESS_BYTES + 4 * (total + trainable * copies) + _activations(*_size(config), at_once),
+            "seconds": _seconds(per_token * seen * epochs * (2 if spec.consistency else 1) + 2 * encoder * seen),
         },
     }
 
@@ -140,7 +144,9 @@ def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> Text
     config.num_labels = max(label_count, 1)
     with torch.device("meta"):
         network = AutoModelForSequenceClassification.from_config(config)
-        return TextClassifier(network, max(label_count, 1), pooling=classify_setup.choose_pooling(spec, config))
+        model = TextClassifier(network, max(label_count, 1), pooling=classify_setup.choose_pooling(spec, config))
+        classify_setup.attach_method(model, spec, 0)
+        return model
 
 
 def _lengths(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Mapping[str, Any]:

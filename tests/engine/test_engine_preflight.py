@@ -119,3 +119,17 @@ def test_chats_are_counted_and_estimated(chats: Path) -> None:
 
     assert found["problems"] == [] and found["rows"] == {"train": 36, "dev": 6, "test": 6}
     assert found["estimate"]["steps"] > 0 and found["parameters"]["total"] > 5000
+
+
+def test_the_trainable_parameters_of_a_method_are_counted_before_the_start(
+    encoder: Path, tmp_path: Path, text_file: Any, good: list[Row]
+) -> None:
+    whole = check(encoder, tmp_path, text_file, good)
+    frozen = check(encoder, tmp_path, text_file, good, method="frozen")
+    adapted = check(encoder, tmp_path, text_file, good, method="lora", adapter_rank=4, adapter_targets="query_value")
+
+    head = 3 * 16 + 3
+    assert whole["parameters"]["trainable"] == whole["parameters"]["total"]
+    assert frozen["parameters"]["trainable"] == 0
+    assert adapted["parameters"]["trainable"] == head + 2 * 2 * (4 * 16 + 16 * 4)  # layers, matrices, A and B
+    assert adapted["estimate"]["memory_bytes"] < whole["estimate"]["memory_bytes"]

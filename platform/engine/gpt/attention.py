@@ -22,7 +22,7 @@ from engine.gpt.cache import LayerCache
 from engine.gpt.config import GptConfig
 from engine.gpt.norms import RmsNorm
 from engine.gpt.positions import rotate
-from engine.gpt.runs import Run
+from engine.gpt.runs import Run, documents
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -43,9 +43,17 @@ class Attention(nn.Module):
         self.key_norm = RmsNorm(config.head_width, config.norm_epsilon) if config.query_key_norm else None
 
     def forward(
-        self, hidden: Tensor, runs: Sequence[Run], rotation: Rotation | None = None, cache: LayerCache | None = None
+        self,
+        hidden: Tensor,
+        runs: Sequence[Run],
+        rotation: Rotation | None = None,
+        cache: LayerCache | None = None,
+        prefix: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Attend within each document of `runs`; with a `cache`, the one run continues what the cache holds."""
+        """Attend within each document of `runs`; with a `cache`, the one run continues what the cache holds.
+
+        Every document also sees the keys and values [G, V, d] of a `prefix`.
+        """
         query, key, value = self.project(hidden, rotation)
         share = self.dropout if self.training else 0.0
         mixed = []
@@ -53,6 +61,9 @@ class Attention(nn.Module):
             q, k, v = (_documents(tensor, run) for tensor in (query, key, value))  # [n, H or G, t, d]
             if cache is not None:
                 k, v = cache.extend(k, v)
+            if prefix is not None:
+                k = torch.cat((prefix[0].expand(run.count, -1, -1, -1), k), dim=2)
+                v = torch.cat((prefix[1].expand(run.count, -1, -1, -1), v), dim=2)
             mixed.append(_tokens(attend(q, k, v, dropout=share)))
         return cast(Tensor, self.output(torch.cat(mixed) if len(mixed) > 1 else mixed[0]))
 
@@ -100,8 +111,7 @@ def causal_mask(t: int, s: int, device: torch.device | None = None) -> Tensor:
 
 def _documents(tensor: Tensor, run: Run) -> Tensor:
     """[N, H, d] -> the run's documents [n, H, t, d]."""
-    part = tensor[run.start : run.start + run.count * run.length]
-    return part.view(run.count, run.length, *part.shape[1:]).transpose(1, 2)
+    return documents(tensor, run).transpose(1, 2)
 
 
 def _tokens(tensor: Tensor) -> Tensor:

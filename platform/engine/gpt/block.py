@@ -30,10 +30,15 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(
-        self, hidden: Tensor, runs: Sequence[Run], rotation: Rotation | None = None, cache: LayerCache | None = None
+        self,
+        hidden: Tensor,
+        runs: Sequence[Run],
+        rotation: Rotation | None = None,
+        cache: LayerCache | None = None,
+        prefix: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Both halves."""
-        mixed = self.attention(self.norm1(hidden), runs, rotation, cache)
+        mixed = self.attention(self.norm1(hidden), runs, rotation, cache, prefix)
         hidden = hidden + F.dropout(mixed, self.dropout, self.training)
         worked = self.feed_forward(self.norm2(hidden))
         return hidden + F.dropout(worked, self.dropout, self.training)

@@ -24,7 +24,13 @@ class LayerCache:
         self._keys[:, :, self.length : end] = key
         self._values[:, :, self.length : end] = value
         self.length = end
-        return self._keys[:, :, :end], self._values[:, :, :end]
+        return self.filled()
+
+    def filled(self) -> tuple[Tensor, Tensor]:
+        """Keys and values so far; ValueError when there are none."""
+        if self._keys is None or self._values is None:
+            raise ValueError("the cache is empty")
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
 
 
 class Cache:

@@ -112,6 +112,15 @@ def write_config(config: GptConfig) -> dict[str, Any]:
     return _write_llama(config)
 
 
+def their_name(config: GptConfig, name: str) -> str:
+    """The name of one of our modules in a folder of transformers; KeyError for GPT-2's joint query, key and value."""
+    if config.positions == "rotary":
+        return _renamed(f"{name}.", _LLAMA_NAMES, r"blocks\.(\d+)\.", "model.layers.{}.").rstrip(".")
+    if name.endswith(_QKV):
+        raise KeyError(name)
+    return _renamed(f"{name}.", _GPT2_NAMES, r"blocks\.(\d+)\.", "transformer.h.{}.").rstrip(".")
+
+
 def _read_gpt2(found: Mapping[str, Any]) -> GptConfig:
     activation = GPT2_ACTIVATIONS.get(found.get("activation_function", "gelu_new"))
     if activation is None:

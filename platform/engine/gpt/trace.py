@@ -51,7 +51,7 @@ def trace(model: Gpt, ids: Tensor) -> Trace:
     if model.training:
         raise ValueError("put the model into eval mode before tracing it")
     runs, positions = [Run(0, 1, len(ids))], torch.arange(len(ids))
-    stream, turning = model.embed(ids, positions)
+    stream, turning = model.embed(model.tokens(ids), positions)
     layers = []
     for block in model.blocks:
         normed = block.norm1(stream)  # type: ignore[operator]

@@ -22,7 +22,7 @@ from engine.model_folder import save_classifier
 from engine.plan import Window, epoch_windows
 from engine.predict import encode, forward_all
 from engine.probe import fit_probe
-from engine.recipes.classify_setup import arrange, choose_pooling, parameter_groups, reading_length
+from engine.recipes.classify_setup import arrange, attach_method, choose_pooling, parameter_groups, reading_length
 from engine.report import Report
 from engine.specs import ClassifySpec, spec_hash, to_mapping
 from words import say
@@ -62,6 +62,7 @@ def train(
     network = base_models.load_network(place, len(labels), revision=spec.base_model.revision)
     max_length = reading_length(spec, network.config, tokenizer)
     model = TextClassifier(network, len(labels), pooling=choose_pooling(spec, network.config), dropout=spec.dropout)
+    attached = attach_method(model, spec, network.config.vocab_size)
     model.to(device)
     mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
@@ -72,8 +73,9 @@ def train(
     report.log(
         "info",
         say(
-            "{parameters:,} parameters, {labels_count} labels, {max_length} tokens",
+            "{parameters:,} parameters, {trainable:,} of them trained, {labels_count} labels, {max_length} tokens",
             parameters=sum(p.numel() for p in model.parameters()),
+            trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
             labels_count=len(labels),
             max_length=max_length,
         ),
@@ -84,7 +86,12 @@ def train(
     training = Training(
         model,
         optimiser,
-        pace=Pace.of(spec, epochs=spec.epochs if spec.method == "full" else 0),
+        pace=Pace.of(
+            spec,
+            epochs=0 if spec.method == "frozen" else spec.epochs,
+            # A mean of weights that were cut and of those before the cut is neither.
+            average_decay=0.0 if spec.method == "adalora" else spec.average_decay,
+        ),
         report=report,
         out=out,
         contract={
@@ -95,6 +102,7 @@ def train(
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
+        companion=attached,
     )
 
     # 4. The epochs, from a checkpoint or from a head fitted on the frozen encoder.
@@ -134,18 +142,21 @@ def train(
             "metrics": str(out / f"evaluation-{name}.json"),
             "examples": str(out / f"examples-{name}.parquet"),
         }
+    trainable = sum(parameter.numel() for parameter in training.names)
     description = save_classifier(
         out / "model",
         model,
         tokenizer,
         labels,
-        {
+        attached=attached,
+        description={
             "recipe": "classify",
             "multi_label": spec.multi_label,
             "decision_threshold": spec.decision_threshold,
             "max_length_tokens": max_length,
             "template": None,
             "base_model": str(spec.base_model),
+            "method": spec.method,
             "spec": to_mapping(spec),
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
@@ -157,6 +168,7 @@ def train(
         "files": description["files"],
         "labels": labels,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": trainable,
         "evaluations": evaluations,
         **cursor.told(time.monotonic() - started),
         "spec_hash": spec_hash(spec),

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from engine.data import TextRows, held_out
 from engine.encoder import TextClassifier, can_pack
 from engine.failures import RunFailed
+from engine.methods import Attached, attach
 from engine.preflight_classify import classification_problems
 from engine.specs import ClassifySpec, Problem
+from engine.specs.methods import VIRTUAL
 from words import say
 
 
@@ -47,11 +50,13 @@ def reading_length(spec: ClassifySpec, config: Any, tokenizer: Any) -> int:
 
 def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
     """AdamW groups with their peak rate: head, then each layer below slower by `layer_decay`."""
+    if spec.is_adapter:
+        return adapter_groups(model, spec)
     depth = int(getattr(model.config, "num_hidden_layers", 1))
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         words = name.split(".")
-        if words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words:
+        if is_head(model, name):
             peak = spec.head_learning_rate
         else:
             number = next((int(word) for word in words if word.isdigit()), -1)
@@ -59,6 +64,50 @@ def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str
         decay = spec.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return [{"params": found, "peak": peak, "weight_decay": decay} for (peak, decay), found in groups.items()]
+
+
+def adapter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
+    """AdamW groups of what an adapter method trains: the new module, and the head."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    head = [p for name, p in named if is_head(model, name)]
+    added = [p for name, p in named if not is_head(model, name)]
+    return [
+        {"params": added, "peak": spec.adapter_learning_rate, "weight_decay": 0.0},
+        {"params": head, "peak": spec.head_learning_rate, "weight_decay": spec.weight_decay},
+    ]
+
+
+def is_head(model: TextClassifier, name: str) -> bool:
+    """Whether a parameter belongs to the classification head."""
+    words = name.split(".")
+    return words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words
+
+
+def attach_method(model: TextClassifier, spec: ClassifySpec, vocabulary: int) -> Attached | None:
+    """Put the spec's adapter into the encoder and let the head learn beside it; None for the whole encoder.
+
+    Virtual tokens begin as what the encoder makes of random tokens of its vocabulary.
+    """
+    if not spec.is_adapter:
+        return None
+    encoder = model.encoder
+    if spec.method in VIRTUAL and not model.is_packed:
+        raise RunFailed(
+            "not_together",
+            say("Virtual tokens are not available for {model_type} models.", model_type=model.config.model_type),
+            say("Choose LoRA, or a BERT-like base model."),
+        )
+    attached = attach(encoder, spec)
+    for name, parameter in model.named_parameters():
+        if is_head(model, name):
+            parameter.requires_grad_(True)
+    if attached.virtual is not None and vocabulary:
+        drawn = torch.randint(vocabulary, (spec.virtual_tokens,)).tolist()
+        del encoder.virtual
+        start = model.virtual_start(drawn, is_prefix=attached.virtual.is_prefix)
+        encoder.virtual = attached.virtual
+        attached.virtual.start(start)
+    return attached
 
 
 def model_prefix(model: TextClassifier) -> str:

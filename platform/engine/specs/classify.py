@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
 from engine.specs.fields import bound_problems, option
+from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 from words import say
 
@@ -12,17 +13,12 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class ClassifySpec(RunOptions):
+class ClassifySpec(MethodOptions, RunOptions):
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows of a public set."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     multi_label: bool = option(
         False, "A text may carry any number of labels (sigmoid) instead of exactly one (softmax)"
-    )
-    method: str = option(
-        "full",
-        "Train the whole encoder, or only the classification head on the frozen encoder",
-        choices=("full", "frozen"),
     )
     pooling: str = option(
         "auto",
@@ -85,7 +81,7 @@ class ClassifySpec(RunOptions):
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
         found = bound_problems(self)
-        found += self.run_problems()
+        found += self.run_problems() + self.method_problems("classify")
         if self.multi_label and self.consistency > 0:
             found.append(
                 Problem(
