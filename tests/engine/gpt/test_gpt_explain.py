@@ -46,7 +46,9 @@ def test_numbers_told_are_those_of_transformers(kind: str, tiny_chat: Callable[.
             rows = head_rows(found["scores"]["numbers"], tokens=ids.shape[1], heads=4, place=layer, head=head)
             for t, row in enumerate(rows):
                 told_weights = torch.tensor(row.weights)
-                torch.testing.assert_close(told_weights, wanted.attentions[layer][0, head, t, : t + 1], atol=1e-5, rtol=0)
+                torch.testing.assert_close(
+                    told_weights, wanted.attentions[layer][0, head, t, : t + 1], atol=1e-5, rtol=0
+                )
 
 
 def test_lengths_of_the_stream_and_norms_are_the_models(tiny_chat: Callable[..., Path]) -> None:
