@@ -6,13 +6,13 @@ import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
 from redis import Redis, RedisError
 
-from apps.inference.models import OnlineRequest
+from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
 from apps.registry.selectors import version_folder
 from words import join
@@ -25,26 +25,35 @@ TOP = 5
 ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
+Use = Literal["label", "answer", "explain"]
+
+
 class Models:
-    """The last few models used, classifiers and writers, loaded on demand; torch is imported with the first."""
+    """The last few models used, loaded on demand; torch is imported with the first."""
 
     def __init__(self, kept: int = MODELS_KEPT) -> None:
         self._kept = kept
-        self._loaded: OrderedDict[str, Any] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, Use], Any] = OrderedDict()
 
-    def get(self, folder: Path, content_hash: str, *, is_chat: bool = False) -> Any:
-        """The model of a folder, keyed by what is in it."""
-        if content_hash not in self._loaded:
-            from engine.chat_model import load_chat_model
-            from engine.predict import load_classifier
-            from engine.threads import use_threads
-
-            use_threads(settings.INFER_THREADS)
-            self._loaded[content_hash] = load_chat_model(folder) if is_chat else load_classifier(folder)
+    def get(self, folder: Path, content_hash: str, use: Use = "label") -> Any:
+        """The model of a folder made ready for a use, keyed by what is in the folder."""
+        key = (content_hash, use)
+        if key not in self._loaded:
+            self._loaded[key] = _load(folder, use)
             while len(self._loaded) > self._kept:
                 self._loaded.popitem(last=False)
-        self._loaded.move_to_end(content_hash)
-        return self._loaded[content_hash]
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
+
+
+def _load(folder: Path, use: Use) -> Any:
+    from engine.chat_model import load_chat_model
+    from engine.gpt.explain import load_explainer
+    from engine.predict import load_classifier
+    from engine.threads import use_threads
+
+    use_threads(settings.INFER_THREADS)
+    return {"label": load_classifier, "answer": load_chat_model, "explain": load_explainer}[use](folder)
 
 
 def serve(stop: threading.Event, models: Models | None = None) -> None:
@@ -69,13 +78,21 @@ def answer_next(models: Models) -> bool:
     request = claim_online()
     if request is None:
         return False
-    version = request.model_version
+    version, use = request.model_version, _use(request)
     try:
-        model = models.get(version_folder(version), version.content_hash, is_chat=version.is_chat)
-        answer(request=request, results=(written if version.is_chat else results)(model, request))
+        model = models.get(version_folder(version), version.content_hash, use)
+        answer(
+            request=request, results={"label": results, "answer": written, "explain": explained}[use](model, request)
+        )
     except RunFailed as failure:
         answer(request=request, error=join([failure.message, failure.hint]))
     return True
+
+
+def _use(request: OnlineRequest) -> Use:
+    if request.kind == OnlineKind.EXPLAIN:
+        return "explain"
+    return "answer" if request.model_version.is_chat else "label"
 
 
 def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
@@ -92,6 +109,11 @@ def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
     found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
     return [{"answer": each.text.replace("\0", ""), "finish": each.finish, "tokens": each.tokens} for each in found]
+
+
+def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """What the model computes over the sentence."""
+    return [explainer.explain(request.texts[0])]
 
 
 class Bell:

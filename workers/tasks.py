@@ -72,6 +72,7 @@ def clean_up() -> None:
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
+    removed |= inference.expire_explanations()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

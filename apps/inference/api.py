@@ -12,7 +12,7 @@ from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.models import BatchJob, Finish, OnlineRequest
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest
 from apps.inference.serializers import (
     AskChatSerializer,
     AskSerializer,
@@ -175,5 +175,5 @@ class OnlineChatViewSet(WorkspaceViewSet):
     @extend_schema(summary="The answer to a chat")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, the answer."""
-        rows = OnlineRequest.objects.filter(model_version__task=Task.GENERATION)
+        rows = OnlineRequest.objects.filter(model_version__task=Task.GENERATION, kind=OnlineKind.PREDICT)
         return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)

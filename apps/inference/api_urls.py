@@ -3,6 +3,7 @@
 from django.urls import path
 
 from apps.inference.api import BatchViewSet, OnlineChatViewSet, OnlineViewSet
+from apps.inference.explain_api import ExplanationViewSet
 
 urlpatterns = [
     path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
@@ -12,5 +13,8 @@ urlpatterns = [
     path("classify", OnlineViewSet.as_view({"post": "create"})),
     path("classify/<int:pk>", OnlineViewSet.as_view({"get": "retrieve"})),
     path("answers", OnlineChatViewSet.as_view({"post": "create"})),
+    path("explanations", ExplanationViewSet.as_view({"post": "create"})),
+    path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),
+    path("explanations/<int:pk>/attention", ExplanationViewSet.as_view({"get": "attention"})),
     path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
 ]

@@ -6,8 +6,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion, Kind, Split
-from apps.inference.services import LARGEST_ANSWER_TOKENS, TEXT_KINDS
+from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTERS, TEXT_KINDS
 from apps.registry.models import ModelVersion, Task
+from apps.registry.selectors import version_choices
 from core.access import Actor
 
 
@@ -80,3 +81,16 @@ class AskForm(forms.Form):
     """What a person says to a chat version."""
 
     message = forms.CharField(label=_("Your message"), widget=forms.Textarea(attrs={"rows": 3}), max_length=100_000)
+
+
+class ExplainForm(forms.Form):
+    """A version that writes, and the sentence to follow through it."""
+
+    model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
+    text = forms.CharField(label=_("Sentence"), max_length=MAX_SENTENCE_CHARACTERS, strip=False)
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        models = self.fields["model_version"]
+        assert isinstance(models, forms.ModelChoiceField)
+        models.queryset = version_choices(actor.workspace).filter(task=Task.GENERATION)

@@ -114,19 +114,28 @@ class OnlineState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+class OnlineKind(models.TextChoices):
+    """What a single request asks for."""
+
+    PREDICT = "predict", _("Labels or an answer")
+    EXPLAIN = "explain", _("How it works")
+
+
 class OnlineRequest(models.Model):
-    """A few texts labelled, or one chat answered, while somebody waits: a committed row for the resident role."""
+    """Texts labelled, a chat answered or a sentence explained while somebody waits: a row for the resident role."""
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
-    texts = models.JSONField(default=list, blank=True)  # for a classifier
+    kind = models.CharField(max_length=10, choices=OnlineKind.choices, default=OnlineKind.PREDICT)
+    texts = models.JSONField(default=list, blank=True)  # for a classifier; of an explanation its one sentence
     messages = models.JSONField(default=list, blank=True)  # for a chat version
     max_new_tokens = models.PositiveIntegerField(default=256)
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    # per text: labels and [[label, probability], ...]; of a chat one: answer, finish and tokens
+    # per text: labels and [[label, probability], ...]; of a chat one: answer, finish and tokens; of an explanation
+    # what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

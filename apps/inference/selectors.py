@@ -1,4 +1,4 @@
-"""Batches and predictions as pages, API and workers read them."""
+"""Batches, predictions and explanations as pages, API and workers read them."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -6,9 +6,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.inference.models import BatchJob, Prediction
+from apps.inference.models import BatchJob, OnlineKind, OnlineRequest, OnlineState, Prediction
+from core.errors import Refused
 from core.jobs.states import State
 from core.leftovers import Names
+from engine.specs.explanation import Row, head_rows
+from words import say
 
 EXPORT_ROWS = 2000
 
@@ -62,3 +65,29 @@ def _batch_files() -> set[str]:
         f"files/{workspace}/predictions/{pk}/{token}"
         for workspace, pk, token in running.values_list("workspace_id", "pk", "job__lease_token")
     }
+
+
+def explanations(workspace: Any) -> QuerySet[OnlineRequest]:
+    """Explained sentences of a workspace with their versions, newest first."""
+    rows = OnlineRequest.objects.filter(workspace=workspace, kind=OnlineKind.EXPLAIN)
+    return rows.select_related("model_version__family").order_by("-id")
+
+
+def explanation_of(asked: OnlineRequest) -> dict[str, Any] | None:
+    """What the model told of the sentence; None until it is done."""
+    return dict(asked.results[0]) if asked.state == OnlineState.DONE else None
+
+
+def attention_rows(told: dict[str, Any], layer: int, head: int) -> list[Row]:
+    """What one head looks at, position by position; Refused for a head that was not kept."""
+    layers, heads = told["scores"]["layers"], told["shape"]["heads"]
+    if layer not in layers:
+        raise Refused(
+            "unknown_layer",
+            say("Choose one of these layers: {layers}", layers=", ".join(map(str, layers))),
+            field="layer",
+        )
+    if not 0 <= head < heads:
+        raise Refused("unknown_head", say("The heads are numbered 0 to {last}.", last=heads - 1), field="head")
+    place = layers.index(layer)
+    return head_rows(told["scores"]["numbers"], tokens=len(told["tokens"]), heads=heads, place=place, head=head)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference import views
+from apps.inference import explain_views, views
 
 app_name = "inference"
 
@@ -15,4 +15,6 @@ urlpatterns = [
     path("<int:pk>/file", views.file, name="file"),
     path("try/<int:version_pk>", views.ask, name="try"),
     path("asked/<int:pk>", views.asked, name="asked"),
+    path("how-it-works", explain_views.explain, name="explain"),
+    path("how-it-works/<int:pk>", explain_views.explained, name="explained"),
 ]

@@ -10,7 +10,7 @@ from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
 from apps.inference.forms import AskForm, BatchForm, TryForm
-from apps.inference.models import BatchJob, Finish, OnlineRequest, OnlineState
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
 from apps.inference.selectors import batch_jobs, label_chart
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -140,7 +140,8 @@ def _ask(request: PageRequest, version: ModelVersion, form: AskForm | TryForm) -
 @page("inference.read")
 def asked(request: PageRequest, pk: int) -> HttpResponse:
     """The answer to a single request, or a part that asks again."""
-    found = fetch(request.actor, OnlineRequest, "inference.read", pk=pk)
+    rows = OnlineRequest.objects.filter(kind=OnlineKind.PREDICT)
+    found = fetch(request.actor, rows, "inference.read", pk=pk)
     is_done = found.state == OnlineState.DONE
     context = {
         "asked": found,

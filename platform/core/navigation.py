@@ -52,7 +52,13 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
             Room("evaluation", _("Evaluations"), "target-arrow", "evaluation:list", "evaluation.read", "e"),
         ),
     ),
-    (_("Use"), (Room("inference", _("Predictions"), "tags", "inference:list", "inference.read", "p"),)),
+    (
+        _("Use"),
+        (
+            Room("inference", _("Predictions"), "tags", "inference:list", "inference.read", "p"),
+            Room("explain", _("How it works"), "brain", "inference:explain", "inference.read", "w"),
+        ),
+    ),
     (
         _("Workspace"),
         (
@@ -70,6 +76,8 @@ def place_of(request: HttpRequest) -> str:
         return ""
     if match.namespace == "dashboard":
         return "jobs" if (match.url_name or "").startswith("job") else "home"
+    if match.namespace == "inference" and (match.url_name or "").startswith("explain"):
+        return "explain"
     return match.namespace
 
 

@@ -8,6 +8,7 @@ import "./confirm.js";
 import "./copy.js";
 import "./hotkeys.js";
 import "./bulk.js";
+import "./heat.js";
 import { bindCharts } from "./charts.js";
 import { bindDrops } from "./drop.js";
 import { bindProgress } from "./progress.js";

@@ -1,4 +1,4 @@
-"""Let a model version label texts or answer chats: many as a job, a few while somebody waits."""
+"""Let a model version label many texts, or answer many chats, as a job."""
 
 import json
 import shutil
@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.services import audit
@@ -18,8 +17,9 @@ from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem
 from apps.datasets.formats.sniffing import sniff
 from apps.datasets.models import DatasetVersion, Kind
-from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction, Source
-from apps.registry.models import ModelVersion, Task, VersionState
+from apps.inference.models import BatchJob, Prediction, Source
+from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.registry.models import ModelVersion
 from core import storage
 from core.access import Actor
 from core.bulk import copy_rows
@@ -27,23 +27,13 @@ from core.errors import Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
 from core.jobs.states import ENDED
-from core.queue import notify
-from engine.specs.records import check_record
 from words import say
 
 MAX_LISTED_TEXTS = 10_000
-MAX_ONLINE_TEXTS = 32
-MAX_TEXT_CHARACTERS = 100_000
 TEXT_COLUMNS = ("text", "content", "sentence", "review", "question", "query", "文本", "内容", "正文", "评论", "问题")
 PROMPT_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "对话", "prompt", "提示", *TEXT_COLUMNS)
 TEXT_KINDS = (Kind.CLASSIFICATION, Kind.CORPUS, Kind.SPANS)  # datasets whose examples are single texts
-LARGEST_ANSWER_TOKENS = 4096
-ANSWER_TOKENS = 256
 ID_COLUMNS = ("id", "external_id", "custom_id", "编号")
-PROMPT_ENDS = ("user", "tool")
-ONLINE_LEASE = timedelta(seconds=30)
-ONLINE_ATTEMPTS = 3
-ONLINE_CHANNEL = "lingxi:online"
 
 
 @transaction.atomic
@@ -86,7 +76,7 @@ def predict_upload(
     reference: str = "",
 ) -> BatchJob:
     """Keep an uploaded file, find its column of texts (or prompts, or messages) and queue it."""
-    _require_usable(version)
+    require_usable(version)
     storage.require_free_space(upload.size)
     folder = storage.workspace_folder(actor.workspace.pk, "predictions", uuid4().hex)
     path = folder / "upload"
@@ -126,7 +116,7 @@ def predict_texts(
     reference: str = "",
 ) -> BatchJob:
     """Queue {"id", "text"} items, for a chat version also {"id", "messages"}; ids must differ."""
-    _require_usable(version)
+    require_usable(version)
     if not 1 <= len(items) <= MAX_LISTED_TEXTS:
         raise Refused(
             "bad_count", say("Send 1 to {max_listed_texts} texts.", max_listed_texts=MAX_LISTED_TEXTS), field="texts"
@@ -165,7 +155,7 @@ def _item(version: ModelVersion, item: Mapping[str, Any], at: int) -> dict[str, 
     name = item.get("id", "")
     if version.is_chat:
         spoken: Sequence[Mapping[str, str]] = [{"role": "user", "content": str(text)}] if messages is None else messages
-        return {"id": name, "messages": _checked_messages(spoken, f"texts.{at}.messages")}
+        return {"id": name, "messages": checked_messages(spoken, f"texts.{at}.messages")}
     if text is None:
         raise Refused(
             "wrong_task", say("“{version}” labels texts; it does not answer messages.", version=version), field="model"
@@ -173,25 +163,12 @@ def _item(version: ModelVersion, item: Mapping[str, Any], at: int) -> dict[str, 
     return {"id": name, "text": text}
 
 
-def _checked_messages(messages: Sequence[Mapping[str, str]], field: str) -> list[dict[str, str]]:
-    """The messages of a prompt; refused with the first thing that is wrong with them."""
-    found = [dict(message) for message in messages]
-    problems = check_record("chat", {"messages": found})
-    if problems:
-        raise Refused(problems[0].code, problems[0].message, field=field, hint=problems[0].hint)
-    if found[-1]["role"] not in PROMPT_ENDS:
-        raise Refused(
-            "nothing_asked", say("The last message must be the user's: that is what is answered."), field=field
-        )
-    return found
-
-
 def _start(
     actor: Actor, version: ModelVersion, what: Any, *, max_new_tokens: int | None = None, **columns: Any
 ) -> BatchJob:
-    _require_usable(version)
+    require_usable(version)
     storage.require_free_space()
-    length = _answer_length(max_new_tokens)
+    length = answer_length(max_new_tokens)
     title = say("Answer {data}", data=what) if version.is_chat else say("Label {data}", data=what)
     job = jobs.create(
         kind="inference.batch",
@@ -214,27 +191,6 @@ def _start(
     job.save(update_fields=["page"])
     audit(actor=actor, action="prediction.start", obj=batch_job, model_version=version.pk)
     return batch_job
-
-
-def _require_usable(version: ModelVersion) -> None:
-    if version.task not in Task.values:
-        raise Refused(
-            "wrong_task", say("“{version}” neither labels texts nor answers chats.", version=version), field="model"
-        )
-    if version.state == VersionState.DAMAGED:
-        raise Refused(
-            "version_damaged",
-            say("The files of “{version}” are not what was registered. Choose another version.", version=version),
-        )
-
-
-def _answer_length(max_new_tokens: int | None) -> int:
-    length = ANSWER_TOKENS if max_new_tokens is None else max_new_tokens
-    if not 1 <= length <= LARGEST_ANSWER_TOKENS:
-        raise Refused(
-            "bad_length", say("An answer has 1 to {most} tokens.", most=LARGEST_ANSWER_TOKENS), field="max_new_tokens"
-        )
-    return length
 
 
 def _recognised(path: Path, name: str) -> tuple[ReadOptions, list[str]]:
@@ -303,101 +259,6 @@ def keep_predictions(
         BatchJob.objects.filter(pk=batch_job.pk).update(
             stored_count=batch_job.stored_count, label_counts=batch_job.label_counts
         )
-
-
-@transaction.atomic
-def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineRequest:
-    """Ask for labels of a few texts now; the resident role answers within a moment."""
-    _require_usable(version)
-    if version.is_chat:
-        raise Refused(
-            "wrong_task", say("“{version}” does not label texts. Choose a classifier.", version=version), field="model"
-        )
-    cleaned = [text for text in texts if text.strip()]
-    if not 1 <= len(cleaned) <= MAX_ONLINE_TEXTS:
-        raise Refused(
-            "bad_count",
-            say("Send 1 to {max_online_texts} texts; use a batch for more.", max_online_texts=MAX_ONLINE_TEXTS),
-            field="texts",
-        )
-    if any(len(text) > MAX_TEXT_CHARACTERS or "\0" in text for text in cleaned):
-        raise Refused(
-            "text_too_long",
-            say(
-                "A text has at most {max_text_characters} characters and no NUL.",
-                max_text_characters=MAX_TEXT_CHARACTERS,
-            ),
-            field="texts",
-        )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace, model_version=version, texts=cleaned, requested_by=actor.user
-    )
-    notify(ONLINE_CHANNEL)
-    return made
-
-
-@transaction.atomic
-def ask_chat(
-    *,
-    actor: Actor,
-    version: ModelVersion,
-    messages: Sequence[Mapping[str, str]],
-    max_new_tokens: int | None = None,
-) -> OnlineRequest:
-    """Ask for the answer to one chat now; the resident role writes it within some seconds."""
-    _require_usable(version)
-    if not version.is_chat:
-        raise Refused(
-            "wrong_task",
-            say("“{version}” does not answer chats. Choose a chat version.", version=version),
-            field="model",
-        )
-    found = _checked_messages(messages, "messages")
-    if sum(len(message["content"]) for message in found) > MAX_TEXT_CHARACTERS:
-        raise Refused(
-            "text_too_long", say("A chat has at most {most} characters.", most=MAX_TEXT_CHARACTERS), field="messages"
-        )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace,
-        model_version=version,
-        messages=found,
-        max_new_tokens=_answer_length(max_new_tokens),
-        requested_by=actor.user,
-    )
-    notify(ONLINE_CHANNEL)
-    return made
-
-
-def claim_online() -> OnlineRequest | None:
-    """The oldest waiting request, leased to the caller under a fresh token; given up after a few attempts."""
-    now = timezone.now()
-    with transaction.atomic():
-        waiting = OnlineRequest.objects.select_for_update(skip_locked=True).filter(state=OnlineState.WAITING)
-        found = waiting.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)).order_by("id").first()
-        if found is None:
-            return None
-        if found.attempt_count >= ONLINE_ATTEMPTS:
-            found.state = OnlineState.FAILED
-            found.error_message = say("This request could not be answered. Try again.")
-            found.save(update_fields=["state", "error_message"])
-            return None
-        OnlineRequest.objects.filter(pk=found.pk).update(
-            token=F("token") + 1, attempt_count=F("attempt_count") + 1, lease_expires_at=now + ONLINE_LEASE
-        )
-    found.refresh_from_db()
-    return found
-
-
-def answer(*, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (), error: str = "") -> bool:
-    """Store the answer under the claim's token; False when another claim was faster."""
-    return bool(
-        OnlineRequest.objects.filter(pk=request.pk, token=request.token, state=OnlineState.WAITING).update(
-            state=OnlineState.FAILED if error else OnlineState.DONE,
-            results=list(results),
-            error_message=error,
-            answered_at=timezone.now(),
-        )
-    )
 
 
 def expire_files(*, now: datetime | None = None) -> dict[str, int]:

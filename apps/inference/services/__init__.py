@@ -1,0 +1,43 @@
+"""What people, programs and workers do with predictions; each verb lives in the file of its subject."""
+
+from apps.inference.services.asking import LARGEST_ANSWER_TOKENS
+from apps.inference.services.batches import (
+    TEXT_KINDS,
+    expire_files,
+    keep_predictions,
+    predict_texts,
+    predict_upload,
+    predict_version,
+    prepared,
+)
+from apps.inference.services.online import (
+    MAX_SENTENCE_CHARACTERS,
+    ONLINE_ATTEMPTS,
+    ONLINE_CHANNEL,
+    answer,
+    ask,
+    ask_chat,
+    ask_explanation,
+    claim_online,
+    expire_explanations,
+)
+
+__all__ = [
+    "LARGEST_ANSWER_TOKENS",
+    "MAX_SENTENCE_CHARACTERS",
+    "ONLINE_ATTEMPTS",
+    "ONLINE_CHANNEL",
+    "TEXT_KINDS",
+    "answer",
+    "ask",
+    "ask_chat",
+    "ask_explanation",
+    "claim_online",
+    "expire_explanations",
+    "expire_files",
+    "keep_predictions",
+    "predict_texts",
+    "predict_upload",
+    "predict_version",
+    "prepared",
+]

@@ -1,0 +1,156 @@
+"""Ask a version something while somebody waits: a committed row that the resident role answers."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
+from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.registry.models import ModelVersion
+from core.access import Actor
+from core.errors import Refused
+from core.queue import notify
+from words import say
+
+MAX_ONLINE_TEXTS = 32
+MAX_TEXT_CHARACTERS = 100_000
+MAX_SENTENCE_CHARACTERS = 1000  # far more than the tokens that are shown
+EXPLANATION_DAYS = 7
+ONLINE_LEASE = timedelta(seconds=30)
+ONLINE_ATTEMPTS = 3
+ONLINE_CHANNEL = "lingxi:online"
+
+
+@transaction.atomic
+def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineRequest:
+    """Ask for labels of a few texts now; the resident role answers within a moment."""
+    require_usable(version)
+    if version.is_chat:
+        raise Refused(
+            "wrong_task", say("“{version}” does not label texts. Choose a classifier.", version=version), field="model"
+        )
+    cleaned = [text for text in texts if text.strip()]
+    if not 1 <= len(cleaned) <= MAX_ONLINE_TEXTS:
+        raise Refused(
+            "bad_count",
+            say("Send 1 to {max_online_texts} texts; use a batch for more.", max_online_texts=MAX_ONLINE_TEXTS),
+            field="texts",
+        )
+    if any(len(text) > MAX_TEXT_CHARACTERS or "\0" in text for text in cleaned):
+        raise Refused(
+            "text_too_long",
+            say(
+                "A text has at most {max_text_characters} characters and no NUL.",
+                max_text_characters=MAX_TEXT_CHARACTERS,
+            ),
+            field="texts",
+        )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace, model_version=version, texts=cleaned, requested_by=actor.user
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+@transaction.atomic
+def ask_chat(
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    messages: Sequence[Mapping[str, str]],
+    max_new_tokens: int | None = None,
+) -> OnlineRequest:
+    """Ask for the answer to one chat now; the resident role writes it within some seconds."""
+    require_usable(version)
+    if not version.is_chat:
+        raise Refused(
+            "wrong_task",
+            say("“{version}” does not answer chats. Choose a chat version.", version=version),
+            field="model",
+        )
+    found = checked_messages(messages, "messages")
+    if sum(len(message["content"]) for message in found) > MAX_TEXT_CHARACTERS:
+        raise Refused(
+            "text_too_long", say("A chat has at most {most} characters.", most=MAX_TEXT_CHARACTERS), field="messages"
+        )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace,
+        model_version=version,
+        messages=found,
+        max_new_tokens=answer_length(max_new_tokens),
+        requested_by=actor.user,
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+@transaction.atomic
+def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> OnlineRequest:
+    """Ask for everything a GPT computes on the way from a sentence to its next token."""
+    require_usable(version)
+    if not version.is_chat:
+        raise Refused(
+            "wrong_task",
+            say("“{version}” gives labels. Choose a version that writes.", version=version),
+            field="model",
+        )
+    if not text.strip() or "\0" in text:
+        raise Refused("empty", say("Write a sentence."), field="text")
+    if len(text) > MAX_SENTENCE_CHARACTERS:
+        raise Refused(
+            "text_too_long",
+            say("A sentence has at most {most} characters.", most=MAX_SENTENCE_CHARACTERS),
+            field="text",
+        )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace,
+        model_version=version,
+        kind=OnlineKind.EXPLAIN,
+        texts=[text],
+        requested_by=actor.user,
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+def claim_online() -> OnlineRequest | None:
+    """The oldest waiting request, leased to the caller under a fresh token; given up after a few attempts."""
+    now = timezone.now()
+    with transaction.atomic():
+        waiting = OnlineRequest.objects.select_for_update(skip_locked=True).filter(state=OnlineState.WAITING)
+        found = waiting.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)).order_by("id").first()
+        if found is None:
+            return None
+        if found.attempt_count >= ONLINE_ATTEMPTS:
+            found.state = OnlineState.FAILED
+            found.error_message = say("This request could not be answered. Try again.")
+            found.save(update_fields=["state", "error_message"])
+            return None
+        OnlineRequest.objects.filter(pk=found.pk).update(
+            token=F("token") + 1, attempt_count=F("attempt_count") + 1, lease_expires_at=now + ONLINE_LEASE
+        )
+    found.refresh_from_db()
+    return found
+
+
+def answer(*, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (), error: str = "") -> bool:
+    """Store the answer under the claim's token; False when another claim was faster."""
+    return bool(
+        OnlineRequest.objects.filter(pk=request.pk, token=request.token, state=OnlineState.WAITING).update(
+            state=OnlineState.FAILED if error else OnlineState.DONE,
+            results=list(results),
+            error_message=error,
+            answered_at=timezone.now(),
+        )
+    )
+
+
+def expire_explanations(*, now: datetime | None = None) -> dict[str, int]:
+    """Forget explanations older than a few days: they are looked at once, and are the largest rows of their table."""
+    before = (now or timezone.now()) - timedelta(days=EXPLANATION_DAYS)
+    rows = OnlineRequest.objects.filter(kind=OnlineKind.EXPLAIN, created_at__lt=before)
+    return {"explanations": rows.delete()[0]}
