@@ -42,6 +42,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "out": str(folder),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
+        "estimate": not training_job.estimate,
     }
     if checkpoint:
         run.log(say("resuming from step {step}", step=checkpoint.step))
@@ -101,8 +102,16 @@ def _keep(run: Run, training_job: TrainingJob, event: Mapping[str, Any]) -> None
             metrics=event["metrics"],
             is_best=event["is_best"],
         )
+    elif kind == "preflight":
+        services.keep_estimate(run=run, training_job=training_job, found=event)
+    elif kind == "seen":
+        services.keep_seen(run=run, training_job=training_job, found=_without_type(event))
     elif kind == "failed":
         services.keep_problems(run=run, training_job=training_job, problems=event.get("problems", []))
+
+
+def _without_type(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "type"}
 
 
 def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:

@@ -27,6 +27,7 @@ KINDS = {
     "registry.export": Kind(_("Export a model"), "package-export"),
     "registry.verify": Kind(_("Check a model's files"), "shield-check"),
     "accounts.delete_workspace": Kind(_("Delete the workspace"), "trash"),
+    "training.preflight": Kind(_("Check before training"), "stethoscope"),
     "training.run": Kind(_("Training"), "chart-line"),
     "evaluation.run": Kind(_("Evaluation"), "target-arrow"),
     "inference.batch": Kind(_("Batch prediction"), "tags"),

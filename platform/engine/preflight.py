@@ -66,7 +66,9 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
         "truncated_share": len(cut) / max(1, sum(len(part) for part in parts.values())),
         "max_length_tokens": limit,
-        "seen": seen_texts(tokenizer, parts["train"], encode(tokenizer, parts["train"].texts[:SHOWN_ROWS], limit), limit),
+        "seen": seen_texts(
+            tokenizer, parts["train"], encode(tokenizer, parts["train"].texts[:SHOWN_ROWS], limit), limit
+        ),
         "parameters": {"total": total, "trainable": total if spec.method == "full" else 0},
         "estimate": {
             "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),

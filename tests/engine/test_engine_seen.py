@@ -67,7 +67,7 @@ def test_the_check_before_the_start_sees_what_the_run_will_see(
 
 
 def test_a_run_without_an_estimate_makes_one_first(chats: Path, told: Any, tmp_path: Path) -> None:
-    order = {"task": "train", "data": {"path": str(chats)}, "out": str(tmp_path), "estimate": True}
+    order = {"task": "train", "recipe": "chat", "data": {"path": str(chats)}, "out": str(tmp_path), "estimate": True}
     report = told()
     spec = ChatSpec(**TINY_CHAT, sample_count=0)
 

@@ -1,8 +1,58 @@
 """Words of training for templates."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import template
+from django.utils.translation import gettext as _
 
 from apps.training import charts
+from apps.training.sights import sights_of
+from core.templatetags import lingxi
 
 register = template.Library()
 register.filter("curve_name", charts.curve_name)
+register.filter("sights", sights_of)
+
+
+@register.filter
+def trainable_hint(found: Mapping[str, Any]) -> str:
+    """Which share of all parameters is trained."""
+    parameters = found["parameters"]
+    share = lingxi.percent(parameters["trainable"] / max(1, parameters["total"]))
+    return _("%(share)s of %(total)s") % {"share": share, "total": lingxi.quantity(parameters["total"])}
+
+
+@register.filter
+def rows_hint(found: Mapping[str, Any]) -> str:
+    """How many rows are learnt from."""
+    return _("from %(count)s rows") % {"count": lingxi.quantity(found["rows"]["train"])}
+
+
+@register.filter
+def lengths_hint(found: Mapping[str, Any]) -> str:
+    """Half of the rows, and nearly all of them."""
+    lengths = found["lengths"]
+    values = {"half": lingxi.quantity(lengths["p50"]), "most": lingxi.quantity(lengths["p95"])}
+    return _("half have up to %(half)s tokens, 95 %% up to %(most)s") % values
+
+
+@register.filter
+def length_chart(lengths: Mapping[str, Any]) -> dict[str, Any]:
+    """The histogram of lengths as the chart module draws it."""
+    bins = lengths["histogram"]
+    edges = [bins[0]["from"], *(one["to"] for one in bins)]
+    return {"edges": edges, "counts": [one["count"] for one in bins], "x": _("tokens")}
+
+
+@register.filter
+def estimate_name(name: str) -> str:
+    """What is estimated, in words."""
+    return {"memory_bytes": _("Memory at the peak"), "seconds": _("Time"), "steps": _("Steps")}[name]
+
+
+@register.filter
+def estimate_value(value: float, name: str) -> str:
+    """An estimated or measured figure with its unit."""
+    show = {"memory_bytes": lingxi.filesize, "seconds": lingxi.duration, "steps": lingxi.quantity}[name]
+    return show(value)  # type: ignore[operator]
