@@ -11,6 +11,7 @@ from apps.registry.options import RECIPES
 from core.jobs.models import Job
 from core.jobs.states import State
 from core.words import WordsJSONField
+from engine.specs.recipes import LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class TrainingJob(models.Model):
     model_version = models.OneToOneField(
         "registry.ModelVersion", models.SET_NULL, null=True, blank=True, related_name="training_job"
     )
+    sweep = models.ForeignKey("Sweep", models.SET_NULL, null=True, blank=True, related_name="runs")
+    trial_number = models.PositiveIntegerField(null=True, blank=True)  # of its sweep, from 0
+    trial = models.JSONField(default=dict, blank=True)  # the options that the sweep chose for it
+    pruned_at_epoch = models.PositiveIntegerField(null=True, blank=True)
     reproduced_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
     problems = WordsJSONField(default=list, blank=True)
     estimate = models.JSONField(default=dict, blank=True)  # what the check before the start said, see engine.preflight
@@ -53,6 +58,7 @@ class TrainingJob(models.Model):
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="training_workspace")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["sweep", "trial_number"], name="trial_once")]
 
     def __str__(self) -> str:
         return self.name
@@ -143,3 +149,36 @@ class Preflight(models.Model):
     def is_done(self) -> bool:
         """Whether the check was made; a job that failed has told why."""
         return bool(self.result)
+
+
+class Sweep(models.Model):
+    """A search for the best options of a recipe: child training jobs within a space; the core job decides what is next."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="sweeps")
+    job = models.OneToOneField(Job, models.CASCADE, related_name="sweep")
+    name = models.CharField(max_length=120)
+    recipe = models.CharField(max_length=20)
+    spec = models.JSONField()  # what all runs share
+    space = models.JSONField()  # option -> values or range, see engine.specs.search
+    strategy = models.CharField(max_length=10)
+    budget = models.PositiveSmallIntegerField()  # runs at most
+    objective = models.CharField(max_length=40)  # a dev metric of the recipe, without "dev_"
+    pruning = models.BooleanField(default=True)  # stop runs that fall behind others at the same epoch (ASHA)
+    parallel = models.PositiveSmallIntegerField(default=1)
+    seed = models.PositiveIntegerField(default=17)
+    dataset_version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="sweeps")
+    family_name = models.CharField(max_length=80)
+    calls = models.PositiveIntegerField(default=0)  # how often a run that ended has asked for the next decision
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="sweep_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lower_is_better(self) -> bool:
+        """The direction of the objective."""
+        return self.objective in LOWER_IS_BETTER

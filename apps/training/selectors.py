@@ -8,7 +8,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from apps.datasets.models import DatasetVersion
-from apps.training.models import Checkpoint, MetricPoint, Preflight, TrainingJob
+from apps.training.models import Checkpoint, MetricPoint, Preflight, Sweep, TrainingJob
 from core.jobs.states import State
 from core.leftovers import Names
 
@@ -20,8 +20,17 @@ def training_jobs(workspace: Any) -> QuerySet[TrainingJob]:
     """Jobs of a workspace, newest first, with job, dataset and model version joined."""
     return (
         TrainingJob.objects.filter(workspace=workspace)
-        .select_related("job", "dataset_version__dataset", "model_version__family", "created_by")
+        .select_related("job", "dataset_version__dataset", "model_version__family", "created_by", "sweep")
         .defer("seen", "estimate", "summary")
+        .order_by("-id")
+    )
+
+
+def sweeps(workspace: Any) -> QuerySet[Sweep]:
+    """Sweeps of a workspace, newest first, with job and data joined."""
+    return (
+        Sweep.objects.filter(workspace=workspace)
+        .select_related("job", "dataset_version__dataset", "created_by")
         .order_by("-id")
     )
 

@@ -33,7 +33,8 @@ class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
         model = TrainingJob
         fields = (
             "id", "name", "recipe", "spec", "spec_hash", "dataset_version", "family_name", "threads", "micro_batch",
-            "model_version", "reproduced_from", "problems", "estimate", "measured", "created_at", "job", "state", "phase", "done_count",
+            "model_version", "reproduced_from", "sweep", "pruned_at_epoch", "problems", "estimate", "measured",
+            "created_at", "job", "state", "phase", "done_count",
             "total_count", "remaining_seconds", "error_code", "error_message", "error_hint", "started_at",
             "finished_at",
         )  # fmt: skip

@@ -12,14 +12,27 @@ from apps.training.services.runs import (
     keep_metrics,
     keep_problems,
     keep_seen,
+    prune,
+    queue_run,
     reproduce,
     run_folder,
     start,
+)
+from apps.training.services.sweeps import (
+    call,
+    call_sweep_of,
+    cancel_sweep,
+    start_sweep,
+    start_trial,
+    stop_orphans,
 )
 
 __all__ = [
     "Outcome",
     "ask_preflight",
+    "call",
+    "call_sweep_of",
+    "cancel_sweep",
     "check",
     "finish",
     "finish_preflight",
@@ -30,7 +43,12 @@ __all__ = [
     "keep_metrics",
     "keep_problems",
     "keep_seen",
+    "prune",
+    "queue_run",
     "reproduce",
     "run_folder",
     "start",
+    "start_sweep",
+    "start_trial",
+    "stop_orphans",
 ]

@@ -48,33 +48,59 @@ def start(
     if parsed is None or problems:
         raise Refused("invalid_training_job", say("This training job cannot start yet."), problems=problems)
     storage.require_free_space()
-    name = name.strip() or f"{version.dataset.name} · {recipe}"
+    made = queue_run(
+        workspace=actor.workspace,
+        by=actor.user,
+        recipe=recipe,
+        parsed=parsed,
+        version=version,
+        name=name.strip() or f"{version.dataset.name} · {recipe}",
+        family_name=family_name.strip() or version.dataset.name,
+        priority=priority,
+        reproduced_from=reproduced_from,
+        **(_told(known.result) if known else {}),
+    )
+    audit(actor=actor, action="training.start", obj=made, spec_hash=made.spec_hash)
+    return made
+
+
+def queue_run(
+    *,
+    workspace: Any,
+    by: Any,
+    recipe: str,
+    parsed: Any,
+    version: DatasetVersion,
+    name: str,
+    family_name: str,
+    priority: int = 0,
+    **columns: Any,
+) -> TrainingJob:
+    """The rows of a run whose options were checked."""
     job = jobs.create(
         kind="training.run",
-        workspace=actor.workspace,
+        workspace=workspace,
         queue="train",
         title=name,
-        by=actor.user,
+        by=by,
         priority=priority,
         can_pause=True,
         unit="steps",
     )
     training_job = TrainingJob.objects.create(
-        workspace=actor.workspace,
+        workspace=workspace,
         job=job,
         name=name[:120],
         recipe=recipe,
         spec=specs.to_mapping(parsed),
         spec_hash=specs.spec_hash(parsed),
         dataset_version=version,
-        family_name=(family_name.strip() or version.dataset.name)[:80],
-        reproduced_from=reproduced_from,
-        created_by=actor.user,
-        **(_told(known.result) if known else {}),
+        family_name=family_name[:80],
+        created_by=by,
+        **columns,
     )
     job.page = f"training/{training_job.pk}"
     job.save(update_fields=["page"])
-    audit(actor=actor, action="training.start", obj=training_job, spec_hash=training_job.spec_hash)
     return training_job
 
 
@@ -157,6 +183,12 @@ def _told(found: Mapping[str, Any]) -> dict[str, Any]:
 def _as_problem(found: Mapping[str, Any]) -> Problem:
     field = f"spec.{found['field']}" if found["field"] else "dataset_version"
     return Problem(found["code"], found["message"], field, found["hint"], found["rows"])
+
+
+def prune(*, run: Run, training_job: TrainingJob, epoch: int | None) -> None:
+    """Say that a sweep gave this run up after `epoch` (None takes it back); called by the worker, which then stops it."""
+    with run.fenced():
+        TrainingJob.objects.filter(pk=training_job.pk).update(pruned_at_epoch=epoch)
 
 
 def keep_problems(*, run: Run, training_job: TrainingJob, problems: list[Any]) -> None:

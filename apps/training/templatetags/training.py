@@ -7,7 +7,9 @@ from django import template
 from django.utils.translation import gettext as _
 
 from apps.training import charts
+from apps.training.forms_sweeps import STRATEGIES
 from apps.training.sights import sights_of
+from apps.training.trials import Trial
 from core.templatetags import lingxi
 
 register = template.Library()
@@ -56,3 +58,45 @@ def estimate_value(value: float, name: str) -> str:
     """An estimated or measured figure with its unit."""
     show = {"memory_bytes": lingxi.filesize, "seconds": lingxi.duration, "steps": lingxi.quantity}[name]
     return show(value)  # type: ignore[operator]
+
+
+@register.filter
+def strategy_name(name: str) -> str:
+    """How a sweep searches, in words."""
+    return str(dict(STRATEGIES).get(name, name))
+
+
+@register.filter
+def objective_name(name: str) -> str:
+    """What a sweep looks for, in words."""
+    return charts.curve_name(f"dev_{name}")
+
+
+@register.filter
+def range_words(wish: Any) -> str:
+    """The values or the range of an option."""
+    if isinstance(wish, Mapping) and "values" not in wish:
+        words = _("%(low)s to %(high)s") % {"low": short_value(wish["low"]), "high": short_value(wish["high"])}
+        return words + (" " + _("in equal ratios") if wish.get("log") else "")
+    values = wish["values"] if isinstance(wish, Mapping) else wish
+    return ", ".join(short_value(value) for value in values)
+
+
+@register.filter
+def short_value(value: Any) -> str:
+    """An option's value, numbers with the figures that matter."""
+    if isinstance(value, bool):
+        return _("Yes") if value else _("No")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def values_of(trial: Trial, names: list[str]) -> list[Any]:
+    """The options of a trial in the order of the columns."""
+    return [trial.options.get(name) for name in names]
+
+
+@register.filter
+def add_number(value: float, more: float) -> float:
+    """A sum; Django's own add knows whole numbers only."""
+    return value + more
