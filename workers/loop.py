@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from django.db import OperationalError
 
 from apps.notifications.services import job_ended
+from apps.training.services import call_sweep_of
 from core.errors import Refused
-from core.jobs.run import HandBack, Run, Stopped
+from core.jobs.run import HandBack, Run, Stopped, Waits
 from core.jobs.services import claim
 from core.queue import wake
 from core.storage import disk_full, for_want_of_space
@@ -37,6 +38,7 @@ def run_next(queue: str, runners: Mapping[str, Runner] = RUNNERS) -> int | None:
         perform(run, runners)
     logger.info("job %s is %s", run.job.pk, run.job.state)
     job_ended(job=run.job)
+    call_sweep_of(run.job)
     wake(queue)
     return int(run.job.pk)
 
@@ -50,7 +52,10 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
     try:
         result = runner(run)
     except Stopped as stopped:
-        run.stop(stopped.reason)
+        run.stop(stopped.reason, stopped.why)
+    except Waits as waits:
+        run.hand_back(reason="", delay_seconds=waits.delay_seconds, counts=False)
+        waits.afterwards()
     except Refused as refused:
         run.fail(code=refused.code, message=refused.message, hint=refused.hint)
     except HandBack as wish:

@@ -7,6 +7,8 @@ from core.jobs.run import Run
 from workers import accounts, datasets, evaluation, registry
 from workers.demo import run_demo
 from workers.inference import run_batch
+from workers.preflights import run_preflight
+from workers.sweeps import run_sweep
 from workers.training import run_training
 
 Runner = Callable[[Run], Mapping[str, Any] | None]
@@ -25,6 +27,8 @@ RUNNERS: dict[str, Runner] = {
     "registry.export": registry.run_export,
     "registry.import": registry.run_import,
     "registry.verify": registry.run_check,
+    "training.preflight": run_preflight,
     "training.run": run_training,
+    "training.sweep": run_sweep,
 }
 """Filled by name in this file only, so that the whole table can be read at once."""

@@ -16,6 +16,7 @@ from apps.notifications import services as notifications
 from apps.registry import selectors as registry_selectors
 from apps.registry import services as registry
 from apps.training import selectors as training_selectors
+from apps.training import services as training
 from core import leftovers
 from core.jobs import services as jobs
 from core.jobs import work
@@ -57,6 +58,8 @@ def sweep() -> None:
         logger.warning("swept: %s", done)
     for job in Job.objects.filter(pk__in=done["failed"] + done["cancelled"]):
         notifications.job_ended(job=job)
+        training.call_sweep_of(job)
+    training.stop_orphans()
     notifications.deliver_due()
 
 

@@ -20,6 +20,7 @@ from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from words import say
 from workers.child import Child, engine_child
+from workers.sweeps import falls_behind
 
 SAMPLES = 200
 SAMPLE_CHARACTERS = 2000
@@ -28,8 +29,10 @@ NOT_METRICS = {"type", "step"}
 
 def run_training(run: Run) -> Mapping[str, Any]:
     """Train in a child, keep what it reports, register the finished version."""
-    training_job = TrainingJob.objects.select_related("dataset_version__dataset", "workspace").get(job=run.job)
+    training_job = TrainingJob.objects.select_related("dataset_version__dataset", "workspace", "sweep").get(job=run.job)
     storage.require_free_space()
+    if training_job.pruned_at_epoch is not None:  # a person sent it again
+        services.prune(run=run, training_job=training_job, epoch=None)
     threads = services.fix_threads(training_job=training_job, threads=settings.TRAIN_THREADS)
     folder = services.run_folder(training_job) / str(run.token)
     checkpoint = newest_checkpoint(training_job)
@@ -42,6 +45,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "out": str(folder),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
+        "estimate": not training_job.estimate,
     }
     if checkpoint:
         run.log(say("resuming from step {step}", step=checkpoint.step))
@@ -49,7 +53,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         try:
             _follow(run, training_job, child)
         except Stopped as stopped:
-            if stopped.reason != "lost":
+            if stopped.reason != "lost" and not stopped.why:
                 for event in child.ask_to_stop():
                     _keep(run, training_job, event)
             raise
@@ -67,15 +71,36 @@ def _follow(run: Run, training_job: TrainingJob, child: Child) -> None:
     for event in child.events():
         if event is not None and event["type"] == "metric":
             points += _points(event)
-        if points and (event is None or event["type"] != "metric" or len(points) >= 200):
+        judged = event is not None and _is_judged(training_job, event)
+        if points and (event is None or event["type"] != "metric" or len(points) >= 200 or judged):
             services.keep_metrics(run=run, training_job=training_job, points=points)
             points = []
+        if judged:
+            _prune(run, training_job, event)
         if event is None:
             run.check()
         else:
             _keep(run, training_job, event)
     if points:
         services.keep_metrics(run=run, training_job=training_job, points=points)
+
+
+def _is_judged(training_job: TrainingJob, event: Mapping[str, Any]) -> bool:
+    """Whether the event ends an epoch, not the last one, of a run whose sweep gives up what falls behind."""
+    sweep = training_job.sweep
+    if sweep is None or not sweep.pruning or event.get(f"dev_{sweep.objective}") is None:
+        return False
+    return int(event["epoch"]) < int(training_job.spec.get("epochs", 0))
+
+
+def _prune(run: Run, training_job: TrainingJob, event: Mapping[str, Any]) -> None:
+    if not falls_behind(training_job):
+        return
+    epoch = int(event["epoch"])
+    services.prune(run=run, training_job=training_job, epoch=epoch)
+    why = say("pruned: after epoch {epoch} other runs of the sweep were better", epoch=epoch)
+    run.log(why)
+    raise Stopped("cancel", why)
 
 
 def _points(event: Mapping[str, Any]) -> list[tuple[str, int, float]]:
@@ -101,8 +126,16 @@ def _keep(run: Run, training_job: TrainingJob, event: Mapping[str, Any]) -> None
             metrics=event["metrics"],
             is_best=event["is_best"],
         )
+    elif kind == "preflight":
+        services.keep_estimate(run=run, training_job=training_job, found=event)
+    elif kind == "seen":
+        services.keep_seen(run=run, training_job=training_job, found=_without_type(event))
     elif kind == "failed":
         services.keep_problems(run=run, training_job=training_job, problems=event.get("problems", []))
+
+
+def _without_type(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "type"}
 
 
 def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:

@@ -27,7 +27,9 @@ KINDS = {
     "registry.export": Kind(_("Export a model"), "package-export"),
     "registry.verify": Kind(_("Check a model's files"), "shield-check"),
     "accounts.delete_workspace": Kind(_("Delete the workspace"), "trash"),
+    "training.preflight": Kind(_("Check before training"), "calculator"),
     "training.run": Kind(_("Training"), "chart-line"),
+    "training.sweep": Kind(_("Sweep"), "adjustments"),
     "evaluation.run": Kind(_("Evaluation"), "target-arrow"),
     "inference.batch": Kind(_("Batch prediction"), "tags"),
 }

@@ -11,13 +11,16 @@ from rest_framework.response import Response
 from apps.datasets.models import DatasetVersion
 from apps.training import services
 from apps.training.filters import TrainingJobFilter
-from apps.training.models import TrainingJob
+from apps.training.models import Preflight, TrainingJob
 from apps.training.selectors import curves
 from apps.training.serializers import (
+    AskPreflightSerializer,
     CheckedSerializer,
     CheckpointSerializer,
     CurvesSerializer,
+    PreflightSerializer,
     RecipeSerializer,
+    SeenSerializer,
     StartTrainingSerializer,
     TrainingJobSerializer,
 )
@@ -55,7 +58,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
             actor=self.actor,
             recipe=values["recipe"],
             spec=values["spec"],
-            version=self._version(values["dataset_version"]),
+            version=version_of(self, values["dataset_version"]),
             name=values["name"],
             family_name=values["family_name"],
             priority=values["priority"],
@@ -69,7 +72,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
         """The same checks as a start, and the full spec with defaults."""
         values = _values(request)
         parsed, problems = services.check(
-            recipe=values["recipe"], spec=values["spec"], version=self._version(values["dataset_version"])
+            recipe=values["recipe"], spec=values["spec"], version=version_of(self, values["dataset_version"])
         )
         body = {
             "valid": parsed is not None,
@@ -98,6 +101,11 @@ class TrainingJobViewSet(WorkspaceViewSet):
         after = max(-1, min(after, 2**31 - 1))
         return Response(CurvesSerializer({"curves": curves(training_job, after_step=after)}).data)
 
+    @extend_schema(summary="What the model sees", responses=SeenSerializer)
+    def seen(self, request: Request, pk: int) -> Response:
+        """The first training rows as tokens, those that carry loss marked; empty until the run has begun."""
+        return Response(SeenSerializer(self._one(pk).seen or {"template": None, "rows": []}).data)
+
     @extend_schema(summary="Checkpoints of a training job", responses=CheckpointSerializer(many=True))
     def checkpoints(self, request: Request, pk: int) -> Response:
         """The kept checkpoints: the newest and the best."""
@@ -114,21 +122,49 @@ class TrainingJobViewSet(WorkspaceViewSet):
         permission = self.read_permission if self.request.method in {"GET", "HEAD"} else self.write_permission
         return fetch(self.actor, TrainingJob.objects.select_related("job"), permission, pk=pk)
 
-    def _version(self, pk: int) -> DatasetVersion:
-        try:
-            return fetch(
-                self.actor,
-                DatasetVersion.objects.select_related("dataset"),
-                self.write_permission,
-                within="dataset__workspace",
-                pk=pk,
-            )
-        except Http404 as error:
-            raise Refused(
-                "unknown_dataset_version",
-                say("There is no such dataset version in this workspace."),
-                field="dataset_version",
-            ) from error
+
+def version_of(view: WorkspaceViewSet, pk: int) -> DatasetVersion:
+    """The dataset version of that id in the caller's workspace, refused as a field of the body."""
+    rows = DatasetVersion.objects.select_related("dataset")
+    try:
+        return fetch(view.actor, rows, view.write_permission, within="dataset__workspace", pk=pk)
+    except Http404 as error:
+        raise Refused(
+            "unknown_dataset_version",
+            say("There is no such dataset version in this workspace."),
+            field="dataset_version",
+        ) from error
+
+
+class PreflightViewSet(WorkspaceViewSet):
+    """Checks before a start."""
+
+    queryset = Preflight.objects.select_related("job")
+    serializer_class = PreflightSerializer
+    read_permission = "training.read"
+    write_permission = "training.write"
+
+    @extend_schema(
+        summary="Check and estimate before a start", request=AskPreflightSerializer, responses=PreflightSerializer
+    )
+    def create(self, request: Request) -> Response:
+        """Problems with their rows, lengths, size, memory and time: the check made before, or one that is queued now."""
+        asked = AskPreflightSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        preflight = services.ask_preflight(
+            actor=self.actor,
+            recipe=values["recipe"],
+            spec=values["spec"],
+            version=version_of(self, values["dataset_version"]),
+        )
+        return Response(self.get_serializer(preflight).data)
+
+    @extend_schema(summary="One check before a start")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """With an ETag: poll with If-None-Match until `result` is filled or `state` is failed."""
+        rows = Preflight.objects.select_related("job")
+        return self.etag_response(fetch(self.actor, rows, self.read_permission, pk=pk))
 
 
 def _values(request: Request) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Training jobs, their metric points and checkpoints."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -10,8 +11,21 @@ from apps.registry.options import RECIPES
 from core.jobs.models import Job
 from core.jobs.states import State
 from core.words import WordsJSONField
+from engine.specs.recipes import LOWER_IS_BETTER
 
-"""The recipes in a word or two; one that is not named here goes by its code."""
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure that was estimated before the start and measured at the end."""
+
+    name: str
+    estimated: float
+    measured: float | None
+
+    @property
+    def error_share(self) -> float | None:
+        """Estimated over measured, minus one: above 0 the estimate was too high."""
+        return self.estimated / self.measured - 1 if self.measured else None
 
 
 class TrainingJob(models.Model):
@@ -30,14 +44,21 @@ class TrainingJob(models.Model):
     model_version = models.OneToOneField(
         "registry.ModelVersion", models.SET_NULL, null=True, blank=True, related_name="training_job"
     )
+    sweep = models.ForeignKey("Sweep", models.SET_NULL, null=True, blank=True, related_name="runs")
+    trial_number = models.PositiveIntegerField(null=True, blank=True)  # of its sweep, from 0
+    trial = models.JSONField(default=dict, blank=True)  # the options that the sweep chose for it
+    pruned_at_epoch = models.PositiveIntegerField(null=True, blank=True)
     reproduced_from = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="repeats")
     problems = WordsJSONField(default=list, blank=True)
+    estimate = models.JSONField(default=dict, blank=True)  # what the check before the start said, see engine.preflight
+    seen = models.JSONField(default=dict, blank=True)  # the first rows as the model reads them, see engine.seen
     summary = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="training_workspace")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["sweep", "trial_number"], name="trial_once")]
 
     def __str__(self) -> str:
         return self.name
@@ -46,6 +67,13 @@ class TrainingJob(models.Model):
     def recipe_name(self) -> str:
         """The recipe for people."""
         return str(RECIPES.get(self.recipe, self.recipe))
+
+    @property
+    def compared(self) -> list[Compared]:
+        """Estimate beside measurement, as far as either is known."""
+        said, found = self.estimate.get("estimate", {}), self.summary
+        pairs = {name: (said.get(name), found.get(name)) for name in ("memory_bytes", "seconds", "steps")}
+        return [Compared(name, *pair) for name, pair in pairs.items() if pair[0] is not None]
 
     @property
     def succeeded(self) -> bool:
@@ -89,3 +117,68 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"step {self.step}"
+
+
+class Preflight(models.Model):
+    """The check of one recipe's options on one dataset version, done by a worker before anything is started."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="preflights")
+    job = models.OneToOneField(Job, models.CASCADE, related_name="preflight")
+    recipe = models.CharField(max_length=20)
+    spec = models.JSONField()
+    spec_hash = models.CharField(max_length=64)  # covers recipe, options and base model
+    dataset_version = models.ForeignKey("datasets.DatasetVersion", models.CASCADE, related_name="preflights")
+    result = WordsJSONField(default=dict, blank=True)  # as engine.preflight tells it
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "spec_hash", "dataset_version"], name="preflight_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipe} {self.spec_hash[:12]} on {self.dataset_version_id}"
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """The problems that forbid a start."""
+        return [found for found in self.result.get("problems", []) if found["severity"] == "error"]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the check was made; a job that failed has told why."""
+        return bool(self.result)
+
+
+class Sweep(models.Model):
+    """A search for the best options of a recipe: child training jobs within a space; the core job decides what is next."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="sweeps")
+    job = models.OneToOneField(Job, models.CASCADE, related_name="sweep")
+    name = models.CharField(max_length=120)
+    recipe = models.CharField(max_length=20)
+    spec = models.JSONField()  # what all runs share
+    space = models.JSONField()  # option -> values or range, see engine.specs.search
+    strategy = models.CharField(max_length=10)
+    budget = models.PositiveSmallIntegerField()  # runs at most
+    objective = models.CharField(max_length=40)  # a dev metric of the recipe, without "dev_"
+    pruning = models.BooleanField(default=True)  # stop runs that fall behind others at the same epoch (ASHA)
+    parallel = models.PositiveSmallIntegerField(default=1)
+    seed = models.PositiveIntegerField(default=17)
+    dataset_version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="sweeps")
+    family_name = models.CharField(max_length=80)
+    calls = models.PositiveIntegerField(default=0)  # how often a run that ended has asked for the next decision
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="sweep_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lower_is_better(self) -> bool:
+        """The direction of the objective."""
+        return self.objective in LOWER_IS_BETTER

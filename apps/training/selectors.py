@@ -1,24 +1,50 @@
 """Training jobs, curves and checkpoints as pages, API and workers read them."""
 
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
 from django.db.models import Max, QuerySet
+from django.utils import timezone
 
-from apps.training.models import Checkpoint, MetricPoint, TrainingJob
+from apps.datasets.models import DatasetVersion
+from apps.training.models import Checkpoint, MetricPoint, Preflight, Sweep, TrainingJob
 from core.jobs.states import State
 from core.leftovers import Names
 
 CURVE_POINTS = 1000
+FRESH = timedelta(days=7)  # machines change; options, data and base model are in the key
 
 
 def training_jobs(workspace: Any) -> QuerySet[TrainingJob]:
     """Jobs of a workspace, newest first, with job, dataset and model version joined."""
     return (
         TrainingJob.objects.filter(workspace=workspace)
-        .select_related("job", "dataset_version__dataset", "model_version__family", "created_by")
+        .select_related("job", "dataset_version__dataset", "model_version__family", "created_by", "sweep")
+        .defer("seen", "estimate", "summary")
         .order_by("-id")
     )
+
+
+def sweeps(workspace: Any) -> QuerySet[Sweep]:
+    """Sweeps of a workspace, newest first, with job and data joined."""
+    return (
+        Sweep.objects.filter(workspace=workspace)
+        .select_related("job", "dataset_version__dataset", "created_by")
+        .order_by("-id")
+    )
+
+
+def preflights(workspace: Any) -> QuerySet[Preflight]:
+    """Checks before a start, with job and data joined."""
+    return Preflight.objects.filter(workspace=workspace).select_related("job", "dataset_version__dataset")
+
+
+def fresh_preflight(workspace: Any, spec_hash: str, version: DatasetVersion) -> Preflight | None:
+    """The check of these options on this data that still counts."""
+    since = timezone.now() - FRESH
+    rows = preflights(workspace).filter(spec_hash=spec_hash, dataset_version=version, created_at__gt=since)
+    return rows.exclude(result={}).first()
 
 
 def curves(training_job: TrainingJob, *, after_step: int = -1, after_point: int = 0) -> dict[str, list[list[float]]]:

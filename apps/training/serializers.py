@@ -5,9 +5,9 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from apps.training.models import Checkpoint, TrainingJob
-from core.api.spoken import SpokenListField
-from engine.specs import RECIPES
+from apps.training.models import Checkpoint, Preflight, TrainingJob
+from core.api.spoken import SpokenJSONField, SpokenListField
+from engine import specs
 
 
 class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
@@ -26,11 +26,15 @@ class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
     started_at = serializers.DateTimeField(source="job.started_at", read_only=True, allow_null=True)
     finished_at = serializers.DateTimeField(source="job.finished_at", read_only=True, allow_null=True)
 
+    estimate = serializers.JSONField(read_only=True, help_text="What was computed before the start, {} until then.")
+    measured = serializers.JSONField(source="summary", read_only=True, help_text="What the finished run measured.")
+
     class Meta:
         model = TrainingJob
         fields = (
             "id", "name", "recipe", "spec", "spec_hash", "dataset_version", "family_name", "threads", "micro_batch",
-            "model_version", "reproduced_from", "problems", "created_at", "job", "state", "phase", "done_count",
+            "model_version", "reproduced_from", "sweep", "pruned_at_epoch", "problems", "estimate", "measured",
+            "created_at", "job", "state", "phase", "done_count",
             "total_count", "remaining_seconds", "error_code", "error_message", "error_hint", "started_at",
             "finished_at",
         )  # fmt: skip
@@ -49,7 +53,7 @@ class TrainingJobSerializer(serializers.ModelSerializer[TrainingJob]):
 class StartTrainingSerializer(serializers.Serializer[Any]):
     """What starts a training job; options left out keep their defaults."""
 
-    recipe = serializers.ChoiceField(choices=list(RECIPES))
+    recipe = serializers.ChoiceField(choices=list(specs.RECIPES))
     dataset_version = serializers.IntegerField(min_value=1)
     spec = serializers.DictField(required=False, default=dict, help_text="Options of the recipe, see GET /recipes.")
     name = serializers.CharField(required=False, default="", allow_blank=True, max_length=120)
@@ -63,6 +67,53 @@ class CheckedSerializer(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
     spec = serializers.DictField(allow_null=True, help_text="All options with defaults filled in.")
     problems = SpokenListField(child=serializers.DictField())
+
+
+class AskPreflightSerializer(serializers.Serializer[Any]):
+    """Options to check on data before a start."""
+
+    recipe = serializers.ChoiceField(choices=list(specs.RECIPES))
+    dataset_version = serializers.IntegerField(min_value=1)
+    spec = serializers.DictField(required=False, default=dict, help_text="Options of the recipe, see GET /recipes.")
+
+
+class PreflightSerializer(serializers.ModelSerializer[Preflight]):
+    """A check before a start; `result` is {} until a worker has made it."""
+
+    state = serializers.CharField(source="job.state", read_only=True)
+    job = serializers.IntegerField(source="job_id", read_only=True)
+    error_code = serializers.CharField(source="job.error_code", read_only=True)
+    error_message = serializers.CharField(source="job.error_message", read_only=True)
+    error_hint = serializers.CharField(source="job.error_hint", read_only=True)
+    can_start = serializers.SerializerMethodField(help_text="null until the check is made.")
+    result = SpokenJSONField(
+        read_only=True,
+        help_text="problems (with example ids), rows, lengths (quantiles and histogram), truncated_share, parameters "
+        "(total, trainable), estimate (steps, memory_bytes, seconds), seen (the first rows as the model reads them).",
+    )
+
+    class Meta:
+        model = Preflight
+        fields = (
+            "id", "recipe", "spec", "spec_hash", "dataset_version", "job", "state", "error_code", "error_message",
+            "error_hint", "can_start", "result", "created_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    def get_can_start(self, preflight: Preflight) -> bool | None:
+        """Whether no error was found."""
+        return not preflight.errors if preflight.is_done else None
+
+
+class SeenSerializer(serializers.Serializer[Any]):
+    """What the model sees of the first training rows."""
+
+    template = serializers.DictField(help_text="name and hash", allow_null=True)
+    rows = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="example_id, tokens, special (positions), learnt ([start, end) spans), labels, token_count, "
+        "learnt_count, is_cut",
+    )
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

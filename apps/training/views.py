@@ -11,7 +11,7 @@ from apps.training.charts import chart_news, charts_of, curve_name, line_chart
 from apps.training.filters import TrainingJobFilter
 from apps.training.forms import RECIPE_NAMES, TrainingForm
 from apps.training.models import TrainingJob
-from apps.training.selectors import curves, training_jobs
+from apps.training.selectors import curves, preflights, training_jobs
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
@@ -61,6 +61,37 @@ def new(request: PageRequest) -> HttpResponse:
     return render(request, "training/new.html", context, status=422 if form.errors else 200)
 
 
+@require_POST
+@page("training.write")
+def check(request: PageRequest) -> HttpResponse:
+    """What the form's options would mean on its data; the answer asks for itself until a worker has given it."""
+    recipe = request.POST.get("recipe", "")
+    if recipe not in specs.RECIPES:
+        raise Http404
+    form = TrainingForm(request.POST, actor=request.actor, recipe=recipe)
+    if not form.is_valid():
+        if not request.POST.get("version"):
+            return render(request, "training/_preflight.html", {"waiting": True})
+        wrong = [{"message": text} for texts in form.errors.values() for text in texts]
+        return render(request, "training/_preflight.html", {"refused": wrong})
+    try:
+        preflight = services.ask_preflight(
+            actor=request.actor, recipe=recipe, spec=form.spec(), version=form.cleaned_data["version"], instead=True
+        )
+    except Refused as refused:
+        return render(request, "training/_preflight.html", {"refused": refused.problems})
+    return render(request, "training/_preflight.html", {"preflight": preflight})
+
+
+@require_GET
+@page("training.read")
+def preflight(request: PageRequest, pk: int) -> HttpResponse:
+    """One check; ?part=1 answers the part that changes."""
+    found = fetch(request.actor, preflights(request.actor.workspace), "training.read", pk=pk)
+    name = "training/_preflight.html" if request.GET.get("part") else "training/preflight.html"
+    return render(request, name, {"preflight": found})
+
+
 def add_problems(form: TrainingForm, refused: Refused) -> None:
     """Put each problem beside the field it names."""
     for problem in refused.problems:
@@ -73,16 +104,41 @@ def add_problems(form: TrainingForm, refused: Refused) -> None:
 @page("training.read")
 def detail(request: PageRequest, pk: int) -> HttpResponse:
     """State, curves, problems, checkpoints and the result."""
-    training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
-    return render(request, "training/detail.html", {**_detail(training_job), "charts": charts_of(training_job)})
+    training_job = _whole(request, pk)
+    return render(
+        request,
+        "training/detail.html",
+        {**_detail(training_job), **_seen(request, training_job), "charts": charts_of(training_job)},
+    )
 
 
 @require_GET
 @page("training.read")
 def live(request: PageRequest, pk: int) -> HttpResponse:
     """The part of the detail page that changes while the job runs."""
-    training_job = fetch(request.actor, training_jobs(request.actor.workspace), "training.read", pk=pk)
+    training_job = _whole(request, pk)
     return render(request, "training/_live.html", _detail(training_job))
+
+
+@require_GET
+@page("training.read")
+def seen(request: PageRequest, pk: int) -> HttpResponse:
+    """What the model sees, as soon as the run has told it."""
+    return render(request, "training/_seen.html", _seen(request, _whole(request, pk)))
+
+
+def _whole(request: PageRequest, pk: int) -> TrainingJob:
+    """A training job with the columns that lists leave out."""
+    return fetch(request.actor, training_jobs(request.actor.workspace).defer(None), "training.read", pk=pk)
+
+
+def _seen(request: PageRequest, training_job: TrainingJob) -> dict[str, Any]:
+    waits = not training_job.seen and not training_job.job.ended
+    return {
+        "seen": training_job.seen,
+        "dataset_id": training_job.dataset_version.dataset_id,
+        "live_url": workspace_url(request.actor, "training:seen", pk=training_job.pk) if waits else "",
+    }
 
 
 def _detail(training_job: TrainingJob) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from engine.methods import added_parameters
 from engine.predict import encode
 from engine.recipes import chat_setup, classify_setup
 from engine.report import Report
+from engine.seen import SHOWN_ROWS, seen_chats, seen_texts
 from engine.specs import Problem, Spec
 from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
@@ -42,7 +43,8 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
     limit = classify_setup.reading_length(spec, config, tokenizer)
-    lengths = {name: _token_counts(tokenizer, part.texts) for name, part in parts.items()}
+    encoded = {name: encode(tokenizer, part.texts, WITHOUT_LIMIT) for name, part in parts.items()}
+    lengths = {name: _counts(found) for name, found in encoded.items()}
     cut = [part.ids[at] for name, part in parts.items() for at in np.flatnonzero(lengths[name] > limit)]
     problems += _truncation(cut, sum(len(part) for part in parts.values()), limit)
     report.progress(2, 3, "checks", say("estimating"))
@@ -50,10 +52,12 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     total = sum(parameter.numel() for parameter in model.parameters())
     trainable = 0 if spec.method == "frozen" else added_parameters(model)
     encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
-    seen = int(np.minimum(lengths["train"], limit).sum())
+    read = {name: int(np.minimum(found, limit).sum()) for name, found in lengths.items()}
+    seen = read["train"]
     epochs = 0 if spec.method == "frozen" else spec.epochs
     longest = int(np.sort(np.minimum(lengths["train"], limit))[-spec.batch_size :].sum()) if seen else 0
     at_once = min(max(longest, limit), spec.max_batch_tokens) if seen else 0
+    probed = spec.method == "frozen" or spec.head_start == "probe"
     copies = 3 + bool(spec.average_decay) + 1 if epochs else 0  # gradients, two moments, average, best
     # A frozen weight needs no gradient of its own: forward, and backward to its inputs.
     per_token = 4 * encoder if spec.is_adapter else 6 * encoder
@@ -66,11 +70,17 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
         "truncated_share": len(cut) / max(1, sum(len(part) for part in parts.values())),
         "max_length_tokens": limit,
+        "seen": seen_texts(
+            tokenizer, parts["train"], encode(tokenizer, parts["train"].texts[:SHOWN_ROWS], limit), limit
+        ),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
             "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
             "memory_bytes": PROCESS_BYTES + 4 * (total + trainable * copies) + _activations(*_size(config), at_once),
-            "seconds": _seconds(per_token * seen * epochs * (2 if spec.consistency else 1) + 2 * encoder * seen),
+            "seconds": _seconds(
+                per_token * seen * epochs * (2 if spec.consistency else 1)
+                + 2 * encoder * (seen * bool(probed) + read["dev"] * (epochs + 1) + read["test"])
+            ),
         },
     }
 
@@ -85,11 +95,12 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
     report.progress(1, 3, "checks", say("rendering"))
     template = chat_setup.learn_template(spec, parts["train"])
     chats, found = chat_setup.render_all(spec, parts, template)
-    lengths = {name: np.array([len(one.full) for one in some], dtype=np.int64) for name, some in chats.items()}
+    lengths = {name: _counts([one.full for one in some]) for name, some in chats.items()}
     report.progress(2, 3, "checks", say("estimating"))
     config = chat_setup.model_config(spec, template)
     total = config.parameter_count()
-    seen = int(np.minimum(lengths["train"], spec.context_tokens).sum())
+    read = {name: int(np.minimum(found, spec.context_tokens).sum()) for name, found in lengths.items()}
+    seen = read["train"]
     sequences = max(1, -(-seen // spec.context_tokens)) if spec.packing else len(parts["train"])
     steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
     share = min(1.0, spec.max_steps / steps) if spec.max_steps else 1.0
@@ -100,19 +111,23 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
         "truncated_share": float(np.mean(np.concatenate(list(lengths.values())) > spec.context_tokens)),
         "vocabulary_size": config.vocabulary_size,
+        "seen": seen_chats(template, parts["train"], chats["train"]),
         "parameters": {"total": total, "trainable": total},
         "estimate": {
             "steps": int(steps * share),
             "memory_bytes": PROCESS_BYTES
             + 20 * total
             + _activations(spec.layers, spec.width, spec.batch_size * spec.context_tokens),
-            "seconds": _seconds(6 * total * seen * spec.epochs * share),
+            "seconds": _seconds(
+                6 * total * seen * spec.epochs * share
+                + 2 * total * (read["dev"] * (spec.epochs * share + 1) + read["test"])
+            ),
         },
     }
 
 
-def _token_counts(tokenizer: Any, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.array([len(ids) for ids in encode(tokenizer, texts, WITHOUT_LIMIT)], dtype=np.int64)
+def _counts(sequences: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([len(ids) for ids in sequences], dtype=np.int64)
 
 
 def _truncation(rows: Sequence[int], total: int, limit: int) -> list[Problem]:

@@ -29,6 +29,12 @@ class Report(Protocol):
     def part(self, path: str, first: int, rows: int) -> None:
         """Rows first .. first+rows-1 of the input are predicted and lie at `path`."""
 
+    def preflight(self, found: Mapping[str, Any]) -> None:
+        """What the run will be like, told before it begins (engine.preflight)."""
+
+    def seen(self, found: Mapping[str, Any]) -> None:
+        """The first rows as the model reads them (engine.seen)."""
+
     def result(self, **values: Any) -> None:
         """The run is finished; `values` is plain JSON."""
 
@@ -44,6 +50,8 @@ class Silent:
     def log(self, level: str, message: str) -> None: ...
     def checkpoint(self, path: str, step: int, metrics: Mapping[str, float], *, is_best: bool) -> None: ...
     def part(self, path: str, first: int, rows: int) -> None: ...
+    def preflight(self, found: Mapping[str, Any]) -> None: ...
+    def seen(self, found: Mapping[str, Any]) -> None: ...
     def result(self, **values: Any) -> None: ...
     def should_stop(self) -> bool:
         return False
@@ -75,6 +83,12 @@ class JsonLines:
 
     def part(self, path: str, first: int, rows: int) -> None:
         self.event("part", path=path, first=first, rows=rows)
+
+    def preflight(self, found: Mapping[str, Any]) -> None:
+        self.event("preflight", **found)
+
+    def seen(self, found: Mapping[str, Any]) -> None:
+        self.event("seen", **found)
 
     def result(self, **values: Any) -> None:
         self.event("result", **values)

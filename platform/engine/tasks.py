@@ -37,7 +37,9 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
 
 
 def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Train by the spec's recipe."""
+    """Train by the spec's recipe; with `estimate` the run says first what it will be like."""
+    if order.get("estimate"):
+        report.preflight(preflight(spec, data, report))
     resume = order.get("resume_from")
     options: dict[str, Any] = {
         "resume_from": Path(resume) if resume else None,

@@ -166,6 +166,8 @@ class Told:
         self.metrics: list[dict[str, float]] = []
         self.checkpoints: list[str] = []
         self.logs: list[str] = []
+        self.sights: list[Any] = []
+        self.estimates: list[Any] = []
 
     def progress(self, done: int, total: int, unit: str, phase: str) -> None:
         self.steps = done if phase == "training" else self.steps
@@ -180,6 +182,12 @@ class Told:
         self.checkpoints.append(path)
 
     def part(self, path: str, first: int, rows: int) -> None: ...
+    def preflight(self, found: Any) -> None:
+        self.estimates.append(found)
+
+    def seen(self, found: Any) -> None:
+        self.sights.append(found)
+
     def result(self, **values: Any) -> None: ...
     def should_stop(self) -> bool:
         if not self.stop_after or self.steps < self.stop_after:

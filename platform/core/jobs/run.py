@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
@@ -27,11 +27,12 @@ RATE_WINDOW_SECONDS = 10.0
 
 
 class Stopped(Exception):
-    """The run must end now. `reason` is cancel, pause, shutdown or lost."""
+    """The run must end now. `reason` is cancel, pause, shutdown or lost; `why` says who or what wanted it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, why: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.why = why
 
 
 class HandBack(Exception):
@@ -43,6 +44,18 @@ class HandBack(Exception):
         self.code = code
         self.hint = hint
         self.delay_seconds = delay_seconds
+
+
+class Waits(Exception):
+    """The job has done what can be done now and looks again after `delay_seconds`, or when it is called.
+
+    `afterwards` is called once the job is back in the queue: what happened meanwhile may call it at once.
+    """
+
+    def __init__(self, delay_seconds: float, afterwards: Callable[[], None]) -> None:
+        super().__init__(delay_seconds)
+        self.delay_seconds = delay_seconds
+        self.afterwards = afterwards
 
 
 class Run:
@@ -171,10 +184,10 @@ class Run:
             columns["attempt_count"] = max(0, self.job.attempt_count - 1)
         return self._move(State.QUEUED, reason=reason, **columns)
 
-    def stop(self, reason: str) -> bool:
+    def stop(self, reason: str, why: str = "") -> bool:
         """End as the stop reason says: cancelled, paused, or back in the queue on shutdown."""
         if reason == "cancel":
-            return self._move(State.CANCELLED, reason=say("asked by a person"))
+            return self._move(State.CANCELLED, reason=why or say("asked by a person"))
         if reason == "pause":
             return self._move(State.PAUSED, reason=say("asked by a person"))
         if reason == "shutdown":

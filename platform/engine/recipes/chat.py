@@ -25,6 +25,7 @@ from engine.loop import NotFinite, Pace, Training
 from engine.recipes.chat_setup import arrange, epoch_steps, laid_out, learn_template, model_config, pack, render_all
 from engine.render import Chat, Template
 from engine.report import Report
+from engine.seen import seen_chats
 from engine.specs import spec_hash, to_mapping
 from engine.specs.chat import ChatSpec
 from words import say
@@ -64,6 +65,7 @@ def train(
     refuse("bad_data", found)
     for problem in [*problems, *found]:
         report.log("warning", problem.message)
+    report.seen(seen_chats(template, parts["train"], chats["train"]))
 
     # 2. The network and its optimiser: matrices decay, vectors do not.
     torch.manual_seed(spec.seed)

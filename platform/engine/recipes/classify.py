@@ -24,6 +24,7 @@ from engine.predict import encode, forward_all
 from engine.probe import fit_probe
 from engine.recipes.classify_setup import arrange, attach_method, choose_pooling, parameter_groups, reading_length
 from engine.report import Report
+from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
 from words import say
 
@@ -66,6 +67,7 @@ def train(
     model.to(device)
     mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
+    report.seen(seen_texts(tokenizer, parts["train"], encoded["train"], max_length))
     targets = {
         name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
         for name, part in parts.items()

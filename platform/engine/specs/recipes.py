@@ -22,11 +22,15 @@ class Recipe:
     spec: type[Any]
     data_kinds: tuple[str, ...]  # dataset kinds it learns from, the usual one first
     task: str  # of the model version it makes
+    dev_metrics: tuple[str, ...] = ("loss",)  # measured on dev after each epoch; a sweep looks for the first
 
+
+CLASS_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "loss")
+LOWER_IS_BETTER = ("loss", "perplexity")
 
 RECIPES: dict[str, Recipe] = {
-    "classify": Recipe(ClassifySpec, ("classification",), "classification"),
-    "chat": Recipe(ChatSpec, ("chat",), "generation"),
+    "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS),
+    "chat": Recipe(ChatSpec, ("chat",), "generation", ("loss", "perplexity")),
 }
 
 

@@ -15,7 +15,8 @@ from apps.datasets.models import DatasetVersion
 from apps.registry.models import BaseModel, ModelVersion
 from apps.registry.services import Making, keep_folder, register_version
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
-from apps.training.selectors import obsolete_checkpoints
+from apps.training.selectors import fresh_preflight, obsolete_checkpoints
+from apps.training.services.checks import check
 from core import storage
 from core.access import Actor
 from core.errors import Problem, Refused
@@ -24,70 +25,7 @@ from core.jobs.run import Run
 from engine import specs
 from words import say
 
-LEAST_ROWS = 8
-
-
-def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> tuple[Any, list[Problem]]:
-    """The parsed spec (None when it has errors) and every problem of spec and data found at the door.
-
-    Rows are read by the run itself; here speak the frozen version's counts.
-    """
-    parsed, found = specs.parse_spec(recipe, spec)
-    problems = [
-        Problem(code=item.code, field=f"spec.{item.field}".rstrip("."), message=item.message, hint=item.hint)
-        for item in found
-        if item.severity == "error"
-    ]
-    if recipe in specs.RECIPES:
-        problems += _data_problems(recipe, parsed, version)
-    return (None if problems else parsed), problems
-
-
-def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Problem]:
-    wanted = specs.RECIPES[recipe].data_kinds
-    if version.dataset.kind not in wanted:
-        return [
-            Problem(
-                code="wrong_kind",
-                field="dataset_version",
-                message=say(
-                    "This recipe learns from {wanted} data, and the dataset holds {kind} data.",
-                    wanted=", ".join(wanted),
-                    kind=version.dataset.kind,
-                ),
-                hint=say("Choose another dataset or recipe."),
-            )
-        ]
-    train_split = getattr(parsed, "train_split", "train")
-    rows = version.counts.get("splits", {}).get(train_split, 0)
-    problems: list[Problem] = []
-    if rows < LEAST_ROWS:
-        problems.append(
-            Problem(
-                code="too_few_rows",
-                field="dataset_version",
-                message=say(
-                    "The split “{split}” has {rows} rows; training needs at least {least}.",
-                    split=train_split,
-                    rows=rows,
-                    least=LEAST_ROWS,
-                ),
-                hint=say("Split the dataset and freeze a new version, or choose another split."),
-            )
-        )
-    if recipe == "classify" and len(version.labels) < 2:
-        problems.append(
-            Problem(
-                code="too_few_labels",
-                field="dataset_version",
-                message=say(
-                    "A classifier needs at least two labels; this version has {labels_count}.",
-                    labels_count=len(version.labels),
-                ),
-                hint=say("Label more examples, then freeze a new version."),
-            )
-        )
-    return problems
+ESTIMATED = ("rows", "lengths", "truncated_share", "parameters", "estimate")  # of a preflight, kept with the run
 
 
 @transaction.atomic
@@ -102,37 +40,67 @@ def start(
     priority: int = 0,
     reproduced_from: TrainingJob | None = None,
 ) -> TrainingJob:
-    """Queue a training job; refused with every problem at once."""
+    """Queue a training job; refused with every problem at once, those that a check of these options found included."""
     parsed, problems = check(recipe=recipe, spec=spec, version=version)
-    if parsed is None:
+    known = fresh_preflight(actor.workspace, specs.spec_hash(parsed), version) if parsed else None
+    if known is not None:
+        problems += [_as_problem(found) for found in known.errors]
+    if parsed is None or problems:
         raise Refused("invalid_training_job", say("This training job cannot start yet."), problems=problems)
     storage.require_free_space()
-    name = name.strip() or f"{version.dataset.name} · {recipe}"
+    made = queue_run(
+        workspace=actor.workspace,
+        by=actor.user,
+        recipe=recipe,
+        parsed=parsed,
+        version=version,
+        name=name.strip() or f"{version.dataset.name} · {recipe}",
+        family_name=family_name.strip() or version.dataset.name,
+        priority=priority,
+        reproduced_from=reproduced_from,
+        **(_told(known.result) if known else {}),
+    )
+    audit(actor=actor, action="training.start", obj=made, spec_hash=made.spec_hash)
+    return made
+
+
+def queue_run(
+    *,
+    workspace: Any,
+    by: Any,
+    recipe: str,
+    parsed: Any,
+    version: DatasetVersion,
+    name: str,
+    family_name: str,
+    priority: int = 0,
+    **columns: Any,
+) -> TrainingJob:
+    """The rows of a run whose options were checked."""
     job = jobs.create(
         kind="training.run",
-        workspace=actor.workspace,
+        workspace=workspace,
         queue="train",
         title=name,
-        by=actor.user,
+        by=by,
         priority=priority,
         can_pause=True,
         unit="steps",
     )
     training_job = TrainingJob.objects.create(
-        workspace=actor.workspace,
+        workspace=workspace,
         job=job,
         name=name[:120],
         recipe=recipe,
         spec=specs.to_mapping(parsed),
         spec_hash=specs.spec_hash(parsed),
         dataset_version=version,
-        family_name=(family_name.strip() or version.dataset.name)[:80],
-        reproduced_from=reproduced_from,
-        created_by=actor.user,
+        family_name=family_name[:80],
+        created_by=by,
+        **columns,
     )
     job.page = f"training/{training_job.pk}"
     job.save(update_fields=["page"])
-    audit(actor=actor, action="training.start", obj=training_job, spec_hash=training_job.spec_hash)
     return training_job
 
 
@@ -192,6 +160,35 @@ def keep_checkpoint(
         Checkpoint.objects.filter(pk__in=[row.pk for row in old]).delete()
     for row in old:
         shutil.rmtree(storage.home() / row.path, ignore_errors=True)
+
+
+def keep_estimate(*, run: Run, training_job: TrainingJob, found: Mapping[str, Any]) -> None:
+    """Store what the run said of itself before its first step; called by the worker."""
+    with run.fenced():
+        TrainingJob.objects.filter(pk=training_job.pk).update(**_told(found))
+
+
+def keep_seen(*, run: Run, training_job: TrainingJob, found: Mapping[str, Any]) -> None:
+    """Store the first rows as the model reads them; called by the worker."""
+    with run.fenced():
+        TrainingJob.objects.filter(pk=training_job.pk).update(seen=dict(found))
+
+
+def _told(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of a training job from a preflight's result."""
+    kept = {name: found[name] for name in ESTIMATED if name in found}
+    return {"estimate": kept, "problems": found["problems"], "seen": found.get("seen", {})}
+
+
+def _as_problem(found: Mapping[str, Any]) -> Problem:
+    field = f"spec.{found['field']}" if found["field"] else "dataset_version"
+    return Problem(found["code"], found["message"], field, found["hint"], found["rows"])
+
+
+def prune(*, run: Run, training_job: TrainingJob, epoch: int | None) -> None:
+    """Say that a sweep gave this run up after `epoch` (None takes it back); called by the worker, which then stops it."""
+    with run.fenced():
+        TrainingJob.objects.filter(pk=training_job.pk).update(pruned_at_epoch=epoch)
 
 
 def keep_problems(*, run: Run, training_job: TrainingJob, problems: list[Any]) -> None:

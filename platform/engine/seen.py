@@ -1,0 +1,95 @@
+"""What the model sees: the first training rows as tokens a person can read, those that carry loss marked."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from engine.data import ChatRows, TextRows
+from engine.predict import encode
+from engine.render import Chat, Template
+
+SHOWN_ROWS = 8
+SHOWN_TOKENS = 400
+UNCUT = 1 << 20
+
+
+def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]], limit: int) -> dict[str, Any]:
+    """The first rows of a classifier: no token carries loss, the labels do. `encoded` are the ids the model reads."""
+    rule = json.dumps([json.loads(tokenizer.backend_tokenizer.to_str()), limit], sort_keys=True)
+    whole = encode(tokenizer, rows.texts[:SHOWN_ROWS], UNCUT)
+    shown = [
+        _row(tokenizer.backend_tokenizer, number, ids, labels=labels, is_cut=len(full) > len(ids))
+        for number, full, ids, labels in zip(rows.ids, whole, encoded, rows.labels, strict=False)
+    ]
+    return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
+
+
+def seen_chats(template: Template, rows: ChatRows, chats: Sequence[Chat]) -> dict[str, Any]:
+    """The first chats as rendered and cut, with the spans that are learnt."""
+    shown = [
+        _row(template.tokenizer, number, chat.ids, learnt=chat.learnt, is_cut=len(chat.full) > len(chat.ids))
+        for number, chat in zip(rows.ids[:SHOWN_ROWS], chats, strict=False)
+    ]
+    description = template.description()
+    return {"template": {"name": description["name"], "hash": description["hash"]}, "rows": shown}
+
+
+def _row(
+    tokenizer: Any,
+    number: int,
+    ids: Sequence[int],
+    *,
+    learnt: Sequence[bool] = (),
+    labels: Sequence[str] = (),
+    is_cut: bool,
+) -> dict[str, Any]:
+    """One row: at most SHOWN_TOKENS tokens, positions of special ones, [start, end) spans of learnt ones."""
+    special = {at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    shown = ids[:SHOWN_TOKENS]
+    return {
+        "example_id": number,
+        "tokens": visible(tokenizer, shown),
+        "special": [at for at, token in enumerate(shown) if token in special],
+        "learnt": spans(learnt[:SHOWN_TOKENS]),
+        "labels": list(labels),
+        "token_count": len(ids),
+        "learnt_count": sum(learnt),
+        "is_cut": is_cut,
+    }
+
+
+def visible(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """Each token as text; bytes that are no whole character by themselves are written as \\xE6."""
+    names = [tokenizer.id_to_token(at) or "" for at in ids]
+    if "ByteLevel" not in repr(tokenizer.decoder):
+        return names
+    letters = _bytes_of_letters()
+    return [_read(bytes(letters[c] for c in name)) if set(name) <= letters.keys() else name for name in names]
+
+
+def spans(marks: Sequence[bool]) -> list[list[int]]:
+    """[start, end) of each run of True."""
+    found: list[list[int]] = []
+    for at, mark in enumerate(marks):
+        if mark and found and found[-1][1] == at:
+            found[-1][1] = at + 1
+        elif mark:
+            found.append([at, at + 1])
+    return found
+
+
+def _read(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02X}" for byte in raw)
+
+
+@cache
+def _bytes_of_letters() -> dict[str, int]:
+    """The byte behind each letter of a byte-level vocabulary: printable ones stand for themselves, others from U+0100."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
