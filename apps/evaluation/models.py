@@ -1,15 +1,16 @@
-"""Tables of the evaluation room: evaluations, one row per example, paired comparisons."""
+"""Tables of the evaluation room: evaluations, rows per example, comparisons, suites of checks and required suites."""
 
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
-from apps.registry.models import ModelVersion
+from apps.registry.models import ModelFamily, ModelVersion
 from core.jobs.models import Job
 
 TEXT_KEPT = 2_000
@@ -105,3 +106,123 @@ class Comparison(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+
+class Direction(models.TextChoices):
+    """On which side of its threshold a figure is good."""
+
+    AT_LEAST = ">=", _("at least")
+    AT_MOST = "<=", _("at most")
+
+
+class Bound(models.TextChoices):
+    """What of a figure is held against the threshold."""
+
+    VALUE = "value", _("the value")
+    INTERVAL = "interval", _("the worse end of its interval")
+
+
+class Suite(models.Model):
+    """One revision of a named list of checks for one task.
+
+    It is a draft until it is first run or required; then it is sealed: hashed, and a trigger refuses changes of it and
+    of its checks. What should be different then is another revision under the same name.
+    """
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="suites")
+    name = models.CharField(max_length=80)
+    revision = models.PositiveIntegerField(default=1)
+    task = models.CharField(max_length=30)
+    description = models.TextField(blank=True)
+    content_hash = models.CharField(max_length=64, blank=True)  # of task, checks and the way figures are made
+    sealed_at = models.DateTimeField(null=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("evaluation suite")
+        constraints: ClassVar = [
+            models.UniqueConstraint("workspace", Lower("name"), "revision", name="suite_revision_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} r{self.revision}"
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its checks can no longer change."""
+        return self.sealed_at is not None
+
+
+class SuiteCheck(models.Model):
+    """One figure on one frozen split, and the threshold it must keep."""
+
+    suite = models.ForeignKey(Suite, models.CASCADE, related_name="checks")
+    position = models.PositiveIntegerField()
+    dataset_version = models.ForeignKey(DatasetVersion, models.RESTRICT, related_name="suite_checks")
+    split = models.CharField(max_length=10, blank=True)  # empty: all rows
+    figure = models.CharField(max_length=60)  # a headline figure of the evaluation
+    direction = models.CharField(max_length=2, choices=Direction.choices, default=Direction.AT_LEAST)
+    threshold = models.FloatField()
+    bound = models.CharField(max_length=10, choices=Bound.choices, default=Bound.VALUE)
+    seed = models.BigIntegerField(default=17)  # of the bootstrap
+    max_new_tokens = models.PositiveIntegerField(default=128)
+
+    class Meta:
+        verbose_name = _("check of a suite")
+        ordering: ClassVar = ["position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["suite", "position"], name="suite_check_once"),
+            models.CheckConstraint(condition=models.Q(direction__in=Direction.values), name="suite_check_direction"),
+            models.CheckConstraint(condition=models.Q(bound__in=Bound.values), name="suite_check_bound"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.figure} {self.direction} {self.threshold:g}"
+
+
+class SuiteRun(models.Model):
+    """A suite tried on a model version; both are frozen, so there is one run and it has one outcome."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="+")
+    suite = models.ForeignKey(Suite, models.CASCADE, related_name="runs")
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="suite_runs")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["suite", "model_version"], name="suite_run_once")]
+
+    def __str__(self) -> str:
+        return f"{self.suite} on {self.model_version}"
+
+
+class SuiteResult(models.Model):
+    """The evaluation that answers one check of a run; the verdict follows from its figures."""
+
+    run = models.ForeignKey(SuiteRun, models.CASCADE, related_name="results")
+    suite_check = models.ForeignKey(SuiteCheck, models.CASCADE, related_name="results")
+    evaluation = models.ForeignKey(EvaluationJob, models.RESTRICT, related_name="suite_results")
+
+    class Meta:
+        verbose_name = _("result of a suite")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "suite_check"], name="suite_result_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run} #{self.suite_check_id}"
+
+
+class Gate(models.Model):
+    """The suite that a version must pass before a protected alias of its family may name it.
+
+    Which aliases are protected stands with the family, where they are moved.
+    """
+
+    family = models.OneToOneField(ModelFamily, models.CASCADE, related_name="gate")
+    suite = models.ForeignKey(Suite, models.RESTRICT, related_name="gates")
+
+    class Meta:
+        verbose_name = _("required suite")
+
+    def __str__(self) -> str:
+        return f"{self.family}: {self.suite}"

@@ -14,7 +14,6 @@ from apps.registry import serializers as shapes
 from apps.registry.downloads import export_response
 from apps.registry.filters import VersionFilter
 from apps.registry.models import (
-    Approval,
     BaseModel,
     ModelFamily,
     ModelVersion,
@@ -53,22 +52,6 @@ class Models(mixins.ListModelMixin, WorkspaceViewSet):
     def retrieve(self, request: Request, pk: int) -> Response:
         """One model with its aliases."""
         return self.etag_response(fetch(self.actor, self.get_queryset(), "registry.read", pk=pk))
-
-    @extend_schema(
-        summary="Move an alias",
-        tags=TAG,
-        request=shapes.AliasWriteSerializer,
-        responses=shapes.AliasSerializer,
-        examples=[OpenApiExample("Promote", value={"name": "champion", "version": 12, "reason": "better on refunds"})],
-    )
-    def move(self, request: Request, pk: int) -> Response:
-        """Point an alias of this model to one of its versions; the move is kept in the history."""
-        family = fetch(self.actor, ModelFamily, "registry.write", pk=pk)
-        data = shapes.AliasWriteSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        version = fetch(self.actor, ModelVersion, "registry.write", pk=data.validated_data.pop("version"))
-        alias = services.move_alias(actor=self.actor, family=family, version=version, **data.validated_data)
-        return Response(shapes.AliasSerializer(alias).data)
 
     @extend_schema(
         summary="Roll an alias back", tags=TAG, request=shapes.ReasonSerializer, responses=shapes.AliasSerializer
@@ -226,43 +209,16 @@ class ModelVersions(mixins.ListModelMixin, WorkspaceViewSet):
     @extend_schema(
         summary="Ask for approval",
         tags=TAG,
-        request=shapes.ReasonSerializer,
+        request=shapes.ApprovalRequestSerializer,
         responses={201: shapes.ApprovalSerializer},
     )
     def request_approval(self, request: Request, pk: int) -> Response:
-        """One request is open at a time."""
+        """One request is open at a time; with `alias` approving lets the alias name the version."""
         version = self._version("registry.write", pk)
-        data = shapes.ReasonSerializer(data=request.data)
+        data = shapes.ApprovalRequestSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         made = services.request_approval(actor=self.actor, version=version, **data.validated_data)
         return Response(shapes.ApprovalSerializer(made).data, status=201)
-
-
-class Approvals(WorkspaceViewSet):
-    """Answers to requests for approval."""
-
-    read_permission = "registry.read"
-    write_permission = "registry.approve"
-    within = "version__workspace"
-    queryset = Approval.objects.select_related("version__family", "requested_by", "decided_by")
-    serializer_class = shapes.ApprovalSerializer
-
-    @extend_schema(
-        summary="Decide about an approval",
-        tags=TAG,
-        request=shapes.ApprovalDecisionSerializer,
-        examples=[
-            OpenApiExample("Approve", value={"decision": "approve", "note": "looked at 50 rows"}, request_only=True)
-        ],
-    )
-    def decide(self, request: Request, pk: int) -> Response:
-        """Approve or decline; with four eyes on, not one's own request."""
-        approval = fetch(self.actor, self.queryset, "registry.approve", within=self.within, pk=pk)
-        data = shapes.ApprovalDecisionSerializer(data=request.data)
-        data.is_valid(raise_exception=True)
-        verb = services.approve if data.validated_data["decision"] == "approve" else services.reject
-        done = verb(actor=self.actor, approval=approval, note=data.validated_data["note"])
-        return Response(shapes.ApprovalSerializer(done).data)
 
 
 class BaseModels(mixins.ListModelMixin, WorkspaceViewSet):

@@ -7,7 +7,6 @@ from apps.registry import api
 urlpatterns = [
     path("models", api.Models.as_view({"get": "list"})),
     path("models/<int:pk>", api.Models.as_view({"get": "retrieve"})),
-    path("models/<int:pk>/aliases", api.Models.as_view({"post": "move"})),
     path("models/<int:pk>/aliases/<slug:name>", api.Models.as_view({"delete": "remove"})),
     path("models/<int:pk>/aliases/<slug:name>/rollback", api.Models.as_view({"post": "rollback"})),
     path("models/<int:pk>/alias-moves", api.Models.as_view({"get": "moves"})),
@@ -25,7 +24,6 @@ urlpatterns = [
         "model-versions/<int:pk>/approvals",
         api.ModelVersions.as_view({"get": "approvals", "post": "request_approval"}),
     ),
-    path("approvals/<int:pk>/decision", api.Approvals.as_view({"post": "decide"})),
     path("model-imports", api.ModelImports.as_view({"get": "list", "post": "create"})),
     path("model-imports/<int:pk>", api.ModelImports.as_view({"get": "retrieve"})),
     path("model-exports/<int:pk>", api.ModelExports.as_view({"get": "retrieve"})),

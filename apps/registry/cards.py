@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.registry.models import CardRevision, ModelVersion
+from apps.registry.models import Approval, CardRevision, Decision, ModelVersion
 
 FIGURE_NAMES = {
     "accuracy": "Accuracy",
@@ -20,7 +20,7 @@ FIGURE_NAMES = {
 
 def generated_card(version: ModelVersion) -> str:
     """The part of the card that follows from the version's record."""
-    parts = [_making(version), _figures(version), _classes(version), _files(version)]
+    parts = [_making(version), _figures(version), _classes(version), _evidence(version), _files(version)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -82,6 +82,30 @@ def _classes(version: ModelVersion) -> str:
         return ""
     head = _row(_("Label"), _("Precision"), _("Recall"), "F1", _("Rows"))
     return _section(_("By label"), [head, "|---|---|---|---|---|", *rows])
+
+
+def _evidence(version: ModelVersion) -> str:
+    """What the gate found at each approval: the suite with its hash, thresholds and figures, and who decided."""
+    rows = Approval.objects.filter(version=version, decision=Decision.APPROVED).exclude(evidence={})
+    parts = []
+    for approval in rows.select_related("requested_by", "decided_by").order_by("id"):
+        gate = approval.evidence["gate"]
+        suite = gate["suite"]
+        lines = [
+            f"- {_('Suite')}: {_cell(suite['name'])} {suite['revision']}, `{suite['hash']}`",
+            f"- {_('Asked by')}: {_cell(str(approval.requested_by or '?'))}",
+            f"- {_('Approved by')}: {_cell(str(approval.decided_by or '?'))}",
+            *([f"- {_('Approved by the person who asked')}"] if approval.is_self_approval else []),
+            "",
+            _row(_("Figure"), _("Data"), _("Threshold"), _("Value and its interval (95 percent)"), _("Verdict")),
+            "|---|---|---|---|---|",
+        ]
+        for check in gate["checks"]:
+            cells = (FIGURE_NAMES.get(check["figure"], check["figure"]), _cell(f"{check['data']} {check['split']}"))
+            wanted = f"{check['direction']} {check['threshold']}"
+            lines.append(_row(*cells, wanted, _interval(check), _("passed")))
+        parts.append(_section(_("Evidence"), lines))
+    return "\n\n".join(parts)
 
 
 def _files(version: ModelVersion) -> str:

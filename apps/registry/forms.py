@@ -1,11 +1,9 @@
 """Forms of the registry's pages."""
 
-from typing import Any
-
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.registry.models import BaseKind, BaseModel, CardRevision, ModelVersion
+from apps.registry.models import BaseKind, BaseModel, CardRevision
 
 
 class DescriptionForm(forms.Form):
@@ -14,35 +12,6 @@ class DescriptionForm(forms.Form):
     description = forms.CharField(
         label=_("Description"), required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 3})
     )
-
-
-class AliasForm(forms.Form):
-    """Which version an alias names."""
-
-    name = forms.CharField(
-        label=_("Alias"), max_length=40, help_text=_("For example champion or candidate. Small letters and hyphens.")
-    )
-    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), label=_("Version"))
-    reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
-
-    def __init__(self, *args: Any, family: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        rows = ModelVersion.objects.filter(family=family).select_related("family")
-        fields: Any = self.fields
-        fields["version"].queryset = rows.only("number", "family__name").order_by("-number")
-
-
-class ReasonForm(forms.Form):
-    """Why something is done."""
-
-    reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
-
-
-class DecisionForm(forms.Form):
-    """The answer to a request for approval."""
-
-    decision = forms.ChoiceField(choices=[("approve", _("Approve")), ("reject", _("Decline"))], label=_("Decision"))
-    note = forms.CharField(label=_("Remark"), required=False, max_length=1000)
 
 
 class CardForm(forms.ModelForm):  # type: ignore[type-arg]

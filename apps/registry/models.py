@@ -68,6 +68,7 @@ class ModelFamily(models.Model):
     name = models.CharField(max_length=80)
     task = models.CharField(max_length=30)
     last_number = models.PositiveIntegerField(default=0)
+    protected_aliases = ArrayField(models.SlugField(max_length=40), default=list, blank=True)  # move with evidence only
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -246,9 +247,10 @@ class Decision(models.TextChoices):
 
 
 class Approval(models.Model):
-    """A request that somebody looks at a version, and the answer."""
+    """A request that somebody looks at a version (and lets an alias name it), and the answer."""
 
     version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="approvals")
+    alias = models.SlugField(max_length=40, blank=True)  # moves to the version once it is approved
     reason = models.TextField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     requested_at = models.DateTimeField(default=timezone.now)
@@ -257,6 +259,7 @@ class Approval(models.Model):
     decided_at = models.DateTimeField(null=True)
     is_self_approval = models.BooleanField(default=False)
     note = models.TextField(blank=True)
+    evidence = models.JSONField(default=dict)  # what the gate found when it was approved; empty without a gate
 
     class Meta:
         constraints: ClassVar = [

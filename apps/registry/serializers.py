@@ -59,15 +59,6 @@ class AliasSerializer(serializers.ModelSerializer[Any]):
         read_only_fields = fields
 
 
-class AliasWriteSerializer(serializers.Serializer[Any]):
-    """Where an alias shall point."""
-
-    name = serializers.CharField(max_length=40, help_text="Small letters, digits and hyphens, e.g. champion.")
-    version = serializers.IntegerField(min_value=1, help_text="Id of a version of this model.")
-    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
-    evidence = serializers.DictField(required=False, default=dict, help_text="Anything that speaks for the move.")
-
-
 class ReasonSerializer(serializers.Serializer[Any]):
     """Why something is done."""
 
@@ -103,7 +94,7 @@ class ModelFamilySerializer(serializers.ModelSerializer[Any]):
 
     class Meta:
         model = ModelFamily
-        fields = ("id", "name", "task", "last_number", "newest_id", "aliases", "created_at")
+        fields = ("id", "name", "task", "last_number", "newest_id", "aliases", "protected_aliases", "created_at")
         read_only_fields = fields
 
 
@@ -236,17 +227,33 @@ class CardSerializer(serializers.ModelSerializer[Any]):
         read_only_fields = ("number", "generated", "created_at")
 
 
+class ApprovalRequestSerializer(ReasonSerializer):
+    """What is asked for."""
+
+    alias = serializers.CharField(
+        max_length=40,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="An alias that shall name the version once it is approved.",
+    )
+
+
 class ApprovalSerializer(serializers.ModelSerializer[Any]):
     """A request for approval and its answer."""
 
     requested_by = serializers.StringRelatedField[Any](read_only=True)
     decided_by = serializers.StringRelatedField[Any](read_only=True)
+    evidence = serializers.DictField(
+        read_only=True, help_text="The required suite with its hash, thresholds and figures."
+    )
 
     class Meta:
         model = Approval
         fields = (
             "id",
             "version",
+            "alias",
             "reason",
             "requested_by",
             "requested_at",
@@ -255,15 +262,9 @@ class ApprovalSerializer(serializers.ModelSerializer[Any]):
             "decided_at",
             "is_self_approval",
             "note",
+            "evidence",
         )
         read_only_fields = fields
-
-
-class ApprovalDecisionSerializer(serializers.Serializer[Any]):
-    """The answer to a request for approval."""
-
-    decision = serializers.ChoiceField(choices=["approve", "reject"])
-    note = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
 
 
 class ModelExportSerializer(serializers.ModelSerializer[Any]):

@@ -11,21 +11,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.registry import selectors, services
 from apps.registry.downloads import export_response
 from apps.registry.forms import (
-    AliasForm,
     BaseModelForm,
     CardForm,
-    DecisionForm,
     DescriptionForm,
     ImportForm,
-    ReasonForm,
 )
 from apps.registry.markdown import as_html
-from apps.registry.models import Approval, BaseModel, ModelFamily, ModelVersion, VersionExport, VersionImport
+from apps.registry.models import BaseModel, ModelFamily, ModelVersion, VersionExport, VersionImport
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.once import once
 from core.pages import keyset, workspace_url
-from words import say
 
 REPORTS = {False: "evaluation/_classification_report.html", True: "evaluation/_chat_report.html"}  # by version.is_chat
 
@@ -54,7 +50,6 @@ def family(request: PageRequest, pk: int) -> HttpResponse:
         "aliases": row.aliases.select_related("version").order_by("name"),
         "moves": moves,
         "rollable": {move.alias for move in moves if move.from_number and move.to_number},
-        "form": AliasForm(family=row, initial={"name": "champion"}),
     }
     return render(request, "registry/family.html", context)
 
@@ -73,12 +68,10 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
         "card": card,
         "card_html": as_html(card.generated),
         "notes_html": as_html(card.notes),
-        "approvals": selectors.approvals_of(version),
         "exports": version.exports.select_related("job").order_by("-id")[:3],
         "check": version.checks.select_related("job").order_by("-id").first(),
         "users": services.users_of(version),
         "form": DescriptionForm(initial={"description": version.description}),
-        "decision_form": DecisionForm(),
     }
     return render(request, "registry/detail.html", context)
 
@@ -145,55 +138,6 @@ def verify(request: PageRequest, pk: int) -> HttpResponse:
     version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
     services.start_check(actor=request.actor, version=version)
     return redirect(_version_url(request, version))
-
-
-@page("registry.write")
-@require_POST
-def request_approval(request: PageRequest, pk: int) -> HttpResponse:
-    """Ask that somebody approves the version."""
-    version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    services.request_approval(actor=request.actor, version=version, reason=reason)
-    messages.success(request, _("Approval is asked for."))
-    return redirect(_version_url(request, version))
-
-
-@page("registry.approve")
-@require_POST
-def decide(request: PageRequest, pk: int) -> HttpResponse:
-    """Approve or decline."""
-    rows = Approval.objects.select_related("version__family")
-    approval = fetch(request.actor, rows, "registry.approve", within="version__workspace", pk=pk)
-    form = DecisionForm(request.POST)
-    if not form.is_valid():
-        raise Refused("bad_decision", say("Choose whether to approve or to decline."))
-    verb = services.approve if form.cleaned_data["decision"] == "approve" else services.reject
-    verb(actor=request.actor, approval=approval, note=form.cleaned_data["note"])
-    return redirect(_version_url(request, approval.version))
-
-
-@page("registry.write")
-@require_POST
-def move(request: PageRequest, pk: int) -> HttpResponse:
-    """Point an alias to a version."""
-    row = fetch(request.actor, ModelFamily, "registry.write", pk=pk)
-    form = AliasForm(request.POST, family=row)
-    if not form.is_valid():
-        raise Refused("bad_alias", say("Choose an alias and a version of this model."))
-    values = form.cleaned_data
-    services.move_alias(
-        actor=request.actor, family=row, name=values["name"], version=values["version"], reason=values["reason"]
-    )
-    messages.success(
-        request,
-        _("%(alias)s is now version %(number)s.")
-        % {
-            "alias": values["name"],
-            "number": values["version"].number,
-        },
-    )
-    return redirect(workspace_url(request.actor, "registry:family", pk=row.pk))
 
 
 @page("registry.write")

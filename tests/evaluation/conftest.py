@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from apps.datasets.models import Dataset, DatasetVersion
-from apps.evaluation.models import EvaluationJob
-from apps.evaluation.services import start_evaluation
+from apps.evaluation.models import EvaluationJob, Suite
+from apps.evaluation.services import CheckPlan, create_suite, start_evaluation
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from core.access import Actor
@@ -107,3 +107,14 @@ def evaluated(actor: Actor, data: DatasetVersion, monkeypatch: pytest.MonkeyPatc
         return found
 
     return run
+
+
+@pytest.fixture
+def suite(actor: Actor, data: DatasetVersion) -> Callable[..., Suite]:
+    """Makes a draft with the given checks, by default two that every classifier passes."""
+
+    def make(*checks: CheckPlan, name: str = "Release") -> Suite:
+        usual = (CheckPlan(data, "accuracy", 0.0), CheckPlan(data, "macro_f1", 0.0))
+        return create_suite(actor=actor, name=name, task="classification", checks=checks or usual)
+
+    return make

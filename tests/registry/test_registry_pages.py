@@ -15,8 +15,12 @@ Register = Callable[..., ModelVersion]
 Page = Callable[[Any], Any]
 
 
+def at(name: str, /, **kwargs: Any) -> str:
+    return reverse(name, kwargs={"workspace": "harbour", **kwargs})
+
+
 def url(name: str, /, **kwargs: Any) -> str:
-    return reverse(f"registry:{name}", kwargs={"workspace": "harbour", **kwargs})
+    return at(f"registry:{name}", **kwargs)
 
 
 @pytest.fixture
@@ -92,7 +96,8 @@ def test_moving_an_alias_by_page(version: ModelVersion, register: Register, page
     newer = register()
 
     answer = page(bob).post(
-        url("move", pk=version.family_id), {"name": "champion", "version": newer.pk, "reason": "better"}
+        at("evaluation:move", family_pk=version.family_id),
+        {"name": "champion", "version": newer.pk, "reason": "better"},
     )
 
     assert answer.status_code == 302
@@ -110,7 +115,7 @@ def test_a_refusal_is_a_page_with_a_sentence(version: ModelVersion, page: Page, 
 
 def test_approving_by_page_needs_the_permission(version: ModelVersion, actor: Actor, page: Page, bob: Any) -> None:
     approval = request_approval(actor=actor, version=version)
-    address = url("decide", pk=approval.pk)
+    address = at("evaluation:decide", pk=approval.pk)
 
     assert page(bob).post(address, {"decision": "approve"}).status_code == 403
     Membership.objects.filter(user=bob).update(role="admin")

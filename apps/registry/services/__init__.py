@@ -1,7 +1,7 @@
 """What people and workers do with model versions; each verb lives in the file of its subject."""
 
 from apps.registry.files import KeptFolder, keep_folder
-from apps.registry.services.aliases import move_alias, remove_alias, rollback_alias
+from apps.registry.services.aliases import check_alias_name, move_alias, remove_alias, rollback_alias
 from apps.registry.services.approvals import approve, reject, request_approval
 from apps.registry.services.bases import add_base_model, delete_base_model
 from apps.registry.services.cards import edit_card
@@ -21,6 +21,7 @@ __all__ = [
     "Making",
     "add_base_model",
     "approve",
+    "check_alias_name",
     "delete_base_model",
     "delete_version",
     "describe",

@@ -28,19 +28,19 @@ def move_alias(
 ) -> Alias:
     """Let the alias name `version`; moving it to where it stands changes nothing.
 
-    Where the workspace wants four eyes, the champion must have been approved by a second person.
+    A protected alias moves only with what its gate found, in evidence["gate"]: the evaluation room puts it there and
+    nobody else. Where the workspace wants four eyes, the champion and the protected aliases name only what a second
+    person approved.
     """
-    if not _NAME.match(name):
-        raise Refused(
-            "bad_alias",
-            say("An alias begins with a letter and has up to 40 small letters, digits and hyphens."),
-            field="name",
-        )
+    check_alias_name(name)
     return _point(actor, family, name, version, MoveKind.MOVE, reason, dict(evidence or {}))
 
 
 def rollback_alias(*, actor: Actor, family: ModelFamily, name: str, reason: str = "") -> Alias:
-    """Let the alias name the version it named before; rolling back again goes one step further back."""
+    """Let the alias name the version it named before; rolling back again goes one step further back.
+
+    That version stood there under the rules of its time: neither gate nor approval is asked again in an emergency.
+    """
     earlier = previous_version_id(family, name)
     version = ModelVersion.objects.filter(pk=earlier, family=family).first() if earlier else None
     if version is None:
@@ -73,6 +73,16 @@ def previous_version_id(family: ModelFamily, name: str) -> int | None:
     return standing[-2] if len(standing) > 1 else None
 
 
+def check_alias_name(name: str) -> None:
+    """Raise Refused("bad_alias") for what cannot be the name of an alias."""
+    if not _NAME.match(name):
+        raise Refused(
+            "bad_alias",
+            say("An alias begins with a letter and has up to 40 small letters, digits and hyphens."),
+            field="name",
+        )
+
+
 @transaction.atomic
 def _point(
     actor: Actor,
@@ -83,13 +93,13 @@ def _point(
     reason: str,
     evidence: dict[str, Any],
 ) -> Alias:
-    ModelFamily.objects.select_for_update().get(pk=family.pk)
+    family = ModelFamily.objects.select_for_update().get(pk=family.pk)
     if version.family_id != family.pk:
         raise Refused("other_family", say("This version belongs to another model."), field="version")
     if version.state == VersionState.DAMAGED:
         raise conflict("version_damaged", say("The files of this version are damaged. Choose another version."))
-    if name == CHAMPION and actor.workspace.four_eyes:
-        _require_approval(version)
+    if kind == MoveKind.MOVE:
+        _require_permit(actor, family, name, version, evidence)
     alias = Alias.objects.select_related("version").filter(family=family, name=name).first()
     if alias is not None and alias.version_id == version.pk:
         return alias
@@ -101,12 +111,26 @@ def _point(
     return alias
 
 
-def _require_approval(version: ModelVersion) -> None:
+def _require_permit(
+    actor: Actor, family: ModelFamily, name: str, version: ModelVersion, evidence: Mapping[str, Any]
+) -> None:
+    """Gate and four eyes of an alias that matters."""
+    protected = name in family.protected_aliases
+    if protected and "gate" not in evidence:
+        raise conflict(
+            "alias_protected",
+            say("The alias {name} is protected: it moves only with the evidence of a suite.", name=name),
+        )
+    if actor.workspace.four_eyes and (protected or name == CHAMPION):
+        _require_approval(version, name)
+
+
+def _require_approval(version: ModelVersion, name: str) -> None:
     approved = Approval.objects.filter(version=version, decision=Decision.APPROVED, is_self_approval=False)
     if not approved.exists():
         raise conflict(
             "approval_needed",
-            say("In this workspace a second person must approve a version before it becomes champion."),
+            say("In this workspace a second person must approve a version before it becomes {alias}.", alias=name),
             hint=say("Ask for approval on the version's page."),
         )
 

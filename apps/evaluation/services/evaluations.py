@@ -1,4 +1,4 @@
-"""What people and workers do with evaluations: start, store, compare, delete."""
+"""Start, store, compare and delete evaluations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,18 +7,37 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion, Kind
-from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult, SuiteResult
 from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.errors import Refused, conflict
 from core.jobs import services as jobs
+from engine.specs.figures import METRICS_REVISION
 from words import say
 
 SPLITS = ("", "train", "dev", "test")
 LARGEST_ANSWER_TOKENS = 1024
 # task of a model version -> kind of dataset it is measured on
-DATA_KINDS = {Task.CLASSIFICATION: Kind.CLASSIFICATION, Task.GENERATION: Kind.CHAT}
+DATA_KINDS: dict[str, Kind] = {Task.CLASSIFICATION: Kind.CLASSIFICATION, Task.GENERATION: Kind.CHAT}
+
+
+def check_rows(dataset_version: DatasetVersion, split: str, max_new_tokens: int) -> None:
+    """Raise Refused when there would be nothing to measure, or no way to."""
+    if not 1 <= max_new_tokens <= LARGEST_ANSWER_TOKENS:
+        raise Refused(
+            "bad_length", say("An answer has 1 to {most} tokens.", most=LARGEST_ANSWER_TOKENS), field="max_new_tokens"
+        )
+    if split not in SPLITS:
+        raise Refused("unknown_split", say("Choose train, dev, test or all rows."), field="split")
+    counts = dataset_version.counts.get("splits", {})
+    if split and not counts.get(split):
+        raise Refused(
+            "empty_split",
+            say("{data} has no rows in the split {split}.", data=dataset_version, split=split),
+            field="split",
+            hint=say("Choose another split, or split the dataset and freeze it again."),
+        )
 
 
 @transaction.atomic
@@ -52,20 +71,7 @@ def start_evaluation(
             ),
             field="dataset_version",
         )
-    if not 1 <= max_new_tokens <= LARGEST_ANSWER_TOKENS:
-        raise Refused(
-            "bad_length", say("An answer has 1 to {most} tokens.", most=LARGEST_ANSWER_TOKENS), field="max_new_tokens"
-        )
-    if split not in SPLITS:
-        raise Refused("unknown_split", say("Choose train, dev, test or all rows."), field="split")
-    counts = dataset_version.counts.get("splits", {})
-    if split and not counts.get(split):
-        raise Refused(
-            "empty_split",
-            say("{data} has no rows in the split {split}.", data=dataset_version, split=split),
-            field="split",
-            hint=say("Choose another split, or split the dataset and freeze it again."),
-        )
+    check_rows(dataset_version, split, max_new_tokens)
     job = jobs.create(
         kind="evaluation.run",
         workspace=actor.workspace,
@@ -97,8 +103,9 @@ def clear_results(*, evaluation: EvaluationJob) -> None:
 
 
 def finish_evaluation(*, evaluation: EvaluationJob, metrics: Mapping[str, Any], row_count: int) -> None:
-    """Store the figures; called by the worker under its lease, after the rows."""
-    EvaluationJob.objects.filter(pk=evaluation.pk).update(metrics=dict(metrics), row_count=row_count)
+    """Store the figures and the way they were made; called by the worker under its lease, after the rows."""
+    kept = {**metrics, "revision": METRICS_REVISION}
+    EvaluationJob.objects.filter(pk=evaluation.pk).update(metrics=kept, row_count=row_count)
 
 
 @transaction.atomic
@@ -106,6 +113,13 @@ def delete_evaluation(*, actor: Actor, evaluation: EvaluationJob) -> None:
     """Delete an ended evaluation with its rows, comparisons and job."""
     if not evaluation.job.ended:
         raise conflict("still_running", say("The evaluation is still at work. Cancel it first."))
+    rests = SuiteResult.objects.filter(evaluation=evaluation).select_related("run__suite").first()
+    if rests is not None:
+        raise conflict(
+            "evaluation_is_evidence",
+            say("The verdict of the suite {suite} rests on this evaluation.", suite=rests.run.suite),
+            hint=say("Delete the suite first, or keep the evaluation."),
+        )
     audit(actor=actor, action="evaluation.delete", obj=evaluation)
     for comparison in Comparison.objects.filter(first=evaluation) | Comparison.objects.filter(second=evaluation):
         comparison.job.delete()
