@@ -174,7 +174,13 @@ def test_a_text_that_is_no_sentence_is_refused_at_the_door(
 def test_a_classifier_is_not_explained(actor: Any, workspace: Any, alice: Any, tiny_classifier: Any, api: Any) -> None:
     folder, labels = tiny_classifier(("a", "b"), 1), ("a", "b")
     register_version(
-        workspace=workspace, name="intents", folder=folder, recipe="classify", task="classification", labels=labels, by=alice
+        workspace=workspace,
+        name="intents",
+        folder=folder,
+        recipe="classify",
+        task="classification",
+        labels=labels,
+        by=alice,
     )
 
     answer = api(actor).post("/api/v1/explanations", {"model": "intents", "text": "hello"})
