@@ -119,6 +119,7 @@ def _embedding(told: Told, choice: Choice) -> dict[str, Any]:
         found |= {"place": _first(vector["place"]), "place_length": number(vector["place_length"]), "sum": _first(sums)}
     if told["angles"] is not None:
         found |= {"frequencies": _first(told["frequencies"]), "angles": _first(told["angles"][choice.token])}
+        found["base"] = f"{told['shape']['rope_theta']:.10g}"
     found["rows"] = [
         {
             "text": _word(told, at),
