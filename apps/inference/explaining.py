@@ -13,6 +13,7 @@ VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 LISTED = 12  # tokens a position looks at, the strongest of them
 FIRST = 4  # numbers of a vector that are written out
 NUMBERED = 14  # tokens up to which a map has room for its numbers
+STRONG = 0.65  # a field this dark carries light letters
 Told = Mapping[str, Any]
 
 
@@ -158,10 +159,18 @@ def _map(told: Told, rows: Sequence[Row], choice: Choice) -> list[dict[str, Any]
     """The weights of a head, a row for each position; None where the mask hides a token."""
     found = []
     for at, row in enumerate(rows):
-        weights = [{"share": f"{weight:.3f}", "strong": weight > 0.6} for weight in row.weights]
+        weights = [
+            {"weight": f"{weight:.3f}", "shade": f"{_shade(weight, len(rows)):.3f}", "strong": weight > STRONG}
+            for weight in row.weights
+        ]
         cells = [*weights, *[None] * (len(rows) - at - 1)]
         found.append({"text": _word(told, at), "at": at, "cells": cells, "chosen": at == choice.token})
     return found
+
+
+def _shade(weight: float, tokens: int) -> float:
+    """How dark a field is: its weight, or the root of it where many tokens share the attention and no number stands."""
+    return weight if tokens <= NUMBERED else math.sqrt(weight)
 
 
 def _attention(told: Told, row: Row, choice: Choice) -> dict[str, Any]:

@@ -24,6 +24,7 @@ PAGES = [
     "/w/harbour/evaluations/new",
     "/w/harbour/predictions/",
     "/w/harbour/predictions/new",
+    "/w/harbour/predictions/how-it-works",
     "/w/harbour/settings/",
     "/w/harbour/settings/members",
     "/w/harbour/settings/keys",

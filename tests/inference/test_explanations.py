@@ -114,7 +114,7 @@ def test_every_number_on_the_page_follows_from_its_formula(actor: Any, chat_vers
 
     attention, best = shown["attention"], shown["attention"]["best"]
     assert value(best["product"]) / value(attention["root"]) == pytest.approx(value(best["score"]), rel=1e-2, abs=2e-3)
-    weights = [float(cell["share"]) for cell in shown["map"][5]["cells"] if cell]
+    weights = [float(cell["weight"]) for cell in shown["map"][5]["cells"] if cell]
     assert sum(weights) == pytest.approx(1, abs=0.01)
     assert value(best["weight"]) == pytest.approx(max(weights), abs=1e-3)
     first = shown["next"]["first"]
