@@ -74,10 +74,10 @@ class VectorSerializer(serializers.Serializer[Any]):
 
 
 class StepSerializer(serializers.Serializer[Any]):
-    """A token in a block: mean and root of its norm, and how long the stream and what is added to it are."""
+    """A token in a block: mean and scale of its norm, and how long the stream and what is added to it are."""
 
     mean = serializers.FloatField()
-    root = serializers.FloatField()
+    scale = serializers.FloatField()
     before = serializers.FloatField()
     attention = serializers.FloatField()
     feed_forward = serializers.FloatField()

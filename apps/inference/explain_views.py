@@ -12,7 +12,6 @@ from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.once import once
 from core.pages import workspace_url
-from engine.specs.explanation import DEFAULT_SENTENCE
 
 RECENT = 8
 
@@ -22,9 +21,8 @@ RECENT = 8
 @once(seconds=10)
 def explain(request: PageRequest) -> HttpResponse:
     """Choose a version and write a sentence; below it the sentences of the last days."""
-    version = request.GET.get("version") or _newest(request)
-    initial = {"model_version": version, "text": DEFAULT_SENTENCE}
-    form = ExplainForm(request.POST or None, actor=request.actor, initial=initial)
+    chosen = {"model_version": request.GET["version"]} if "version" in request.GET else {}
+    form = ExplainForm(request.POST or None, actor=request.actor, initial=chosen)
     if request.method == "POST":
         require(request.actor, "inference.write")
         if form.is_valid():
@@ -41,12 +39,6 @@ def explain(request: PageRequest) -> HttpResponse:
     recent = explanations(request.actor.workspace).defer("results")[:RECENT]
     context = {"form": form, "recent": recent}
     return render(request, "inference/explain.html", context, status=422 if form.errors else 200)
-
-
-def _newest(request: PageRequest) -> int | None:
-    fields = ExplainForm(actor=request.actor).fields
-    newest = fields["model_version"].queryset.values_list("pk", flat=True).first()  # type: ignore[attr-defined]
-    return None if newest is None else int(newest)
 
 
 @require_GET

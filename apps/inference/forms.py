@@ -10,6 +10,7 @@ from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTE
 from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_choices
 from core.access import Actor
+from engine.specs.explanation import DEFAULT_SENTENCE
 
 
 class BatchForm(forms.Form):
@@ -87,10 +88,13 @@ class ExplainForm(forms.Form):
     """A version that writes, and the sentence to follow through it."""
 
     model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
-    text = forms.CharField(label=_("Sentence"), max_length=MAX_SENTENCE_CHARACTERS, strip=False)
+    text = forms.CharField(
+        label=_("Sentence"), max_length=MAX_SENTENCE_CHARACTERS, strip=False, initial=DEFAULT_SENTENCE
+    )
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         models = self.fields["model_version"]
         assert isinstance(models, forms.ModelChoiceField)
         models.queryset = version_choices(actor.workspace).filter(task=Task.GENERATION)
+        models.initial = models.queryset.values_list("pk", flat=True).first()

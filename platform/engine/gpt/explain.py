@@ -141,14 +141,14 @@ def _angles(found: Trace) -> list[list[float]] | None:
 
 
 def _steps(model: Gpt, found: Trace, at: int) -> list[dict[str, float]]:
-    """Of each token what block `at` read and added: mean and root of the norm, and lengths of vectors."""
+    """Of each token what block `at` read and added: mean and scale of the norm, and lengths of vectors."""
     layer, before = found.layers[at], _before(found, at)
     epsilon = model.config.norm_epsilon
     mean = before.mean(-1) if model.config.norm == "layer" else torch.zeros(len(before))
-    root = ((before - mean[:, None]).square().mean(-1) + epsilon).sqrt()
+    scale = ((before - mean[:, None]).square().mean(-1) + epsilon).sqrt()
     columns = {
         "mean": mean,
-        "root": root,
+        "scale": scale,
         "before": before.norm(dim=-1),
         "attention": layer.attention_added.norm(dim=-1),
         "feed_forward": layer.feed_forward_added.norm(dim=-1),

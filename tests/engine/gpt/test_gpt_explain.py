@@ -63,7 +63,7 @@ def test_lengths_of_the_stream_and_norms_are_the_models(tiny_chat: Callable[...,
     assert [step["before"] for step in steps] == pytest.approx(stream.norm(dim=-1).tolist(), rel=1e-4)
     assert [step["mean"] for step in steps] == pytest.approx(stream.mean(-1).tolist(), abs=1e-4)
     wanted = (stream.var(-1, unbiased=False) + 1e-5).sqrt()
-    assert [step["root"] for step in steps] == pytest.approx(wanted.tolist(), rel=1e-4)
+    assert [step["scale"] for step in steps] == pytest.approx(wanted.tolist(), rel=1e-4)
     assert [step["after"] for step in found["layers"][0]["steps"]] == [step["before"] for step in steps]
 
 
