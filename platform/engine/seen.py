@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.data import ChatRows, TextRows
 from engine.predict import encode
-from engine.render import Chat, Template
+from engine.render import AnyTemplate, Chat, Template
 
 SHOWN_ROWS = 8
 SHOWN_TOKENS = 400
@@ -26,10 +26,11 @@ def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]],
     return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
 
 
-def seen_chats(template: Template, rows: ChatRows, chats: Sequence[Chat]) -> dict[str, Any]:
+def seen_chats(template: AnyTemplate, rows: ChatRows, chats: Sequence[Chat]) -> dict[str, Any]:
     """The first chats as rendered and cut, with the spans that are learnt."""
+    tokenizer = template.tokenizer if isinstance(template, Template) else template.tokenizer.backend_tokenizer
     shown = [
-        _row(template.tokenizer, number, chat.ids, learnt=chat.learnt, is_cut=len(chat.full) > len(chat.ids))
+        _row(tokenizer, number, chat.ids, learnt=chat.learnt, is_cut=len(chat.full) > len(chat.ids))
         for number, chat in zip(rows.ids[:SHOWN_ROWS], chats, strict=False)
     ]
     description = template.description()

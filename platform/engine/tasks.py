@@ -16,7 +16,7 @@ from engine.evaluate import evaluate, write_rows
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
-from engine.recipes import chat, classify
+from engine.recipes import classify, sft
 from engine.report import Report
 from engine.specs import RECIPES, Spec
 from words import say
@@ -32,21 +32,27 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
     if spec is None:
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
     if order["task"] == "preflight":
-        return preflight(spec, data, report)
+        return preflight(spec, data, report, **kind_of_rows(order))
     return train(order, spec, data, out, report)
 
 
 def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Train by the spec's recipe; with `estimate` the run says first what it will be like."""
     if order.get("estimate"):
-        report.preflight(preflight(spec, data, report))
+        report.preflight(preflight(spec, data, report, **kind_of_rows(order)))
     resume = order.get("resume_from")
     options: dict[str, Any] = {
         "resume_from": Path(resume) if resume else None,
         "micro_batch": order.get("micro_batch"),
         "data_hash": str(order["data"].get("hash", "")),
     }
-    return TRAIN[order["recipe"]](spec, data, out, report, **options)
+    return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+
+
+def kind_of_rows(order: dict[str, Any]) -> dict[str, str]:
+    """What the rows are, for recipes that learn from several kinds."""
+    kinds = RECIPES[order["recipe"]].data_kinds
+    return {"data_kind": order["data"].get("kind") or kinds[0]} if len(kinds) > 1 else {}
 
 
 def task_of(folder: Path) -> str:
@@ -126,7 +132,7 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
-TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "chat": chat.train}
+TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "sft": sft.train}
 EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
 PREDICT = {"classification": predict_rows, "generation": answer_rows}
 """Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""
