@@ -1,7 +1,8 @@
 """The tasks a run can be ordered to do, each from plain values to plain values."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.recipes import classify, sft
 from engine.report import Report
-from engine.specs import RECIPES, Spec
+from engine.specs import RECIPES, BaseModel, Spec
 from words import say
 
 
@@ -31,6 +32,7 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
         return act[task_of(Path(order["model"]))](order, data, out, report)
     if spec is None:
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
+    spec = with_places(spec, order.get("bases") or {})
     if order["task"] == "preflight":
         return preflight(spec, data, report, **kind_of_rows(order))
     return train(order, spec, data, out, report)
@@ -47,6 +49,17 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
         "data_hash": str(order["data"].get("hash", "")),
     }
     return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+
+
+def with_places(spec: Spec, places: Mapping[str, str]) -> Spec:
+    """The spec whose base models know where on this machine the versions they name lie, by "version:id"."""
+    found: Any = spec
+    for item in dataclasses.fields(found):
+        value = getattr(found, item.name)
+        if isinstance(value, BaseModel) and str(value) in places:
+            found = dataclasses.replace(found, **{item.name: dataclasses.replace(value, place=places[str(value)])})
+    checked: Spec = found
+    return checked
 
 
 def kind_of_rows(order: dict[str, Any]) -> dict[str, str]:
