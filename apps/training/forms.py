@@ -14,6 +14,7 @@ from engine.specs import FieldInfo
 
 RECIPE_NAMES = {
     "classify": _("Classify texts: fine-tune a pretrained encoder"),
+    "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
     "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
 }
 BASIC = {
@@ -27,6 +28,7 @@ BASIC = {
         "max_length_tokens",
         "seed",
     ),
+    "prefer": ("base_model", "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
     "sft": (
         "base_model",
         "method",

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-from engine.data import ChatRows, TextRows
+from engine.data import TextRows
 from engine.predict import encode
 from engine.render import AnyTemplate, Chat, Template
 
@@ -26,7 +26,15 @@ def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]],
     return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
 
 
-def seen_chats(template: AnyTemplate, rows: ChatRows, chats: Sequence[Chat]) -> dict[str, Any]:
+class Rows(Protocol):
+    """Rows that have ids."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Example ids in file order."""
+
+
+def seen_chats(template: AnyTemplate, rows: Rows, chats: Sequence[Chat]) -> dict[str, Any]:
     """The first chats as rendered and cut, with the spans that are learnt."""
     tokenizer = template.tokenizer if isinstance(template, Template) else template.tokenizer.backend_tokenizer
     shown = [

@@ -17,7 +17,7 @@ from engine.evaluate import evaluate, write_rows
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
-from engine.recipes import classify, sft
+from engine.recipes import classify, prefer, sft
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from words import say
@@ -145,7 +145,7 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
-TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "sft": sft.train}
+TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "prefer": prefer.train, "sft": sft.train}
 EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
 PREDICT = {"classification": predict_rows, "generation": answer_rows}
 """Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""

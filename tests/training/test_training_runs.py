@@ -163,7 +163,7 @@ def test_a_version_is_tuned_further_and_stays_the_parent_of_what_it_became(
         "context_tokens": 96,
         "answered_rows": 2,
         "sample_tokens": 4,
-        "dev_split": "nothing",
+        "test_split": "nothing",
     }
     training_job = services.start(actor=actor, recipe="sft", spec=spec, version=chat_data, name="Further")
 

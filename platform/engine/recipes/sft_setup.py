@@ -23,7 +23,10 @@ from engine.preflight_chat import chat_problems, refused_problems, rendered_prob
 from engine.render import END, SPECIAL_TOKENS, AnyTemplate, Chat, ForeignTemplate, Template, Unrenderable, rendered
 from engine.specs import Problem
 from engine.specs.methods import VIRTUAL
+from engine.specs.prefer import PreferSpec
 from engine.specs.sft import SftSpec
+
+DecoderSpec = SftSpec | PreferSpec  # recipes that tune a model that writes
 
 
 def arrange(spec: SftSpec, splits: Mapping[str, ChatRows]) -> tuple[dict[str, ChatRows], list[Problem]]:
@@ -51,14 +54,16 @@ class Beginning:
         return load_gpt(self.base, dropout=self.config.dropout) if self.base is not None else Gpt(self.config)
 
 
-def beginning(spec: SftSpec, train: ChatRows, known_tokenizer: str = "") -> Beginning:
+def beginning(spec: DecoderSpec, train: ChatRows | None = None, known_tokenizer: str = "") -> Beginning:
     """Where the run starts; of a new network the vocabulary is learnt on train unless it is known from a checkpoint.
 
     RunFailed when the base model is missing, or of a shape this engine does not train.
     """
-    if spec.base_model.is_new:
+    if isinstance(spec, SftSpec) and spec.base_model.is_new:
         own = Tokenizer.from_str(known_tokenizer) if known_tokenizer else None
-        template = Template(own, spec.template, spec.loss_on) if own is not None else learn_template(spec, train)
+        template = (
+            Template(own, spec.template, spec.loss_on) if own is not None else learn_template(spec, train or ChatRows())
+        )
         return Beginning(template, model_config(spec, template), ends_of(template))
     place = base_models.fetched(spec.base_model)
     path = place / "config.json"
@@ -74,7 +79,7 @@ def ends_of(template: AnyTemplate, place: Path | None = None) -> frozenset[int]:
     return frozenset(end_tokens(place, template.tokenizer))
 
 
-def template_of(place: Path, spec: SftSpec) -> AnyTemplate:
+def template_of(place: Path, spec: DecoderSpec) -> AnyTemplate:
     """The rule and tokenizer of a base: ours where we made it and its vocabulary has our roles, else its own."""
     description = base_models.own_description(str(place))
     ours = description.get("template", {}).get("name") == OWN_TEMPLATE or description.get("recipe") == "pretrain"
@@ -84,7 +89,7 @@ def template_of(place: Path, spec: SftSpec) -> AnyTemplate:
     return ForeignTemplate(base_models.load_tokenizer(str(place)))
 
 
-def attach_method(model: Gpt, spec: SftSpec) -> Attached | None:
+def attach_method(model: Gpt, spec: DecoderSpec) -> Attached | None:
     """Put the spec's adapter into the network; virtual tokens begin at random tokens of the vocabulary."""
     if not spec.is_adapter:
         return None
@@ -96,7 +101,7 @@ def attach_method(model: Gpt, spec: SftSpec) -> Attached | None:
     return attached
 
 
-def sizes(spec: SftSpec, config: GptConfig) -> tuple[int, int]:
+def sizes(spec: DecoderSpec, config: GptConfig) -> tuple[int, int]:
     """(all parameters, those that are trained), without making them."""
     if not spec.is_adapter:
         return config.parameter_count(), config.parameter_count()
@@ -106,13 +111,13 @@ def sizes(spec: SftSpec, config: GptConfig) -> tuple[int, int]:
     return sum(parameter.numel() for parameter in model.parameters()), added_parameters(model)
 
 
-def room(spec: SftSpec, config: GptConfig) -> int:
+def room(spec: DecoderSpec, config: GptConfig) -> int:
     """Tokens of one chat at most: the context, less the virtual tokens before it."""
     virtual = spec.virtual_tokens if spec.method in VIRTUAL else 0
     return min(spec.context_tokens, config.context_tokens - virtual)
 
 
-def parameter_groups(model: Gpt, spec: SftSpec) -> list[dict[str, Any]]:
+def parameter_groups(model: Gpt, spec: DecoderSpec) -> list[dict[str, Any]]:
     """AdamW groups: matrices decay and vectors do not; what an adapter adds has its own rate and does not decay."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if spec.is_adapter:

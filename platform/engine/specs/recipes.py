@@ -10,6 +10,7 @@ from typing import Any, cast
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo, infos, read
+from engine.specs.prefer import PreferSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.sft import SftSpec
 from words import say
@@ -30,6 +31,7 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 
 RECIPES: dict[str, Recipe] = {
     "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS),
+    "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
 }
 
