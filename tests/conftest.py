@@ -190,11 +190,11 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         from engine.chat_folder import save_chat_model
         from engine.data import ChatRows
         from engine.gpt import Gpt
-        from engine.recipes.chat_setup import learn_template, model_config
-        from engine.specs import ChatSpec
+        from engine.recipes.sft_setup import learn_template, model_config
+        from engine.specs import SftSpec
 
         folder = tmp_path_factory.mktemp(f"chat-{kind}") / "model"
-        spec = ChatSpec(layers=2, width=16, heads=4, kv_heads=2, context_tokens=96, vocabulary_size=300)
+        spec = SftSpec(layers=2, width=16, heads=4, kv_heads=2, context_tokens=96, vocabulary_size=300)
         words = ["where is my card?", "look at the map", "我的卡在哪里", "the rate is low, the loan is not"]
         template = learn_template(spec, ChatRows([1], [[{"role": "user", "content": " ".join(words)}]]))
         torch.manual_seed(seed)
@@ -203,7 +203,7 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             for parameter in own.parameters():
                 if parameter.ndim > 1:
                     torch.nn.init.normal_(parameter, std=0.6)
-            save_chat_model(folder, own, template, {"recipe": "chat", "context_tokens": 96})
+            save_chat_model(folder, own, template, {"recipe": "sft", "context_tokens": 96})
             return folder
         names = {"eos_token": "<|im_end|>", "pad_token": "<|pad|>"} if kind == "llama" else {"eos_token": "<|end|>"}
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=template.tokenizer, model_max_length=96, **names)
@@ -240,7 +240,7 @@ def chat_version(workspace: Workspace, alice: User, tiny_chat: Callable[..., Pat
     from apps.registry.services import register_version
 
     def make(kind: str = "own", seed: int = 1, **columns: Any) -> Any:
-        given = {"name": "bot", "recipe": "chat", "task": "generation", "by": alice, **columns}
+        given = {"name": "bot", "recipe": "sft", "task": "generation", "by": alice, **columns}
         return register_version(workspace=workspace, folder=tiny_chat(kind, seed), **given)
 
     return make

@@ -7,9 +7,11 @@ from django.conf import settings
 
 from apps.datasets.selectors import version_file
 from apps.training import services
+from apps.training.bases import base_version, places
 from apps.training.models import Preflight
 from core.jobs.run import Run
 from core.jobs.work import work_folder
+from engine import specs
 from workers.engine_task import run_engine
 
 
@@ -24,6 +26,7 @@ def run_preflight(run: Run) -> dict[str, Any]:
         "spec": preflight.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(place / "out"),
+        "bases": places(base_version(specs.parse_spec(preflight.recipe, preflight.spec)[0], preflight.workspace)),
     }
     try:
         found = run_engine(run, order, place, threads=settings.TRAIN_THREADS)

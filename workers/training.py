@@ -13,6 +13,7 @@ from django.conf import settings
 
 from apps.datasets.selectors import version_file
 from apps.training import services
+from apps.training.bases import places
 from apps.training.models import TrainingJob
 from apps.training.selectors import newest_checkpoint
 from core import storage
@@ -29,7 +30,9 @@ NOT_METRICS = {"type", "step"}
 
 def run_training(run: Run) -> Mapping[str, Any]:
     """Train in a child, keep what it reports, register the finished version."""
-    training_job = TrainingJob.objects.select_related("dataset_version__dataset", "workspace", "sweep").get(job=run.job)
+    training_job = TrainingJob.objects.select_related(
+        "dataset_version__dataset", "workspace", "sweep", "base_version"
+    ).get(job=run.job)
     storage.require_free_space()
     if training_job.pruned_at_epoch is not None:  # a person sent it again
         services.prune(run=run, training_job=training_job, epoch=None)
@@ -43,6 +46,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "spec": training_job.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(folder),
+        "bases": places(training_job.base_version),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
         "estimate": not training_job.estimate,

@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.registry.models import Task
 from core.errors import Refused
+from engine.specs import RECIPES
 from words import say
 
 CLASSIFIERS = {
@@ -40,6 +41,7 @@ DESCRIBED: dict[str, Any] = {
     "max_length_tokens": int,
     "decision_threshold": (int, float),
 }
+WRITING_RECIPES = {name for name, recipe in RECIPES.items() if recipe.task == "generation"}
 TEMPLATE = ("name", "loss_on", "hash")
 
 
@@ -145,7 +147,7 @@ def _check_chat_description(path: Path) -> None:
     template, context = found.get("template"), found.get("context_tokens")
     named = isinstance(template, dict) and all(isinstance(template.get(name), str) for name in TEMPLATE)
     sized = isinstance(context, int) and not isinstance(context, bool) and context > 0
-    if not (named and sized) or found.get("recipe") != "chat" or found.get("format") != 1:
+    if not (named and sized) or found.get("recipe") not in WRITING_RECIPES or found.get("format") != 1:
         raise _disagrees()
 
 

@@ -3,7 +3,11 @@
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-RECIPES: dict[str, str | Promise] = {"classify": _("Text classification"), "chat": _("Chat")}
+RECIPES: dict[str, str | Promise] = {
+    "classify": _("Text classification"),
+    "prefer": _("Preferences"),
+    "sft": _("Fine-tuning on answers"),
+}
 
 PHASES: dict[str, str | Promise] = {"training": _("Training")}
 
@@ -11,6 +15,10 @@ LABELS: dict[str, str | Promise] = {
     "base_model": _("Base model"),
     "multi_label": _("Several labels per text"),
     "method": _("Method"),
+    "instruction": _("Instruction"),
+    "beta": _("Beta"),
+    "answer_weight": _("Weight of the answers"),
+    "answered_rows": _("Answered rows"),
     "adapter_rank": _("Rank"),
     "adapter_alpha": _("Alpha"),
     "adapter_dropout": _("Adapter dropout"),

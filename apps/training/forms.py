@@ -3,19 +3,19 @@
 from typing import Any
 
 from django import forms
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
-from apps.registry.models import BaseModel
 from apps.registry.options import LABELS, VALUES
+from apps.training.bases import base_choices
 from core.access import Actor
 from engine import specs
 from engine.specs import FieldInfo
 
 RECIPE_NAMES = {
     "classify": _("Classify texts: fine-tune a pretrained encoder"),
-    "chat": _("Chat: train a small GPT from scratch"),
+    "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
+    "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
 }
 BASIC = {
     "classify": (
@@ -28,7 +28,20 @@ BASIC = {
         "max_length_tokens",
         "seed",
     ),
-    "chat": ("layers", "width", "heads", "context_tokens", "epochs", "learning_rate", "batch_size", "seed"),
+    "prefer": ("base_model", "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
+    "sft": (
+        "base_model",
+        "method",
+        "instruction",
+        "layers",
+        "width",
+        "heads",
+        "context_tokens",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "seed",
+    ),
 }
 
 
@@ -56,7 +69,7 @@ class TrainingForm(forms.Form):
         assert isinstance(version_field, forms.ModelChoiceField)
         version_field.queryset = versions.order_by("-id")
         for info in specs.spec_fields(recipe):
-            self.fields[f"spec-{info.name}"] = _field(info, actor)
+            self.fields[f"spec-{info.name}"] = _field(info, actor, recipe)
 
     def spec(self) -> dict[str, Any]:
         """The options that were filled in."""
@@ -77,15 +90,13 @@ class TrainingForm(forms.Form):
         return [self[f"spec-{info.name}"] for info in specs.spec_fields(self.recipe) if info.name not in basic]
 
 
-def _field(info: FieldInfo, actor: Actor) -> forms.Field:
+def _field(info: FieldInfo, actor: Actor, recipe: str) -> forms.Field:
     label = LABELS.get(info.name, info.name.replace("_", " ").capitalize())
     common: dict[str, Any] = {"label": label, "help_text": _(info.meaning), "required": False, "initial": info.default}
     if info.type == "base_model":
-        known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=actor.workspace)).order_by("id")
         return forms.ChoiceField(
             **{**common, "initial": str(info.default)},
-            choices=[(f"{row.kind}:{row.reference}", row.name) for row in known]
-            or [(str(info.default), str(info.default))],
+            choices=base_choices(recipe=recipe, default=info.default, workspace=actor.workspace),
         )
     if info.type == "boolean":
         return forms.BooleanField(**common)

@@ -38,6 +38,9 @@ class TrainingJob(models.Model):
     spec = models.JSONField()
     spec_hash = models.CharField(max_length=64)
     dataset_version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="training_jobs")
+    base_version = models.ForeignKey(
+        "registry.ModelVersion", models.PROTECT, null=True, blank=True, related_name="continued_by"
+    )  # the version it starts from
     family_name = models.CharField(max_length=80)  # the finished version is registered under this name
     threads = models.PositiveSmallIntegerField(default=0)  # fixed at the first attempt: resume is bit-equal
     micro_batch = models.PositiveIntegerField(null=True, blank=True)  # halved after running out of memory

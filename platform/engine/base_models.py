@@ -19,7 +19,10 @@ def locate(reference: BaseModel) -> str:
     """The folder of a package or folder reference, the id of a hub one; RunFailed("base_model_missing")."""
     if reference.kind == "hub":
         return reference.name
-    folder = _package_folder(reference.name) if reference.kind == "package" else Path(reference.name)
+    if reference.kind == "package":
+        folder = _package_folder(reference.name)
+    else:
+        folder = Path(reference.place if reference.kind == "version" else reference.name)
     if folder is None or not (folder / "config.json").is_file():
         raise RunFailed(
             "base_model_missing",
@@ -29,6 +32,21 @@ def locate(reference: BaseModel) -> str:
             ),
         )
     return str(folder)
+
+
+def fetched(reference: BaseModel) -> Path:
+    """The folder of a base model, brought from the hub where it lies there; RunFailed when it cannot be had."""
+    place = locate(reference)
+    if reference.kind != "hub":
+        return Path(place)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+    try:
+        return Path(snapshot_download(place, revision=reference.revision or "main", allow_patterns=wanted))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise unusable(place, "folder", error) from error
 
 
 def load_tokenizer(place: str, revision: str = "") -> Any:

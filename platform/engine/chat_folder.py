@@ -1,6 +1,7 @@
 """Chat models as plain Hugging Face folders: ours, with template and hash beside the weights, and those of others."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,20 @@ from engine.failures import RunFailed
 from engine.folders import write_folder
 from engine.gpt import Gpt
 from engine.gpt.hugging_face import save_gpt
+from engine.methods import Attached, plain_weights, read_adapter, write_adapter
+from engine.methods.folder import FOLDER as ADAPTER_FOLDER
 from engine.render import END, JINJA, PAD, AnyTemplate, ForeignTemplate, Template
 from words import say
 
 DEFAULT_CONTEXT_TOKENS = 1024
+OWN_TEMPLATE = "lingxi-chat-1"
+KEPT_OF_BASE = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
 CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
@@ -32,11 +43,43 @@ class OpenedChat:
     pad: int
 
 
-def save_chat_model(folder: Path, model: Gpt, template: Template, description: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the folder whole or not at all; AutoModelForCausalLM and AutoTokenizer read it as it is."""
+def save_chat_model(
+    folder: Path,
+    model: Gpt,
+    template: AnyTemplate,
+    description: Mapping[str, Any],
+    *,
+    base: Path | None = None,
+    attached: Attached | None = None,
+) -> dict[str, Any]:
+    """Write the folder whole or not at all; AutoModelForCausalLM and AutoTokenizer read it as it is.
+
+    With a `base` whose own template is kept, its configuration and tokenizer are taken over word for word. What an
+    adapter learnt is written beside the weights, and into them where that is possible; `model` is merged by this.
+    """
+    foreign = base if isinstance(template, ForeignTemplate) else None
+    tokenizer = template.tokenizer if isinstance(template, ForeignTemplate) else own_tokenizer(template, description)
+
+    def fill(beside: Path) -> None:
+        if attached is not None:
+            write_adapter(beside, attached, base_model=str(description.get("base_model", "")), task_type="CAUSAL_LM")
+            attached.merge()
+        ids = {} if isinstance(template, ForeignTemplate) else template.ids
+        special = {"eos_token_id": ids.get(END), "pad_token_id": ids.get(PAD)} if ids else {}
+        save_gpt(model, beside, special=special, weights=plain_weights(model.state_dict()))
+        tokenizer.save_pretrained(beside)
+        for name in KEPT_OF_BASE if foreign is not None else ():
+            if (foreign / name).is_file():
+                shutil.copyfile(foreign / name, beside / name)
+
+    return write_folder(folder, fill, {**description, "template": template.description()})
+
+
+def own_tokenizer(template: Template, description: Mapping[str, Any]) -> Any:
+    """The template's tokenizer as transformers knows it."""
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(template.tokenizer.to_str()),
         eos_token=END,
         pad_token=PAD,
@@ -44,12 +87,6 @@ def save_chat_model(folder: Path, model: Gpt, template: Template, description: M
         model_max_length=description["context_tokens"],
         clean_up_tokenization_spaces=False,
     )
-
-    def fill(beside: Path) -> None:
-        tokenizer.save_pretrained(beside)
-        save_gpt(model, beside, special={"eos_token_id": template.ids[END], "pad_token_id": template.ids[PAD]})
-
-    return write_folder(folder, fill, {**description, "template": template.description()})
 
 
 def holds_chat_model(folder: Path) -> bool:
@@ -70,7 +107,9 @@ def open_chat_model(folder: Path) -> OpenedChat:
         )
     description = own_description(str(folder))
     model = _load_network(folder)
-    if description.get("recipe") == "chat":
+    if (folder / ADAPTER_FOLDER).is_dir():
+        model = read_adapter(model, folder).eval()
+    if description.get("template", {}).get("name") == OWN_TEMPLATE:
         own = _own_template(folder, description["template"])
         end, pad = own.ids[END], own.ids[PAD]
         return OpenedChat(model, own, description, int(description["context_tokens"]), (end,), pad)
@@ -78,22 +117,29 @@ def open_chat_model(folder: Path) -> OpenedChat:
     if not getattr(tokenizer, "is_fast", False):
         raise RunFailed("base_model_unusable", say("The folder has no fast tokenizer."), say("Add tokenizer.json."))
     template = ForeignTemplate(tokenizer)
-    ends = _ends(folder, tokenizer, model.config)
-    context = _context_tokens(tokenizer, model.config)
+    if "template" in description and template.description()["hash"] != description["template"]["hash"]:
+        raise changed_template()
+    ends = end_tokens(folder, tokenizer)
+    context = description.get("context_tokens") or _context_tokens(tokenizer, model.config)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends[0] if ends else 0)
-    described = {"recipe": "chat", "context_tokens": context, "template": template.description()}
-    return OpenedChat(model, template, described, context, ends, int(pad))
+    described = {"recipe": "sft", **description, "context_tokens": context, "template": template.description()}
+    return OpenedChat(model, template, described, int(context), ends, int(pad))
 
 
 def _own_template(folder: Path, wanted: Mapping[str, Any]) -> Template:
     template = Template(Tokenizer.from_file(str(folder / "tokenizer.json")), wanted["name"], wanted["loss_on"])
     if template.description()["hash"] != wanted["hash"] or not {END, PAD} <= set(template.ids):
-        raise RunFailed(
-            "template_mismatch",
-            say("The tokenizer or template was changed after training."),
-            say("Export the version again."),
-        )
+        raise changed_template()
     return template
+
+
+def changed_template() -> RunFailed:
+    """The failure of a folder whose tokenizer or template is not the one it was trained with."""
+    return RunFailed(
+        "template_mismatch",
+        say("The tokenizer or template was changed after training."),
+        say("Export the version again."),
+    )
 
 
 def _load_network(folder: Path) -> Any:
@@ -124,14 +170,15 @@ def _load_network(folder: Path) -> Any:
     return model.eval()
 
 
-def _ends(folder: Path, tokenizer: Any, config: Any) -> tuple[int, ...]:
+def end_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
     """The end tokens that folder, network and tokenizer name."""
-    path = folder / "generation_config.json"
+    path, config = folder / "generation_config.json", _config(folder)
     asked = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
     found = {tokenizer.eos_token_id}
-    for ends in (asked, getattr(config, "eos_token_id", None)):
+    for ends in (asked, config.get("eos_token_id")):
         found |= set(ends) if isinstance(ends, list) else {ends}
-    return tuple(sorted(token for token in found if isinstance(token, int) and 0 <= token < config.vocab_size))
+    size = config.get("vocab_size", len(tokenizer))
+    return tuple(sorted(token for token in found if isinstance(token, int) and 0 <= token < size))
 
 
 def _context_tokens(tokenizer: Any, config: Any) -> int:

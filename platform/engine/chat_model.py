@@ -55,6 +55,8 @@ class ChatModel:
         self.context_tokens = context_tokens
         self.ends = sorted(set(ends))
         self.pad = pad
+        # Padding on the left would move the positions behind virtual tokens, and so the answer.
+        self.has_virtual_tokens = hasattr(model, "prompt_encoder")
         # A folder may ask for sampling or penalties; what is measured and compared is the greedy answer.
         self.model.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=self.ends or None, pad_token_id=pad, use_cache=True
@@ -74,6 +76,7 @@ class ChatModel:
             for row, at in enumerate(batch):
                 learnt[row, : len(chats[at].ids)] = torch.tensor(chats[at].learnt)
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+            logits = logits[:, 1 - ids.shape[1] :]  # virtual tokens come first and foretell nothing that is measured
             wanted, targets = learnt[:, 1:], ids[:, 1:]
             chosen = logits[wanted].float()  # [M, V]
             losses = F.cross_entropy(chosen, targets[wanted], reduction="none")
@@ -111,15 +114,15 @@ class ChatModel:
                 sequences[at] = render(prompt, self.template, answer_next=True)[0]
             except Unrenderable:
                 continue
-        rooms: dict[int, list[int]] = {}  # tokens to write -> rows
+        rooms: dict[tuple[int, int], list[int]] = {}  # tokens to write, and the length where nothing may be padded
         for at, ids in sequences.items():
             room = min(max_new_tokens, self.context_tokens - len(ids))
             if room < 1:
                 answers[at] = Answer("", 0, "too_long")
             else:
-                rooms.setdefault(room, []).append(at)
+                rooms.setdefault((room, len(ids) if self.has_virtual_tokens else 0), []).append(at)
         done = len(prompts) - sum(len(rows) for rows in rooms.values())
-        for room, rows in sorted(rooms.items(), reverse=True):
+        for (room, _), rows in sorted(rooms.items(), reverse=True):
             for batch in batches_by_tokens([len(sequences[at]) + room for at in rows], BATCH_TOKENS):
                 places = [rows[at] for at in batch]
                 written = self._generate([sequences[at] for at in places], room, watch)

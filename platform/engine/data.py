@@ -1,6 +1,6 @@
 """Frozen dataset versions read from Parquet, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,17 +121,42 @@ class ChatRows:
         self.messages += other.messages
 
 
-def read_chats(path: Path) -> dict[str, ChatRows]:
-    """Chat rows by split."""
+def read_chats(path: Path, kind: str = "chat", instruction: str = "") -> dict[str, ChatRows]:
+    """Chats by split, of chat rows or of pairs and questions told as chats; `instruction` is the latters' system message."""
     splits: dict[str, ChatRows] = {}
-    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["chat"])):
+    said = CHATS_OF[kind]
+    first = [{"role": "system", "content": instruction}] if instruction and kind != "chat" else []
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS[kind])):
         for row in rows:
             part = splits.setdefault(row["split"] or "", ChatRows())
             part.ids.append(row["example_id"])
-            part.messages.append(
-                [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
-            )
+            part.messages.append([*first, *said(row)])
     return splits
+
+
+def _chat_messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"role": found["role"] or "", "content": found["content"] or ""} for found in row["messages"] or ()]
+
+
+def _pair_messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"role": "user", "content": row["source"] or ""},
+        {"role": "assistant", "content": row["target"] or ""},
+    ]
+
+
+def _question_messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The passage, then the question; of several answers the first is learnt."""
+    asked = f"{row['context']}\n\n{row['question']}" if row["context"] else row["question"] or ""
+    answers = [found["text"] for found in row["answers"] or ()]
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answers[0] if answers else ""}]
+
+
+CHATS_OF: dict[str, Callable[[Mapping[str, Any]], list[dict[str, str]]]] = {
+    "chat": _chat_messages,
+    "pairs": _pair_messages,
+    "qa": _question_messages,
+}
 
 
 def write_whole(path: Path, table: pa.Table) -> None:

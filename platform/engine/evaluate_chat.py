@@ -54,9 +54,18 @@ def last_answer(messages: Messages) -> int:
 
 
 def evaluate_chats(
-    model: ChatModel, rows: ChatRows, *, seed: int, report: Report, max_new_tokens: int = ANSWER_TOKENS
+    model: ChatModel,
+    rows: ChatRows,
+    *,
+    seed: int,
+    report: Report,
+    max_new_tokens: int = ANSWER_TOKENS,
+    answered_rows: int | None = None,
+    phase: str = "",
 ) -> tuple[dict[str, Any], list[ChatExample]]:
-    """Figures over the tokens of the given answers and over exact answers, and one row per chat.
+    """Figures over the tokens of the given answers and over written answers, and one row per answered chat.
+
+    `answered_rows` chats, drawn by the seed, are answered (None: all).
 
     Chats that the template refuses, that hold no answer, or are longer than the context are left out and counted: the
     loss of half an answer could not be compared with that of another version. RunFailed("no_rows") when nothing is left.
@@ -73,34 +82,45 @@ def evaluate_chats(
     if not chats:
         raise RunFailed("no_rows", say("There is no chat with an answer to measure on."), say("Choose another split."))
     kept = rows.pick(list(chats))
-    losses = model.losses(list(chats.values()), report=report, phase=say("measuring"))
+    losses = model.losses(list(chats.values()), report=report, phase=phase or say("measuring"))
+    chosen = drawn(len(kept), answered_rows, seed)
     lasts = [last_answer(messages) for messages in kept.messages]
     written = model.answers(
-        [messages[:last] for messages, last in zip(kept.messages, lasts, strict=True)],
+        [kept.messages[at][: lasts[at]] for at in chosen],
         max_new_tokens=max_new_tokens,
         report=report,
     )
     examples = [
-        _example(kept.ids[at], kept.messages[at], lasts[at], written[at], losses.sums[at], losses.counts[at])
-        for at in range(len(kept))
+        _example(kept.ids[at], kept.messages[at], lasts[at], answer, losses.sums[at], losses.counts[at])
+        for at, answer in zip(chosen, written, strict=True)
     ]
     right = np.array([example.correct for example in examples], dtype=np.float64)
-    exact, accuracy = metrics.bootstrap_mean(right, seed=seed), losses.hits.sum() / losses.counts.sum()
+    accuracy = losses.hits.sum() / losses.counts.sum()
+    exact = metrics.bootstrap_mean(right, seed=seed) if len(right) else (0.0, 0.0)
+    compared = {"exact_match": {"value": float(right.mean()), "low": exact[0], "high": exact[1]}} if len(right) else {}
     low, high = metrics.bootstrap_ratio(losses.hits, losses.counts, seed=seed)
     return {
-        "rows": len(examples),
+        "rows": len(kept),
+        "answered": len(examples),
         "tokens": int(losses.counts.sum()),
-        "left_out": len(rows) - len(examples),
+        "left_out": len(rows) - len(kept),
         "headline": {
             **loss_figures(losses.sums, losses.counts, seed=seed),
             "token_accuracy": {"value": float(accuracy), "low": low, "high": high},
-            "exact_match": {"value": float(right.mean()), "low": exact[0], "high": exact[1]},
+            **compared,
         },
         "finish": _counted([answer.finish for answer in written]),
-        "losses": _histogram([example.loss for example in examples]),
+        "losses": _histogram(losses.sums / losses.counts),
         "max_new_tokens": max_new_tokens,
         "interval": {"method": "percentile bootstrap over chats", "rounds": metrics.BOOTSTRAP_ROUNDS, "seed": seed},
     }, examples
+
+
+def drawn(count: int, wanted: int | None, seed: int) -> list[int]:
+    """Positions of `wanted` of `count` rows, in order, by the seed; all of them when None."""
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    return sorted(int(at) for at in np.random.default_rng(seed).permutation(count)[:wanted])
 
 
 def answers_only(template: AnyTemplate) -> AnyTemplate:
@@ -145,6 +165,6 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def _histogram(values: Sequence[float]) -> dict[str, list[float]]:
+def _histogram(values: Sequence[float] | NDArray[Any]) -> dict[str, list[float]]:
     counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
     return {"edges": [round(float(edge), 4) for edge in edges], "counts": [int(count) for count in counts]}

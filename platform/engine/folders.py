@@ -47,6 +47,18 @@ def write_folder(folder: Path, fill: Callable[[Path], None], description: Mappin
     return written
 
 
+def describe_again(folder: Path, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to lingxi.json of a written folder, whole or not at all; returns what it says now."""
+    path = folder / MODEL_FILE
+    written: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8")), **more}
+    beside = path.with_suffix(".unfinished")
+    beside.write_text(json.dumps(written, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
+    sync_path(beside)
+    beside.rename(path)
+    sync_path(folder)
+    return written
+
+
 def environment() -> dict[str, Any]:
     """What a rerun would need to match: versions, processor and threads."""
     import transformers

@@ -14,12 +14,14 @@ from engine.data import read_chats, read_texts
 from engine.encoder import TextClassifier
 from engine.methods import added_parameters
 from engine.predict import encode
-from engine.recipes import chat_setup, classify_setup
+from engine.preferences import read_preferences
+from engine.recipes import classify_setup, prefer_setup, sft_setup
 from engine.report import Report
 from engine.seen import SHOWN_ROWS, seen_chats, seen_texts
 from engine.specs import Problem, Spec
-from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
+from engine.specs.prefer import PreferSpec
+from engine.specs.sft import SftSpec
 from words import say
 
 WITHOUT_LIMIT = 1 << 20
@@ -29,9 +31,12 @@ CELLS_PER_TOKEN = (
 )
 
 
-def preflight(spec: Spec, data: Path, report: Report) -> dict[str, Any]:
-    """Problems and figures as plain JSON; the run may start when no problem is an error."""
-    return CHECKS[type(spec)](spec, data, report)
+def preflight(spec: Spec, data: Path, report: Report, **options: Any) -> dict[str, Any]:
+    """Problems and figures as plain JSON; the run may start when no problem is an error.
+
+    `data_kind` says what the rows are to a recipe that learns from several kinds.
+    """
+    return CHECKS[type(spec)](spec, data, report, **options)
 
 
 def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
@@ -85,23 +90,24 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     }
 
 
-def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]:
-    """The figures of a chat run; learns the vocabulary and renders every chat."""
+def preflight_sft(spec: SftSpec, data: Path, report: Report, data_kind: str = "chat") -> dict[str, Any]:
+    """The figures of a fine-tuning run; renders every chat, of a new network after learning the vocabulary."""
     report.progress(0, 3, "checks", say("reading"))
-    parts, problems = chat_setup.arrange(spec, read_chats(data))
+    parts, problems = sft_setup.arrange(spec, read_chats(data, data_kind, spec.instruction))
     result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
     if any(problem.severity == "error" for problem in problems):
         return {"problems": [problem.as_mapping() for problem in problems], **result}
     report.progress(1, 3, "checks", say("rendering"))
-    template = chat_setup.learn_template(spec, parts["train"])
-    chats, found = chat_setup.render_all(spec, parts, template)
+    start = sft_setup.beginning(spec, parts["train"])
+    limit = sft_setup.room(spec, start.config)
+    chats, found = sft_setup.render_all(parts, start, limit)
     lengths = {name: _counts([one.full for one in some]) for name, some in chats.items()}
     report.progress(2, 3, "checks", say("estimating"))
-    config = chat_setup.model_config(spec, template)
-    total = config.parameter_count()
-    read = {name: int(np.minimum(found, spec.context_tokens).sum()) for name, found in lengths.items()}
+    config = start.config
+    total, trainable = sft_setup.sizes(spec, config)
+    read = {name: int(np.minimum(found, limit).sum()) for name, found in lengths.items()}
     seen = read["train"]
-    sequences = max(1, -(-seen // spec.context_tokens)) if spec.packing else len(parts["train"])
+    sequences = max(1, -(-seen // limit)) if spec.packing else len(parts["train"])
     steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
     share = min(1.0, spec.max_steps / steps) if spec.max_steps else 1.0
     report.progress(3, 3, "checks", say("estimating"))
@@ -109,18 +115,66 @@ def preflight_chat(spec: ChatSpec, data: Path, report: Report) -> dict[str, Any]
         "problems": [problem.as_mapping() for problem in [*problems, *found]],
         **result,
         "lengths": _lengths(np.concatenate(list(lengths.values()))),
-        "truncated_share": float(np.mean(np.concatenate(list(lengths.values())) > spec.context_tokens)),
+        "truncated_share": float(np.mean(np.concatenate(list(lengths.values())) > limit)),
         "vocabulary_size": config.vocabulary_size,
-        "seen": seen_chats(template, parts["train"], chats["train"]),
-        "parameters": {"total": total, "trainable": total},
+        "seen": seen_chats(start.template, parts["train"], chats["train"]),
+        "parameters": {"total": total, "trainable": trainable},
+        "estimate": {
+            "steps": int(steps * share),
+            # weights; gradients, two moments and the best of what is trained
+            "memory_bytes": PROCESS_BYTES
+            + 4 * total
+            + 16 * trainable
+            + _activations(config.layers, config.width, spec.batch_size * limit),
+            # A frozen weight needs no gradient of its own: forward, and backward to its inputs.
+            "seconds": _seconds(
+                (4 if spec.is_adapter else 6) * total * seen * spec.epochs * share
+                + 2 * total * (read["dev"] * (spec.epochs * share + 1) + read["test"])
+            ),
+        },
+    }
+
+
+def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a preference run; renders both answers of every row."""
+    report.progress(0, 3, "checks", say("reading"))
+    parts, problems = prefer_setup.arrange(spec, read_preferences(data))
+    result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
+    if any(problem.severity == "error" for problem in problems):
+        return {"problems": [problem.as_mapping() for problem in problems], **result}
+    report.progress(1, 3, "checks", say("rendering"))
+    start = sft_setup.beginning(spec)
+    limit = sft_setup.room(spec, start.config)
+    pairs, found = prefer_setup.render_pairs(parts, start, limit)
+    chats = {name: [chat for pair in some for chat in (pair.chosen, pair.rejected)] for name, some in pairs.items()}
+    lengths = {name: _counts([one.full for one in some]) for name, some in chats.items()}
+    report.progress(2, 3, "checks", say("estimating"))
+    config = start.config
+    total, trainable = sft_setup.sizes(spec, config)
+    read = {name: int(np.minimum(found, limit).sum()) for name, found in lengths.items()}
+    steps = spec.epochs * -(-len(pairs["train"]) // (spec.batch_size * spec.gradient_accumulation))
+    share = min(1.0, spec.max_steps / steps) if spec.max_steps and steps else 1.0
+    every = np.concatenate(list(lengths.values()))
+    longest = int(np.sort(np.minimum(lengths["train"], limit))[-2 * spec.batch_size :].sum())
+    report.progress(3, 3, "checks", say("estimating"))
+    return {
+        "problems": [problem.as_mapping() for problem in [*problems, *found]],
+        **result,
+        "lengths": _lengths(every),
+        "truncated_share": float(np.mean(every > limit)) if len(every) else 0.0,
+        "vocabulary_size": config.vocabulary_size,
+        "seen": seen_chats(start.template, parts["train"], [pair.chosen for pair in pairs["train"]]),
+        "parameters": {"total": total, "trainable": trainable},
         "estimate": {
             "steps": int(steps * share),
             "memory_bytes": PROCESS_BYTES
-            + 20 * total
-            + _activations(spec.layers, spec.width, spec.batch_size * spec.context_tokens),
+            + 4 * total
+            + 16 * trainable
+            + _activations(config.layers, config.width, longest)
+            + 8 * longest * config.vocabulary_size,  # logits of the answers and their gradient
             "seconds": _seconds(
-                6 * total * seen * spec.epochs * share
-                + 2 * total * (read["dev"] * (spec.epochs * share + 1) + read["test"])
+                (4 if spec.is_adapter else 6) * total * read["train"] * spec.epochs * share
+                + 2 * total * (sum(read.values()) + read["dev"] * (spec.epochs * share + 1) + read["test"])
             ),
         },
     }
@@ -201,5 +255,6 @@ def _seconds(operations: float) -> float:
 
 CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     ClassifySpec: preflight_classify,
-    ChatSpec: preflight_chat,
+    PreferSpec: preflight_prefer,
+    SftSpec: preflight_sft,
 }

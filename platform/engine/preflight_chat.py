@@ -6,15 +6,16 @@ from itertools import pairwise
 
 from engine.data import ChatRows
 from engine.preflight_classify import naming
-from engine.specs.chat import ChatSpec
 from engine.specs.problems import Problem
+from engine.specs.sft import SftSpec
 from engine.texts import normalised
 from words import say
 
 LEAST_CHATS = 4
+UNENDED_SHARE = 0.01
 
 
-def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem]:
+def chat_problems(spec: SftSpec, parts: Mapping[str, ChatRows]) -> list[Problem]:
     """Everything wrong with the chats by part (train, dev, test), before they are rendered."""
     if len(parts["train"]) < LEAST_CHATS:
         return [
@@ -42,19 +43,30 @@ def chat_problems(spec: ChatSpec, parts: Mapping[str, ChatRows]) -> list[Problem
     return problems + _broken_order(parts) + _empty_messages(parts) + _leakage(parts)
 
 
+def refused_problems(rows: Sequence[int]) -> list[Problem]:
+    """Chats that the base model's template cannot express."""
+    return naming(
+        rows,
+        "template_mismatch",
+        "base_model",
+        say("The base model's template refuses {count} chats.", count=len(rows)),
+        say("Choose a base model whose template knows these roles, or take the chats out."),
+    )
+
+
 def rendered_problems(
-    spec: ChatSpec,
     parts: Mapping[str, ChatRows],
     spans: Mapping[str, Sequence[Sequence[tuple[int, int]]]],
     lengths: Mapping[str, Sequence[int]],
+    limit: int,
 ) -> list[Problem]:
-    """What rendering showed: chats without a token to learn once cut to the context, and how many were cut."""
+    """What rendering showed: chats without a token to learn once cut to `limit` tokens, and how many were cut."""
     problems = []
     bare = [
         part.ids[at]
         for name, part in parts.items()
         for at in range(len(part))
-        if not any(start < min(end, spec.context_tokens) and end > 1 for start, end in spans[name][at])
+        if not any(start < min(end, limit) and end > 1 for start, end in spans[name][at])
     ]
     problems += naming(
         bare,
@@ -63,16 +75,11 @@ def rendered_problems(
         say(
             "{bare_count} chats have nothing to learn within {context_tokens} tokens.",
             bare_count=len(bare),
-            context_tokens=spec.context_tokens,
+            context_tokens=limit,
         ),
         say("Raise context_tokens, shorten what comes before the answer, or give the chat an assistant's message."),
     )
-    cut = [
-        part.ids[at]
-        for name, part in parts.items()
-        for at in range(len(part))
-        if lengths[name][at] > spec.context_tokens
-    ]
+    cut = [part.ids[at] for name, part in parts.items() for at in range(len(part)) if lengths[name][at] > limit]
     total = sum(len(part) for part in parts.values())
     problems += naming(
         cut,
@@ -82,12 +89,24 @@ def rendered_problems(
             "{cut_count} of {total} chats are longer than {context_tokens} tokens and lose their end.",
             cut_count=len(cut),
             total=total,
-            context_tokens=spec.context_tokens,
+            context_tokens=limit,
         ),
         say("Raise context_tokens."),
         severity="warning",
     )
     return problems
+
+
+def unended_problems(rows: Sequence[int], total: int) -> list[Problem]:
+    """Chats whose last answer loses its end: wrong where they are more than UNENDED_SHARE of all."""
+    return naming(
+        rows,
+        "missing_end",
+        "context_tokens",
+        say("The end of the last answer of {count} of {total} chats is not learnt.", count=len(rows), total=total),
+        say("Raise context_tokens or shorten these chats; a model that never learns to end does not stop."),
+        severity="error" if len(rows) > UNENDED_SHARE * total else "warning",
+    )
 
 
 def order_is_broken(messages: Sequence[Mapping[str, str]]) -> bool:

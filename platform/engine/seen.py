@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
-from engine.data import ChatRows, TextRows
+from engine.data import TextRows
 from engine.predict import encode
-from engine.render import Chat, Template
+from engine.render import AnyTemplate, Chat, Template
 
 SHOWN_ROWS = 8
 SHOWN_TOKENS = 400
@@ -26,10 +26,19 @@ def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]],
     return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
 
 
-def seen_chats(template: Template, rows: ChatRows, chats: Sequence[Chat]) -> dict[str, Any]:
+class Rows(Protocol):
+    """Rows that have ids."""
+
+    @property
+    def ids(self) -> list[int]:
+        """Example ids in file order."""
+
+
+def seen_chats(template: AnyTemplate, rows: Rows, chats: Sequence[Chat]) -> dict[str, Any]:
     """The first chats as rendered and cut, with the spans that are learnt."""
+    tokenizer = template.tokenizer if isinstance(template, Template) else template.tokenizer.backend_tokenizer
     shown = [
-        _row(template.tokenizer, number, chat.ids, learnt=chat.learnt, is_cut=len(chat.full) > len(chat.ids))
+        _row(tokenizer, number, chat.ids, learnt=chat.learnt, is_cut=len(chat.full) > len(chat.ids))
         for number, chat in zip(rows.ids[:SHOWN_ROWS], chats, strict=False)
     ]
     description = template.description()

@@ -1,7 +1,8 @@
 """The tasks a run can be ordered to do, each from plain values to plain values."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from engine.evaluate import evaluate, write_rows
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
-from engine.recipes import chat, classify
+from engine.recipes import classify, prefer, sft
 from engine.report import Report
-from engine.specs import RECIPES, Spec
+from engine.specs import RECIPES, BaseModel, Spec
 from words import say
 
 
@@ -31,22 +32,40 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
         return act[task_of(Path(order["model"]))](order, data, out, report)
     if spec is None:
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
+    spec = with_places(spec, order.get("bases") or {})
     if order["task"] == "preflight":
-        return preflight(spec, data, report)
+        return preflight(spec, data, report, **kind_of_rows(order))
     return train(order, spec, data, out, report)
 
 
 def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Train by the spec's recipe; with `estimate` the run says first what it will be like."""
     if order.get("estimate"):
-        report.preflight(preflight(spec, data, report))
+        report.preflight(preflight(spec, data, report, **kind_of_rows(order)))
     resume = order.get("resume_from")
     options: dict[str, Any] = {
         "resume_from": Path(resume) if resume else None,
         "micro_batch": order.get("micro_batch"),
         "data_hash": str(order["data"].get("hash", "")),
     }
-    return TRAIN[order["recipe"]](spec, data, out, report, **options)
+    return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+
+
+def with_places(spec: Spec, places: Mapping[str, str]) -> Spec:
+    """The spec whose base models know where on this machine the versions they name lie, by "version:id"."""
+    found: Any = spec
+    for item in dataclasses.fields(found):
+        value = getattr(found, item.name)
+        if isinstance(value, BaseModel) and str(value) in places:
+            found = dataclasses.replace(found, **{item.name: dataclasses.replace(value, place=places[str(value)])})
+    checked: Spec = found
+    return checked
+
+
+def kind_of_rows(order: dict[str, Any]) -> dict[str, str]:
+    """What the rows are, for recipes that learn from several kinds."""
+    kinds = RECIPES[order["recipe"]].data_kinds
+    return {"data_kind": order["data"].get("kind") or kinds[0]} if len(kinds) > 1 else {}
 
 
 def task_of(folder: Path) -> str:
@@ -126,7 +145,7 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
-TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "chat": chat.train}
+TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "prefer": prefer.train, "sft": sft.train}
 EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
 PREDICT = {"classification": predict_rows, "generation": answer_rows}
 """Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""

@@ -7,7 +7,7 @@ import pytest
 
 from engine.preflight import preflight
 from engine.report import Silent
-from engine.specs import BaseModel, ChatSpec, ClassifySpec
+from engine.specs import BaseModel, ClassifySpec, SftSpec
 
 Row = tuple[str, list[str], str]
 
@@ -113,7 +113,7 @@ def test_without_dev_rows_and_holdout_the_user_is_warned(
 
 
 def test_chats_are_counted_and_estimated(chats: Path) -> None:
-    spec = ChatSpec(width=16, heads=2, kv_heads=2, layers=1, vocabulary_size=300, context_tokens=64, batch_size=2)
+    spec = SftSpec(width=16, heads=2, kv_heads=2, layers=1, vocabulary_size=300, context_tokens=64, batch_size=2)
 
     found = preflight(spec, chats, Silent())
 

@@ -9,10 +9,10 @@ from engine import tasks
 from engine.chat_folder import open_chat_model
 from engine.data import read_texts
 from engine.preflight import preflight
-from engine.recipes import chat, classify
+from engine.recipes import classify, sft
 from engine.report import Silent
 from engine.seen import SHOWN_ROWS, spans, visible
-from engine.specs import BaseModel, ChatSpec, ClassifySpec
+from engine.specs import BaseModel, ClassifySpec, SftSpec
 
 TINY_CHAT = {"layers": 1, "width": 16, "heads": 2, "kv_heads": 2, "context_tokens": 32, "epochs": 1}
 
@@ -24,7 +24,7 @@ def marked(row: dict[str, Any]) -> list[str]:
 def test_a_chat_run_shows_its_first_rows_with_the_answers_marked(chats: Path, told: Any, tmp_path: Path) -> None:
     report = told()
 
-    chat.train(ChatSpec(**TINY_CHAT, sample_count=0), chats, tmp_path, report)
+    sft.train(SftSpec(**TINY_CHAT, sample_count=0), chats, tmp_path, report)
 
     (seen,) = report.sights
     rows = seen["rows"]
@@ -51,25 +51,25 @@ def test_a_classifier_run_shows_tokens_and_labels(encoder: Path, texts: Path, to
     assert [row["is_cut"] for row in seen["rows"]] == [count + 2 > 6 for count in words]
 
 
-@pytest.mark.parametrize("recipe", ["classify", "chat"])
+@pytest.mark.parametrize("recipe", ["classify", "sft"])
 def test_the_check_before_the_start_sees_what_the_run_will_see(
     encoder: Path, texts: Path, chats: Path, told: Any, tmp_path: Path, recipe: str
 ) -> None:
-    spec: Any = ChatSpec(**TINY_CHAT, sample_count=0)
+    spec: Any = SftSpec(**TINY_CHAT, sample_count=0)
     if recipe == "classify":
         spec = ClassifySpec(base_model=BaseModel("folder", str(encoder)), epochs=1, max_length_tokens=6)
     data, report = texts if recipe == "classify" else chats, told()
 
     found = preflight(spec, data, Silent())
-    (chat if recipe == "chat" else classify).train(spec, data, tmp_path, report)
+    (sft if recipe == "sft" else classify).train(spec, data, tmp_path, report)
 
     assert found["seen"] == report.sights[0]
 
 
 def test_a_run_without_an_estimate_makes_one_first(chats: Path, told: Any, tmp_path: Path) -> None:
-    order = {"task": "train", "recipe": "chat", "data": {"path": str(chats)}, "out": str(tmp_path), "estimate": True}
+    order = {"task": "train", "recipe": "sft", "data": {"path": str(chats)}, "out": str(tmp_path), "estimate": True}
     report = told()
-    spec = ChatSpec(**TINY_CHAT, sample_count=0)
+    spec = SftSpec(**TINY_CHAT, sample_count=0)
 
     result = tasks.perform(order, spec, report)
 

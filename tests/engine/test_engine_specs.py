@@ -9,8 +9,8 @@ import pytest
 from engine.specs import (
     RECIPES,
     BaseModel,
-    ChatSpec,
     ClassifySpec,
+    SftSpec,
     parse_spec,
     spec_fields,
     spec_hash,
@@ -52,7 +52,7 @@ def test_a_number_must_be_a_finite_number(value: object) -> None:
 
 
 def test_heads_and_width_of_a_decoder_must_fit() -> None:
-    _, problems = parse_spec("chat", {"width": 100, "heads": 8, "kv_heads": 3})
+    _, problems = parse_spec("sft", {"width": 100, "heads": 8, "kv_heads": 3})
 
     assert {problem.field for problem in problems} == {"width", "kv_heads"}
 
@@ -75,7 +75,7 @@ def test_the_hash_tells_specs_apart_and_ignores_the_way_they_were_written() -> N
 
     assert written is not None
     assert spec_hash(written) == spec_hash(made) != spec_hash(ClassifySpec())
-    assert spec_hash(ChatSpec()) != spec_hash(ClassifySpec())
+    assert spec_hash(SftSpec()) != spec_hash(ClassifySpec())
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

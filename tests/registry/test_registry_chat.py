@@ -58,7 +58,7 @@ def test_an_own_version_goes_out_and_comes_back_with_the_same_answers(actor: Act
         workspace=actor.workspace,
         name="bot",
         folder=folder,
-        recipe="chat",
+        recipe="sft",
         task="generation",
         making=Making(template_hash=template_hash),
         by=actor.user,

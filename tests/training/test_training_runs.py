@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.models import ProtectedError
 from redis import Redis
 
+from apps.registry.services import register_version
 from apps.training import services
+from apps.training.bases import base_problems
 from apps.training.models import TrainingJob
 from core.jobs import services as jobs
 from core.jobs.states import State
+from engine.specs import BaseModel, SftSpec
 from workers.loop import run_next
 
 PROGRAM = Path(__file__).parents[1] / "workers" / "celery_for_test.py"
@@ -143,3 +147,56 @@ def test_a_worker_killed_midway_is_followed_by_one_that_ends_with_the_same_weigh
     assert done.model_version.weights_hash == other.model_version.weights_hash
     steps = list(done.points.filter(name="train_loss").order_by("step").values_list("step", flat=True))
     assert len(steps) == len(set(steps))
+
+
+def test_a_version_is_tuned_further_and_stays_the_parent_of_what_it_became(
+    actor: Any, chat_version: Any, chat_data: Any, settings: Any
+) -> None:
+    settings.JOB_BEAT_SECONDS = 3600
+    base = chat_version("llama")
+    spec = {
+        "base_model": f"version:{base.pk}",
+        "method": "lora",
+        "adapter_rank": 2,
+        "epochs": 1,
+        "batch_size": 2,
+        "context_tokens": 96,
+        "answered_rows": 2,
+        "sample_tokens": 4,
+        "test_split": "nothing",
+    }
+    training_job = services.start(actor=actor, recipe="sft", spec=spec, version=chat_data, name="Further")
+
+    run_next("train")
+
+    done = fresh(training_job)
+    assert done.job.state == State.SUCCEEDED, done.job.error_message
+    assert done.model_version is not None and done.model_version.parent == base
+    assert done.estimate["parameters"]["trainable"] < done.estimate["parameters"]["total"]
+    assert (done.model_version.path / "adapter" / "adapter_model.safetensors").is_file()
+    with pytest.raises(ProtectedError):
+        base.delete()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [("999999", "no model version"), ("classifier", "something else"), ("stranger", "no model version")],
+)
+def test_only_a_version_of_the_workspace_and_task_can_be_started_from(
+    actor: Any, stranger: Any, chat_version: Any, chat_data: Any, tiny_classifier: Any, number: str, says: str
+) -> None:
+    if number == "classifier":
+        version = register_version(
+            workspace=actor.workspace, name="c", folder=tiny_classifier(("a", "b"), 1), recipe="classify",
+            task="classification", labels=["a", "b"], by=actor.user,
+        )  # fmt: skip
+        number = str(version.pk)
+    if number == "stranger":
+        number = str(chat_version("own").pk)
+        workspace = stranger.workspace
+    else:
+        workspace = actor.workspace
+
+    problems = base_problems("sft", SftSpec(base_model=BaseModel("version", number)), workspace)
+
+    assert len(problems) == 1 and says in str(problems[0].message)

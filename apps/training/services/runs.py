@@ -14,6 +14,7 @@ from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
 from apps.registry.models import BaseModel, ModelVersion
 from apps.registry.services import Making, keep_folder, register_version
+from apps.training.bases import base_version
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
 from apps.training.selectors import fresh_preflight, obsolete_checkpoints
 from apps.training.services.checks import check
@@ -96,6 +97,7 @@ def queue_run(
         spec_hash=specs.spec_hash(parsed),
         dataset_version=version,
         family_name=family_name[:80],
+        base_version=base_version(parsed, workspace),
         created_by=by,
         **columns,
     )
@@ -247,6 +249,7 @@ def finish(*, run: Run, training_job: TrainingJob, outcome: Outcome) -> ModelVer
             ),
             dataset_version=training_job.dataset_version,
             base_model=_base_model(training_job),
+            parent=training_job.base_version,
             by=training_job.created_by,
         )
         TrainingJob.objects.filter(pk=training_job.pk).update(model_version=version, summary=dict(outcome.summary))

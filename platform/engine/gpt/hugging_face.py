@@ -3,6 +3,7 @@
 A folder we write is read by transformers unchanged: same names, same config, safetensors only.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -51,9 +52,13 @@ _GPT2_NAMES = {
 _QKV = ("attention.query", "attention.key", "attention.value")
 
 
-def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32) -> Gpt:
-    """The model of a folder, in eval mode; RunFailed when its shape is not one of ours or weights are missing."""
-    config = read_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -> Gpt:
+    """The model of a folder, in eval mode; RunFailed when its shape is not one of ours or weights are missing.
+
+    `dropout` is what a training run wants, whatever the folder says.
+    """
+    found = read_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    config = dataclasses.replace(found, dropout=dropout)
     with torch.device("meta"):
         model = Gpt(config)
     weights = _to_ours(config, dict(_read_weights(folder)))
@@ -84,10 +89,19 @@ def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32) -> Gpt:
     return model.eval()
 
 
-def save_gpt(model: Gpt, folder: Path, *, special: Mapping[str, Any] | None = None) -> None:
-    """Write config.json and model.safetensors; `special` holds token ids such as eos_token_id."""
+def save_gpt(
+    model: Gpt,
+    folder: Path,
+    *,
+    special: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write config.json and model.safetensors; `special` holds token ids such as eos_token_id.
+
+    `weights` are the state dict where the module holds more than the model, such as an adapter.
+    """
     config = {**write_config(model.config), **(special or {})}
-    weights = _to_theirs(model)
+    weights = _to_theirs(model.config, dict(weights or model.state_dict()))
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
@@ -303,8 +317,7 @@ def _to_ours(config: GptConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]
     return found
 
 
-def _to_theirs(model: Gpt) -> dict[str, Tensor]:
-    config, weights = model.config, dict(model.state_dict())
+def _to_theirs(config: GptConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     if config.tied:
         weights.pop("head.weight")
     if config.positions == "rotary":

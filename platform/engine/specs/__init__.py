@@ -1,23 +1,25 @@
 """All the web may know of the engine: specs, records and problems, free of torch and numpy."""
 
 from engine.specs.base_models import BaseModel
-from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo
+from engine.specs.prefer import PreferSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.recipes import RECIPES, Recipe, parse_spec, spec_fields, spec_hash, to_mapping
 from engine.specs.records import KINDS, check_record, parquet_columns
+from engine.specs.sft import SftSpec
 
 __all__ = [
     "KINDS",
     "RECIPES",
     "BaseModel",
-    "ChatSpec",
     "ClassifySpec",
     "FieldInfo",
+    "PreferSpec",
     "Problem",
     "Recipe",
+    "SftSpec",
     "Spec",
     "check_record",
     "has_errors",

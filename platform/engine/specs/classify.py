@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.specs.base_models import BaseModel
+from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.common import RunOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
@@ -81,6 +81,8 @@ class ClassifySpec(MethodOptions, RunOptions):
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
         found = bound_problems(self)
+        if self.base_model.is_new:
+            found.append(no_new_network())
         found += self.run_problems() + self.method_problems("classify")
         if self.multi_label and self.consistency > 0:
             found.append(

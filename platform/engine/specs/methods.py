@@ -65,7 +65,6 @@ def refused(recipe: str, method: str) -> str:
 _NO_HEAD = say("This recipe trains no head of its own, so a frozen model would learn nothing.")
 _FROM_SCRATCH = say("A model that starts from random weights must train all of them.")
 REFUSED: Mapping[str, Mapping[str, str]] = {
-    "chat": {method: _FROM_SCRATCH for method in METHODS if method != "full"},
     "pretrain": {method: _FROM_SCRATCH for method in METHODS if method != "full"},
     "sft": {"frozen": _NO_HEAD},
     "prefer": {"frozen": _NO_HEAD},

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from engine.specs.chat import ChatSpec
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo, infos, read
+from engine.specs.prefer import PreferSpec
 from engine.specs.problems import Problem, has_errors
+from engine.specs.sft import SftSpec
 from words import say
 
 
@@ -30,7 +31,8 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 
 RECIPES: dict[str, Recipe] = {
     "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS),
-    "chat": Recipe(ChatSpec, ("chat",), "generation", ("loss", "perplexity")),
+    "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
+    "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
 }
 
 
@@ -60,7 +62,13 @@ def spec_fields(recipe: str) -> tuple[FieldInfo, ...]:
 
 def to_mapping(spec: Spec) -> dict[str, Any]:
     """The spec as plain JSON; parse_spec gives the same spec back."""
-    return dataclasses.asdict(cast(Any, spec))
+    found: dict[str, Any] = dataclasses.asdict(cast(Any, spec), dict_factory=_named)
+    return found
+
+
+def _named(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Without where a base model lies on this machine."""
+    return {name: value for name, value in items if name != "place"}
 
 
 def spec_hash(spec: Spec) -> str:

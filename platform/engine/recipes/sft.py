@@ -1,4 +1,4 @@
-"""Train a small GPT from scratch on chats, from Parquet rows to a frozen model folder."""
+"""Fine-tune a GPT on answers (chats, pairs, questions), or train a small one new, from Parquet rows to a model folder."""
 
 import json
 import math
@@ -8,33 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine import checkpoint
 from engine.chat_folder import save_chat_model
 from engine.chat_model import ChatModel, load_chat_model
 from engine.data import ChatRows, read_chats
-from engine.evaluate_chat import LARGEST_EXPONENT, last_answer, loss_figures
+from engine.evaluate_chat import LARGEST_EXPONENT, ChatExample, evaluate_chats, last_answer
 from engine.failures import Stopped, refuse
+from engine.folders import describe_again
 from engine.gpt import NO_TARGET, Gpt, token_losses
 from engine.loop import NotFinite, Pace, Training
-from engine.recipes.chat_setup import arrange, epoch_steps, laid_out, learn_template, model_config, pack, render_all
-from engine.render import Chat, Template
+from engine.recipes.sft_setup import (
+    arrange,
+    attach_method,
+    beginning,
+    epoch_steps,
+    laid_out,
+    pack,
+    parameter_groups,
+    render_all,
+    room,
+)
+from engine.render import Chat
 from engine.report import Report
 from engine.seen import seen_chats
 from engine.specs import spec_hash, to_mapping
-from engine.specs.chat import ChatSpec
+from engine.specs.sft import SftSpec
 from words import say
 
 Sequences = Sequence[Sequence[int]]  # rows packed into sequences
 
 
 def train(
-    spec: ChatSpec,
+    spec: SftSpec,
     data: Path,
     out: Path,
     report: Report,
@@ -42,6 +50,7 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    data_kind: str = "chat",
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
@@ -51,46 +60,42 @@ def train(
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
 
-    # 1. The chats, and where to begin: the vocabulary is learnt on train, or comes with the checkpoint.
+    # 1. The chats, and where to begin: with a base model, or new with a vocabulary learnt on train.
     report.progress(0, 1, "datasets", say("reading"))
-    parts, problems = arrange(spec, read_chats(data))
+    parts, problems = arrange(spec, read_chats(data, data_kind, spec.instruction))
     refuse("bad_data", problems)
     saved = checkpoint.find_checkpoint(resume_from) if resume_from is not None else None
-    if saved is None:
-        template = learn_template(spec, parts["train"])
-    else:
-        stored = bytes(saved.tensors("tokenizer")["json"].tolist()).decode()
-        template = Template(Tokenizer.from_str(stored), spec.template, spec.loss_on)
-    chats, found = render_all(spec, parts, template)
+    known = bytes(saved.tensors("tokenizer")["json"].tolist()).decode() if saved and saved.has("tokenizer") else ""
+    start = beginning(spec, parts["train"], known)
+    limit = room(spec, start.config)
+    chats, found = render_all(parts, start, limit)
     refuse("bad_data", found)
     for problem in [*problems, *found]:
         report.log("warning", problem.message)
-    report.seen(seen_chats(template, parts["train"], chats["train"]))
+    report.seen(seen_chats(start.template, parts["train"], chats["train"]))
 
-    # 2. The network and its optimiser: matrices decay, vectors do not.
+    # 2. The network, the method and the optimiser.
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Gpt(model_config(spec, template)).to(device)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": spec.weight_decay},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=spec.learning_rate,
-        betas=(0.9, spec.beta2),
-        fused=True,
-    )
+    model = start.network()
+    attached = attach_method(model, spec)
+    model.to(device)
+    groups = parameter_groups(model, spec)
+    optimiser = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, spec.beta2), fused=True)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     report.log(
         "info",
         say(
-            "{parameters:,} parameters, {vocabulary} tokens in the vocabulary",
+            "{parameters:,} parameters, {trainable:,} of them trained, {vocabulary} tokens in the vocabulary",
             parameters=parameters,
-            vocabulary=template.tokenizer.get_vocab_size(),
+            trainable=trainable,
+            vocabulary=start.config.vocabulary_size,
         ),
     )
 
     # 3. The epochs.
+    own = start.template.tokenizer.to_str() if start.base is None else ""
     training = Training(
         model,
         optimiser,
@@ -98,68 +103,64 @@ def train(
         report=report,
         out=out,
         contract={
-            "recipe": "chat",
+            "recipe": "sft",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
-            "template_hash": template.description()["hash"],
+            "template_hash": start.template.description()["hash"],
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        extra={"tokenizer": {"json": torch.tensor(list(template.tokenizer.to_str().encode()), dtype=torch.uint8)}},
+        companion=attached,
+        extra={"tokenizer": {"json": torch.tensor(list(own.encode()), dtype=torch.uint8)}} if own else {},
     )
     if saved is not None:
         training.resume(saved)
     at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    cursor = training.fit(ChatWork(spec, model, chats, parts, report, at_once))
+    cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit))
 
-    # 4. The best weights, measured once on dev and test, written as the model, and answers of that model to look at.
-    evaluations = training.saving_when_stopped(
-        lambda: {
-            name: measure(model, chats[name], parts[name], spec, report, out, name)
-            for name in ("dev", "test")
-            if len(chats[name])
-        }
+    # 4. The best weights written beside, as the folder that is served, and measured as any version is measured.
+    description: dict[str, Any] = {
+        "recipe": "sft",
+        "method": spec.method,
+        "base_model": str(spec.base_model),
+        "context_tokens": limit,
+        "spec": to_mapping(spec),
+        "spec_hash": spec_hash(spec),
+        "data_hash": data_hash,
+    }
+    save_chat_model(out / "model", model, start.template, description, base=start.base, attached=attached)
+    written = load_chat_model(out / "model")
+    evaluations, samples = training.saving_when_stopped(lambda: measured(written, parts, spec, report, out))
+    described = describe_again(
+        out / "model", {"metrics": {name: found["headline"] for name, found in evaluations.items()}}
     )
-    description = save_chat_model(
-        out / "model",
-        model,
-        template,
-        {
-            "recipe": "chat",
-            "context_tokens": spec.context_tokens,
-            "spec": to_mapping(spec),
-            "spec_hash": spec_hash(spec),
-            "data_hash": data_hash,
-            "metrics": {name: found["headline"] for name, found in evaluations.items()},
-        },
-    )
-    writer = load_chat_model(out / "model")
-    samples = training.saving_when_stopped(lambda: answers(writer, parts["dev"], spec, report))
     (out / "samples.json").write_text(json.dumps(samples, ensure_ascii=False), encoding="utf-8")
     return {
         "model": str(out / "model"),
-        "files": description["files"],
+        "files": described["files"],
         "parameters": parameters,
-        "vocabulary_size": template.tokenizer.get_vocab_size(),
-        "template_hash": description["template"]["hash"],
+        "trainable_parameters": trainable,
+        "vocabulary_size": start.config.vocabulary_size,
+        "template_hash": described["template"]["hash"],
         "evaluations": evaluations,
         "samples": str(out / "samples.json"),
         **cursor.told(time.monotonic() - started),
         "spec_hash": spec_hash(spec),
-        "environment": description["environment"],
+        "environment": described["environment"],
     }
 
 
 @dataclass(frozen=True)
-class ChatWork:
+class SftWork:
     """The steps of a chat run: chats packed into sequences, their loss per learnt token."""
 
-    spec: ChatSpec
+    spec: SftSpec
     model: Gpt
     chats: Mapping[str, Sequence[Chat]]
     parts: Mapping[str, ChatRows]
     report: Report
     at_once: int  # sequences in one micro-batch
+    limit: int  # tokens of a sequence
 
     def steps(self, epoch: int) -> Sequence[Sequences]:
         """Which chats form which step."""
@@ -167,7 +168,7 @@ class ChatWork:
             [len(chat.ids) for chat in self.chats["train"]],
             seed=self.spec.seed,
             epoch=epoch,
-            capacity=self.spec.context_tokens,
+            capacity=self.limit,
             packing=self.spec.packing,
             sequences_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
         )
@@ -202,8 +203,9 @@ class ChatWork:
 
     def measure(self) -> dict[str, float]:
         """Loss and perplexity on dev."""
-        found = summed_losses(self.model, self.chats["dev"], self.spec, self.report, say("evaluating dev"))
-        loss = float(found[0].sum() / found[1].sum())
+        if not self.chats["dev"]:
+            return {}
+        loss = dev_loss(self.model, self.chats["dev"], self.limit, self.at_once, self.report)
         return {"loss": loss, "perplexity": math.exp(min(loss, LARGEST_EXPONENT))}
 
     def value(self, measured: Mapping[str, float]) -> float:
@@ -224,22 +226,20 @@ def chat_losses(model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0) -> tup
 
 
 @torch.no_grad()
-def summed_losses(
-    model: Gpt, chats: Sequence[Chat], spec: ChatSpec, report: Report, phase: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Summed loss and number of learnt tokens of each chat, [N] each; raises Stopped when asked."""
+def dev_loss(model: Gpt, chats: Sequence[Chat], limit: int, at_once: int, report: Report) -> float:
+    """Mean loss per learnt token of all chats; raises Stopped when asked."""
     model.eval()
-    sums, learnt = np.zeros(len(chats)), np.zeros(len(chats))
-    sequences = pack_all(chats, spec.context_tokens)
-    for start in range(0, len(sequences), spec.batch_size):
+    total, count = 0.0, 0
+    sequences = pack_all(chats, limit)
+    for start in range(0, len(sequences), at_once):
         if report.should_stop():
             raise Stopped
-        flat = np.array([at for sequence in sequences[start : start + spec.batch_size] for at in sequence])
-        _, losses, owners = chat_losses(model, [chats[at] for at in flat])
-        np.add.at(sums, flat[owners.numpy()], losses.cpu().double().numpy())
-        np.add.at(learnt, flat[owners.numpy()], 1)
-        report.progress(min(start + spec.batch_size, len(sequences)), len(sequences), "sequences", phase)
-    return sums, learnt
+        flat = [at for sequence in sequences[start : start + at_once] for at in sequence]
+        _, losses, _ = chat_losses(model, [chats[at] for at in flat])
+        total += float(losses.double().sum())
+        count += len(losses)
+        report.progress(min(start + at_once, len(sequences)), len(sequences), "sequences", say("evaluating dev"))
+    return total / count
 
 
 def pack_all(chats: Sequence[Chat], capacity: int) -> list[list[int]]:
@@ -252,41 +252,42 @@ def pack_all(chats: Sequence[Chat], capacity: int) -> list[list[int]]:
     ]
 
 
-def measure(
-    model: Gpt, chats: Sequence[Chat], rows: ChatRows, spec: ChatSpec, report: Report, out: Path, name: str
-) -> dict[str, Any]:
-    """Loss and perplexity per learnt token with bootstrap intervals over chats; one loss per chat in a file."""
-    sums, learnt = summed_losses(model, chats, spec, report, say("evaluating {name}", name=name))
-    headline = loss_figures(sums, learnt, seed=spec.seed)
-    per_chat = [
-        {"example_id": number, "loss": float(total / count), "tokens": int(count)}
-        for number, total, count in zip(rows.ids, sums, learnt, strict=True)
-    ]
-    found = {"headline": headline, "rows": len(chats), "tokens": int(learnt.sum()), "examples": per_chat}
-    (out / f"evaluation-{name}.json").write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
-    return {"headline": headline, "rows": len(chats), "metrics": str(out / f"evaluation-{name}.json")}
+def measured(
+    model: ChatModel, parts: Mapping[str, ChatRows], spec: SftSpec, report: Report, out: Path
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(evaluations of dev and test with their files, sample answers) of the folder that will be served."""
+    evaluations: dict[str, Any] = {}
+    samples: list[dict[str, Any]] = []
+    for name in ("dev", "test"):
+        if not len(parts[name]):
+            continue
+        found, examples = evaluate_chats(
+            model,
+            parts[name],
+            seed=spec.seed,
+            report=report,
+            max_new_tokens=spec.sample_tokens,
+            answered_rows=spec.answered_rows,
+            phase=say("evaluating {name}", name=name),
+        )
+        listed = [{"example_id": row.example_id, "loss": row.loss, "tokens": row.answer_tokens} for row in examples]
+        path = out / f"evaluation-{name}.json"
+        path.write_text(json.dumps({**found, "examples": listed}, allow_nan=False), encoding="utf-8")
+        evaluations[name] = {"headline": found["headline"], "rows": found["rows"], "metrics": str(path)}
+        samples = samples or sampled(parts[name], examples, spec)
+    return evaluations, samples
 
 
-def answers(model: ChatModel, rows: ChatRows, spec: ChatSpec, report: Report) -> list[dict[str, Any]]:
-    """Greedy answers to the last question of the first dev chats, beside the real ones."""
-    shown = [
-        (number, messages, last)
-        for number, messages in zip(rows.ids[: spec.sample_count], rows.messages, strict=False)
-        if (last := last_answer(messages))
-    ]
-    written = model.answers(
-        [messages[:last] for _, messages, last in shown],
-        max_new_tokens=spec.sample_tokens,
-        report=report,
-        phase=say("sample answers"),
-    )
+def sampled(rows: ChatRows, examples: Sequence[ChatExample], spec: SftSpec) -> list[dict[str, Any]]:
+    """The first written answers with all that was said before, beside the given ones."""
+    said = dict(zip(rows.ids, rows.messages, strict=True))
     return [
         {
-            "example_id": number,
-            "prompt": [dict(message) for message in messages[:last]],
-            "expected": messages[last]["content"],
-            "answer": answer.text,
-            "stopped": answer.finish == "stop",
+            "example_id": example.example_id,
+            "prompt": [dict(message) for message in said[example.example_id][: last_answer(said[example.example_id])]],
+            "expected": example.gold_text,
+            "answer": example.predicted_text,
+            "stopped": example.finish == "stop",
         }
-        for (number, messages, last), answer in zip(shown, written, strict=True)
+        for example in examples[: spec.sample_count]
     ]

@@ -1,17 +1,25 @@
-"""The spec of training a small GPT from scratch on chat records."""
+"""The spec of supervised fine-tuning: answers to chats, instructions and questions, by one renderer."""
 
 from dataclasses import dataclass
 
+from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
 from engine.specs.fields import bound_problems, option
+from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 from words import say
 
 
 @dataclass(frozen=True)
-class ChatSpec(RunOptions):
-    """Options of the recipe "chat": a Llama-shaped decoder, a byte-level BPE and one template."""
+class SftSpec(MethodOptions, RunOptions):
+    """Options of the recipe "sft". Without a base model a Llama-shaped decoder and a byte-level BPE are made new."""
 
+    base_model: BaseModel = option(
+        BaseModel("scratch", "gpt"), "Model that writes to start from, or a new one of the shape given below"
+    )
+    instruction: str = option(
+        "", "System message put before pairs and questions, such as “Translate into Chinese”; chats keep their own"
+    )
     layers: int = option(4, "Transformer layers", minimum=1, maximum=64)
     width: int = option(128, "Width of the hidden vectors; a multiple of heads", minimum=8, maximum=8192)
     heads: int = option(4, "Attention heads", minimum=1, maximum=128)
@@ -54,6 +62,12 @@ class ChatSpec(RunOptions):
     early_stopping_patience: int = option(
         0, "Stop after this many epochs without a lower dev loss; 0 never stops early", minimum=0, maximum=100
     )
+    answered_rows: int = option(
+        100,
+        "Rows of dev and of test whose answers are written at the end and compared with the given ones; 0 writes none",
+        minimum=0,
+        maximum=100_000,
+    )
     sample_count: int = option(8, "Dev chats answered at the end for the sample table", minimum=0, maximum=200)
     sample_tokens: int = option(64, "Longest generated answer in the sample table", minimum=1, maximum=2048)
 
@@ -91,4 +105,13 @@ class ChatSpec(RunOptions):
                     say("Choose a divisor of heads."),
                 )
             )
-        return found + self.run_problems()
+        if self.base_model.is_new and self.method != "full":
+            found.append(
+                Problem(
+                    "not_together",
+                    "method",
+                    say("A model that starts from random weights must train all of them."),
+                    say("Choose a base model, or train all weights."),
+                )
+            )
+        return found + self.run_problems() + self.method_problems("sft")

@@ -5,19 +5,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.chat_folder import open_chat_model
-from engine.data import ChatRows
+from engine.data import ChatRows, read_chats
 from engine.failures import Refused, RunFailed, Stopped
 from engine.gpt import Gpt
-from engine.recipes import chat
-from engine.recipes.chat_setup import epoch_steps, laid_out, learn_template, model_config, pack
+from engine.recipes import sft
+from engine.recipes.sft_setup import epoch_steps, laid_out, learn_template, model_config, pack
 from engine.render import END, ROLE_TOKENS, Chat, Template, render
 from engine.report import Silent
-from engine.specs import ChatSpec
+from engine.specs import BaseModel, SftSpec
+from engine.specs.methods import ADAPTERS
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -28,7 +31,7 @@ TALK = [
 ]
 
 
-def spec_of(**options: Any) -> ChatSpec:
+def spec_of(**options: Any) -> SftSpec:
     settings: dict[str, Any] = {
         "layers": 2,
         "width": 16,
@@ -42,7 +45,7 @@ def spec_of(**options: Any) -> ChatSpec:
         "sample_count": 2,
         "sample_tokens": 4,
     }
-    return ChatSpec(**(settings | options))
+    return SftSpec(**(settings | options))
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_packed_chats_do_not_see_each_other(template: Template) -> None:
     changed.ids[2] = (changed.ids[2] + 1) % 300
 
     def losses(*chats: Chat) -> torch.Tensor:
-        _, found, owners = chat.chat_losses(model, chats)
+        _, found, owners = sft.chat_losses(model, chats)
         return torch.cat([found[owners == number] for number in range(len(chats))])
 
     packed, other = losses(first, second), losses(changed, second)
@@ -127,12 +130,12 @@ def test_a_run_stopped_while_its_last_epoch_is_measured_measures_it_after_the_re
     chats: Path, tmp_path: Path, told: Any
 ) -> None:
     spec = spec_of()
-    whole = chat.train(spec, chats, tmp_path / "whole", Silent())
+    whole = sft.train(spec, chats, tmp_path / "whole", Silent())
 
     first = told(stop_after=whole["steps"], questions_later=1)  # the loop asks first, then the measuring
     with pytest.raises(Stopped):
-        chat.train(spec, chats, tmp_path / "first", first)
-    resumed = chat.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
+        sft.train(spec, chats, tmp_path / "first", first)
+    resumed = sft.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
 
     assert resumed["history"] == whole["history"]
     assert resumed["best_epoch"] == whole["best_epoch"]
@@ -144,13 +147,13 @@ def test_a_stopped_run_resumes_to_the_same_weights(
     chats: Path, tmp_path: Path, told: Any, options: dict[str, Any]
 ) -> None:
     spec = spec_of(**options, epochs=3)
-    whole = chat.train(spec, chats, tmp_path / "whole", Silent())
+    whole = sft.train(spec, chats, tmp_path / "whole", Silent())
     stop_after = whole["steps"] // 3 + 1
     first = told(stop_after=stop_after)
     with pytest.raises(Stopped):
-        chat.train(spec, chats, tmp_path / "first", first)
+        sft.train(spec, chats, tmp_path / "first", first)
 
-    resumed = chat.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
+    resumed = sft.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
 
     assert resumed["files"]["model.safetensors"] == whole["files"]["model.safetensors"]
     assert resumed["history"] == whole["history"]
@@ -158,9 +161,9 @@ def test_a_stopped_run_resumes_to_the_same_weights(
 
 def test_smaller_micro_batches_learn_the_same(chats: Path, tmp_path: Path) -> None:
     runs = [
-        chat.train(spec_of(), chats, tmp_path / "whole", Silent()),
-        chat.train(spec_of(), chats, tmp_path / "halved", Silent(), micro_batch=1),
-        chat.train(spec_of(batch_size=1, gradient_accumulation=4), chats, tmp_path / "accumulated", Silent()),
+        sft.train(spec_of(), chats, tmp_path / "whole", Silent()),
+        sft.train(spec_of(), chats, tmp_path / "halved", Silent(), micro_batch=1),
+        sft.train(spec_of(batch_size=1, gradient_accumulation=4), chats, tmp_path / "accumulated", Silent()),
     ]
 
     losses = [run["evaluations"]["test"]["headline"]["loss"]["value"] for run in runs]
@@ -174,7 +177,7 @@ def test_a_few_chats_are_learnt_by_heart(chat_file: Any, tmp_path: Path) -> None
     ]
     data = chat_file(tmp_path / "c.parquet", [(talk, "train") for talk in talks] + [(talk, "dev") for talk in talks])
 
-    result = chat.train(
+    result = sft.train(
         spec_of(epochs=150, width=32, sample_count=4, sample_tokens=20), data, tmp_path / "out", Silent()
     )
 
@@ -185,7 +188,7 @@ def test_a_few_chats_are_learnt_by_heart(chat_file: Any, tmp_path: Path) -> None
 
 
 def test_served_equals_trained_here_and_in_transformers(chats: Path, tmp_path: Path) -> None:
-    chat.train(spec_of(), chats, tmp_path, Silent())
+    sft.train(spec_of(), chats, tmp_path, Silent())
 
     opened = open_chat_model(tmp_path / "model")
     model, template, description = opened.model, opened.template, opened.description
@@ -202,7 +205,7 @@ def test_served_equals_trained_here_and_in_transformers(chats: Path, tmp_path: P
 
 
 def test_a_changed_template_is_refused(chats: Path, tmp_path: Path) -> None:
-    chat.train(spec_of(epochs=1, sample_count=0), chats, tmp_path, Silent())
+    sft.train(spec_of(epochs=1, sample_count=0), chats, tmp_path, Silent())
     path = tmp_path / "model" / "lingxi.json"
     path.write_text(path.read_text().replace('"loss_on": "assistant"', '"loss_on": "all"'))
 
@@ -213,7 +216,7 @@ def test_a_changed_template_is_refused(chats: Path, tmp_path: Path) -> None:
 
 
 def test_training_ends_after_max_steps(chats: Path, tmp_path: Path) -> None:
-    result = chat.train(spec_of(max_steps=3, epochs=50, packing=False), chats, tmp_path, Silent())
+    result = sft.train(spec_of(max_steps=3, epochs=50, packing=False), chats, tmp_path, Silent())
 
     assert result["steps"] == 3 and len(result["history"]) == 1
 
@@ -240,7 +243,96 @@ def test_a_broken_chat_refuses_the_run_with_its_row(
     data = chat_file(tmp_path / "c.parquet", [*good[:6], bad, *good[6:]])
 
     with pytest.raises(Refused) as refused:
-        chat.train(spec_of(), data, tmp_path / "out", Silent())
+        sft.train(spec_of(), data, tmp_path / "out", Silent())
 
     errors = [problem for problem in refused.value.problems if problem.severity == "error"]
     assert [(problem.code, problem.rows) for problem in errors] == [(code, (106,))]
+
+
+def test_answers_without_their_end_refuse_the_run(chat_file: Any, tmp_path: Path) -> None:
+    good = [
+        ([{"role": "user", "content": f"question {at}"}, {"role": "assistant", "content": f"answer {at}"}], "train")
+        for at in range(12)
+    ]
+    endless = [{"role": "user", "content": "tell"}, {"role": "assistant", "content": "again and again " * 20}]
+    data = chat_file(tmp_path / "c.parquet", [*good[:6], (endless, "train"), *good[6:]])
+
+    with pytest.raises(Refused) as refused:
+        sft.train(spec_of(), data, tmp_path / "out", Silent())
+
+    errors = [problem for problem in refused.value.problems if problem.severity == "error"]
+    assert [(problem.code, problem.rows) for problem in errors] == [("missing_end", (106,))]
+
+
+BASES = ("own", "llama", "gpt2")
+SMALL: dict[str, Any] = {"adapter_rank": 4, "virtual_tokens": 4, "bottleneck_width": 4}
+
+
+def based(folder: Path, **options: Any) -> SftSpec:
+    return spec_of(base_model=BaseModel("folder", str(folder)), context_tokens=96, **SMALL, **options)
+
+
+def weights(result: dict[str, Any]) -> dict[str, str]:
+    return {name: found["sha256"] for name, found in result["files"].items() if name.endswith(".safetensors")}
+
+
+@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("method", ["full", "lora", "prefix", "prompt", "bottleneck"])
+def test_a_tuned_base_is_served_as_it_was_trained(
+    tiny_chat: Any, chats: Path, tmp_path: Path, kind: str, method: str
+) -> None:
+    spec = based(tiny_chat(kind), method=method, epochs=3, adapter_learning_rate=5e-3, learning_rate=2e-3)
+
+    result = sft.train(spec, chats, tmp_path, Silent())
+
+    # dev by the packed network in training; dev by transformers on the saved folder
+    trained = min(found["dev_loss"] for found in result["history"])
+    assert result["evaluations"]["dev"]["headline"]["loss"]["value"] == pytest.approx(trained, abs=1e-4)
+    assert (result["trainable_parameters"] < result["parameters"]) == (method != "full")
+
+
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_every_method_learns_and_resumes_to_the_same_weights(
+    tiny_chat: Any, chats: Path, tmp_path: Path, told: Any, method: str
+) -> None:
+    spec = based(tiny_chat("llama"), method=method, epochs=3, answered_rows=0)
+    whole = sft.train(spec, chats, tmp_path / "whole", Silent())
+    first = told(stop_after=whole["steps"] // 2)
+    with pytest.raises(Stopped):
+        sft.train(spec, chats, tmp_path / "first", first)
+
+    resumed = sft.train(spec, chats, tmp_path / "second", Silent(), resume_from=Path(first.checkpoints[-1]))
+
+    assert weights(resumed) == weights(whole)
+    assert resumed["history"] == whole["history"]
+
+
+def test_a_tuned_version_keeps_the_template_of_its_base(tiny_chat: Any, chats: Path, tmp_path: Path) -> None:
+    base = tiny_chat("llama")
+
+    sft.train(based(base, method="lora", epochs=1), chats, tmp_path, Silent())
+
+    before, after = (AutoTokenizer.from_pretrained(folder) for folder in (base, tmp_path / "model"))
+    assert after.apply_chat_template(TALK, tokenize=False) == before.apply_chat_template(TALK, tokenize=False)
+    assert json.loads((tmp_path / "model" / "config.json").read_text()) == json.loads(
+        (base / "config.json").read_text()
+    )
+
+
+def test_pairs_and_questions_are_told_as_chats(tmp_path: Path) -> None:
+    common = {"example_id": [1, 2], "split": ["train", "dev"]}
+    pq.write_table(pa.table({**common, "source": ["cat", "dog"], "target": ["猫", "狗"]}), tmp_path / "pairs")
+    answers = [[{"text": "here", "start": 4}], []]
+    asked = {**common, "question": ["Where?", "Who?"], "context": ["Not here.", ""], "answers": answers}
+    pq.write_table(pa.table(asked), tmp_path / "qa")
+
+    pairs = read_chats(tmp_path / "pairs", "pairs", "Translate.")
+    questions = read_chats(tmp_path / "qa", "qa")
+
+    system = {"role": "system", "content": "Translate."}
+    assert pairs["train"].messages == [
+        [system, {"role": "user", "content": "cat"}, {"role": "assistant", "content": "猫"}]
+    ]
+    assert questions["train"].messages[0][0]["content"] == "Not here.\n\nWhere?"
+    assert questions["train"].messages[0][1]["content"] == "here"
+    assert questions["dev"].messages[0][0]["content"] == "Who?"

@@ -1,0 +1,134 @@
+"""What a preference run is made of before it starts: rows by part, and both answers of each as tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.data import held_out
+from engine.preferences import PreferenceRows
+from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
+from engine.preflight_classify import naming
+from engine.recipes.sft_setup import Beginning
+from engine.render import Chat, Unrenderable, render
+from engine.specs import Problem
+from engine.specs.prefer import PreferSpec
+from engine.texts import normalised
+from words import say
+
+LEAST_PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt with its two answers as tokens; only the answer's tokens are learnt."""
+
+    chosen: Chat
+    rejected: Chat
+
+
+def arrange(spec: PreferSpec, splits: Mapping[str, PreferenceRows]) -> tuple[dict[str, PreferenceRows], list[Problem]]:
+    """(rows by part, problems): dev is held out of train when the dataset has none."""
+    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
+    parts = {part: splits.get(name, PreferenceRows()) for part, name in named.items()}
+    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
+        whole = parts["train"]
+        kept, out = held_out(len(whole), spec.holdout_share, spec.seed)
+        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    return parts, preference_problems(spec, parts)
+
+
+def preference_problems(spec: PreferSpec, parts: Mapping[str, PreferenceRows]) -> list[Problem]:
+    """Everything wrong with the rows before they are rendered."""
+    count = len(parts["train"])
+    if count < LEAST_PAIRS:
+        return [
+            Problem(
+                "too_few_rows",
+                "train_split",
+                say("The split “{split}” has {count} pairs of answers.", split=spec.train_split, count=count),
+                say("Give at least {least}.", least=LEAST_PAIRS),
+            )
+        ]
+    every = [(part, at) for part in parts.values() for at in range(len(part))]
+    same = [part.ids[at] for part, at in every if normalised(part.chosen[at]) == normalised(part.rejected[at])]
+    empty = [part.ids[at] for part, at in every if not part.chosen[at].strip() or not part.rejected[at].strip()]
+    broken = [part.ids[at] for part, at in every if order_is_broken(part.answered(at, "x"))]
+    seen = {_key(parts["train"], at) for at in range(count)}
+    leaked = [parts["test"].ids[at] for at in range(len(parts["test"])) if _key(parts["test"], at) in seen]
+    return [
+        *naming(
+            broken,
+            "broken_role_order",
+            "prompt",
+            say("{count} prompts have messages in an impossible order.", count=len(broken)),
+            say("A prompt ends with the user's message, with user and assistant in turns before it."),
+        ),
+        *naming(
+            empty,
+            "empty_text",
+            "chosen",
+            say("{count} rows lack one of their two answers.", count=len(empty)),
+            say("Fill it in or take the row out."),
+        ),
+        *naming(
+            [number for number in same if number not in set(empty)],
+            "same_answers",
+            "rejected",
+            say("In {count} rows the chosen and the rejected answer are the same.", count=len(same)),
+            say("Take them out: nothing is preferred there."),
+        ),
+        *naming(
+            leaked,
+            "test_leaks",
+            "test_split",
+            say("{count} test prompts with the same chosen answer are also in train.", count=len(leaked)),
+            say("Take them out of one of the splits."),
+        ),
+    ]
+
+
+def render_pairs(
+    parts: Mapping[str, PreferenceRows], start: Beginning, limit: int
+) -> tuple[dict[str, list[Pair]], list[Problem]]:
+    """Pairs by part, each answer cut to `limit` tokens with its prompt, and what rendering showed to be wrong."""
+    pairs: dict[str, list[Pair]] = {}
+    refused: list[int] = []
+    unended: list[int] = []
+    bare: list[int] = []
+    for name, part in parts.items():
+        pairs[name] = []
+        for at, number in enumerate(part.ids):
+            try:
+                both = [
+                    answer_alone(part.answered(at, text), start, limit) for text in (part.chosen[at], part.rejected[at])
+                ]
+            except Unrenderable:
+                refused.append(number)
+                continue
+            pairs[name].append(Pair(*both))
+            if not all(any(chat.learnt[1:]) for chat in both):
+                bare.append(number)
+            elif any(len(chat.full) > limit for chat in both):
+                unended.append(number)
+    problems = refused_problems(refused) if refused else []
+    problems += naming(
+        bare,
+        "no_loss_tokens",
+        "context_tokens",
+        say("{count} rows have an answer that does not begin within {limit} tokens.", count=len(bare), limit=limit),
+        say("Raise context_tokens or shorten the prompts."),
+    )
+    return pairs, problems + unended_problems(unended, sum(len(part) for part in parts.values()))
+
+
+def answer_alone(messages: Sequence[Mapping[str, Any]], start: Beginning, limit: int) -> Chat:
+    """The rendered messages with only the last answer learnt; raises Unrenderable."""
+    ids, spans = render(messages, start.template)
+    first, last = spans[-1] if spans else (0, 0)
+    learnt = [first <= at < last for at in range(len(ids))]
+    return Chat(ids[:limit], learnt[:limit], ids)
+
+
+def _key(rows: PreferenceRows, at: int) -> tuple[str, ...]:
+    said = tuple(normalised(message["content"]) for message in rows.prompts[at])
+    return (*said, normalised(rows.chosen[at]))

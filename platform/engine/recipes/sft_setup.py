@@ -1,0 +1,245 @@
+"""What a fine-tuning run is made of before it starts: base, template, rendered chats, packing, network, method."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+
+from engine import base_models
+from engine.chat_folder import OWN_TEMPLATE, end_tokens
+from engine.data import ChatRows, held_out
+from engine.gpt import Gpt, GptConfig, Run, next_token_targets
+from engine.gpt.hugging_face import load_gpt, read_config
+from engine.gpt.runs import runs_of
+from engine.methods import Attached, added_parameters, attach
+from engine.preflight_chat import chat_problems, refused_problems, rendered_problems, unended_problems
+from engine.render import END, SPECIAL_TOKENS, AnyTemplate, Chat, ForeignTemplate, Template, Unrenderable, rendered
+from engine.specs import Problem
+from engine.specs.methods import VIRTUAL
+from engine.specs.prefer import PreferSpec
+from engine.specs.sft import SftSpec
+
+DecoderSpec = SftSpec | PreferSpec  # recipes that tune a model that writes
+
+
+def arrange(spec: SftSpec, splits: Mapping[str, ChatRows]) -> tuple[dict[str, ChatRows], list[Problem]]:
+    """(rows by part, problems): dev is held out of train when the dataset has none."""
+    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
+    parts = {part: splits.get(name, ChatRows()) for part, name in named.items()}
+    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
+        whole = parts["train"]
+        kept, out = held_out(len(whole), spec.holdout_share, spec.seed)
+        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    return parts, chat_problems(spec, parts)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The template a run renders by, the shape of its network, and the folder it starts from (None: a new network)."""
+
+    template: AnyTemplate
+    config: GptConfig
+    ends: frozenset[int]  # tokens that end an answer
+    base: Path | None = None
+
+    def network(self) -> Gpt:
+        """The network with its weights; seed torch before a new one is made."""
+        return load_gpt(self.base, dropout=self.config.dropout) if self.base is not None else Gpt(self.config)
+
+
+def beginning(spec: DecoderSpec, train: ChatRows | None = None, known_tokenizer: str = "") -> Beginning:
+    """Where the run starts; of a new network the vocabulary is learnt on train unless it is known from a checkpoint.
+
+    RunFailed when the base model is missing, or of a shape this engine does not train.
+    """
+    if isinstance(spec, SftSpec) and spec.base_model.is_new:
+        own = Tokenizer.from_str(known_tokenizer) if known_tokenizer else None
+        template = (
+            Template(own, spec.template, spec.loss_on) if own is not None else learn_template(spec, train or ChatRows())
+        )
+        return Beginning(template, model_config(spec, template), ends_of(template))
+    place = base_models.fetched(spec.base_model)
+    path = place / "config.json"
+    config = dataclasses.replace(read_config(json.loads(path.read_text(encoding="utf-8"))), dropout=spec.dropout)
+    template = template_of(place, spec)
+    return Beginning(template, config, ends_of(template, place), place)
+
+
+def ends_of(template: AnyTemplate, place: Path | None = None) -> frozenset[int]:
+    """The tokens that end an answer: ours, or those the base's folder names."""
+    if isinstance(template, Template) or place is None:
+        return frozenset({template.ids[END]} if isinstance(template, Template) else ())
+    return frozenset(end_tokens(place, template.tokenizer))
+
+
+def template_of(place: Path, spec: DecoderSpec) -> AnyTemplate:
+    """The rule and tokenizer of a base: ours where we made it and its vocabulary has our roles, else its own."""
+    description = base_models.own_description(str(place))
+    ours = description.get("template", {}).get("name") == OWN_TEMPLATE or description.get("recipe") == "pretrain"
+    tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+    if ours and all(tokenizer.token_to_id(token) is not None for token in SPECIAL_TOKENS):
+        return Template(tokenizer, spec.template, spec.loss_on)
+    return ForeignTemplate(base_models.load_tokenizer(str(place)))
+
+
+def attach_method(model: Gpt, spec: DecoderSpec) -> Attached | None:
+    """Put the spec's adapter into the network; virtual tokens begin at random tokens of the vocabulary."""
+    if not spec.is_adapter:
+        return None
+    drawn = torch.randint(model.config.vocabulary_size, (spec.virtual_tokens,)).tolist()
+    start = model.virtual_start(drawn, is_prefix=spec.method == "prefix") if spec.method in VIRTUAL else None
+    attached = attach(model, spec)
+    if attached.virtual is not None and start is not None:
+        attached.virtual.start(start)
+    return attached
+
+
+def sizes(spec: DecoderSpec, config: GptConfig) -> tuple[int, int]:
+    """(all parameters, those that are trained), without making them."""
+    if not spec.is_adapter:
+        return config.parameter_count(), config.parameter_count()
+    with torch.device("meta"):
+        model = Gpt(config)
+        attach(model, spec)
+    return sum(parameter.numel() for parameter in model.parameters()), added_parameters(model)
+
+
+def room(spec: DecoderSpec, config: GptConfig) -> int:
+    """Tokens of one chat at most: the context, less the virtual tokens before it."""
+    virtual = spec.virtual_tokens if spec.method in VIRTUAL else 0
+    return min(spec.context_tokens, config.context_tokens - virtual)
+
+
+def parameter_groups(model: Gpt, spec: DecoderSpec) -> list[dict[str, Any]]:
+    """AdamW groups: matrices decay and vectors do not; what an adapter adds has its own rate and does not decay."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if spec.is_adapter:
+        return [{"params": trained, "lr": spec.adapter_learning_rate, "weight_decay": 0.0}]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def learn_template(spec: SftSpec, train: ChatRows) -> Template:
+    """A byte-level BPE learnt on the training messages, bound to the template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=spec.vocabulary_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    texts: Iterator[str] = (message["content"] for messages in train.messages for message in messages)
+    tokenizer.train_from_iterator(texts, trainer)
+    return Template(tokenizer, spec.template, spec.loss_on)
+
+
+def render_all(
+    parts: Mapping[str, ChatRows], start: Beginning, limit: int
+) -> tuple[dict[str, list[Chat]], list[Problem]]:
+    """Chats by part cut to `limit` tokens, and what rendering showed to be wrong."""
+    chats: dict[str, list[Chat]] = {}
+    spans: dict[str, list[list[tuple[int, int]]]] = {}
+    problems: list[Problem] = []
+    for name, part in parts.items():
+        found, refused = [], []
+        for number, messages in zip(part.ids, part.messages, strict=True):
+            try:
+                found.append(rendered(messages, start.template, limit))
+            except Unrenderable:
+                found.append((Chat([], [], []), []))
+                refused.append(number)
+        if refused:
+            problems += refused_problems(refused)
+        chats[name] = [chat for chat, _ in found]
+        spans[name] = [places for _, places in found]
+    lengths = {name: [len(chat.full) for chat in some] for name, some in chats.items()}
+    return chats, problems or rendered_problems(parts, spans, lengths, limit) + unended(parts, chats, start.ends)
+
+
+def unended(parts: Mapping[str, ChatRows], chats: Mapping[str, Sequence[Chat]], ends: frozenset[int]) -> list[Problem]:
+    """Chats whose last answer does not end with a learnt end token: a model that learns them never stops."""
+    rows = [
+        number
+        for name, part in parts.items()
+        for number, chat in zip(part.ids, chats[name], strict=True)
+        if any(chat.learnt) and not ends & {chat.ids[max(at for at, known in enumerate(chat.learnt) if known)]}
+    ]
+    return unended_problems(rows, sum(len(part) for part in parts.values()))
+
+
+def pack(lengths: Sequence[int], order: Sequence[int], capacity: int) -> list[list[int]]:
+    """Rows into sequences of at most `capacity` tokens: each goes where it fits tightest, longest first."""
+    bins: list[list[int]] = []
+    free: list[int] = []
+    for at in sorted(order, key=lambda at: -lengths[at]):
+        fitting = [(room, number) for number, room in enumerate(free) if room >= lengths[at]]
+        if fitting:
+            _, number = min(fitting)
+            bins[number].append(at)
+            free[number] -= lengths[at]
+        else:
+            bins.append([at])
+            free.append(capacity - lengths[at])
+    return bins
+
+
+def epoch_steps(
+    lengths: Sequence[int], *, seed: int, epoch: int, capacity: int, packing: bool, sequences_per_step: int
+) -> list[list[list[int]]]:
+    """The optimiser steps of an epoch; each is a list of sequences, each a list of rows: by seed and epoch only."""
+    generator = np.random.default_rng([seed, epoch])
+    order = [int(at) for at in generator.permutation(len(lengths))]
+    pool = 512
+    if packing:
+        bins = [found for at in range(0, len(order), pool) for found in pack(lengths, order[at : at + pool], capacity)]
+    else:
+        bins = [[at] for at in order]
+    shuffled = [bins[at] for at in generator.permutation(len(bins))]
+    return [shuffled[at : at + sequences_per_step] for at in range(0, len(shuffled), sequences_per_step)]
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """Chats end to end, shorter ones first: N tokens, their targets, and the number of each token's chat."""
+
+    ids: Tensor  # [N]
+    targets: Tensor  # [N], NO_TARGET where nothing is learnt
+    owners: Tensor  # [N], positions in the given order
+    runs: list[Run]
+
+
+def laid_out(chats: Sequence[Chat]) -> LaidOut:
+    """No padding and no mask: attention runs document by document, so no chat sees another."""
+    order = sorted(range(len(chats)), key=lambda at: len(chats[at].ids))
+    lengths = [len(chats[at].ids) for at in order]
+    ids = torch.tensor([token for at in order for token in chats[at].ids])
+    learnt = torch.tensor([known for at in order for known in chats[at].learnt])
+    runs = runs_of(lengths)
+    owners = torch.repeat_interleave(torch.tensor(order), torch.tensor(lengths))
+    return LaidOut(ids, next_token_targets(ids, runs, learnt), owners, runs)
+
+
+def model_config(spec: SftSpec, template: Template) -> GptConfig:
+    """The Llama shape of a spec and a vocabulary."""
+    return GptConfig(
+        vocabulary_size=template.tokenizer.get_vocab_size(),
+        context_tokens=spec.context_tokens,
+        layers=spec.layers,
+        heads=spec.heads,
+        width=spec.width,
+        kv_heads=spec.kv_heads,
+        feed_forward=spec.feed_forward,
+        tied=spec.tie_embeddings,
+        dropout=spec.dropout,
+    )
