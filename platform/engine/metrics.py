@@ -77,29 +77,42 @@ def bootstrap_averages(
         return {}
     right = np.all(gold == predicted, axis=1)[:, None]
     columns = np.concatenate([gold & predicted, predicted, gold, right], axis=1).astype(np.float64)
-    sums = _resampled_sums(columns, rounds, seed)  # [R, 3K + 1]
+    sums = resampled_sums(columns, rounds, seed)  # [R, 3K + 1]
     table = sums[:, :-1].reshape(rounds, 3, size)
     return {name: _interval(values) for name, values in _from_counts(table, sums[:, -1] / rows).items()}
 
 
 def bootstrap_mean(values: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
     """95 % percentile interval of a mean over rows [N]."""
-    return _interval(_resampled_sums(values[:, None], rounds, seed)[:, 0] / len(values))
+    return _interval(resampled_sums(values[:, None], rounds, seed)[:, 0] / len(values))
 
 
 def bootstrap_ratio(top: Floats, bottom: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> tuple[float, float]:
     """95 % percentile interval of sum(top) / sum(bottom) over resampled rows, for means weighted by tokens."""
-    sums = _resampled_sums(np.stack([top, bottom], axis=1), rounds, seed)
+    sums = resampled_sums(np.stack([top, bottom], axis=1), rounds, seed)
     return _interval(sums[:, 0] / np.maximum(sums[:, 1], 1e-12))
 
 
 def paired_bootstrap(first: Floats, second: Floats, *, seed: int, rounds: int = BOOTSTRAP_ROUNDS) -> dict[str, float]:
     """Difference of two means over the same rows (second - first), its 95 % interval and two-sided p."""
     difference = second - first
-    drawn = _resampled_sums(difference[:, None], rounds, seed)[:, 0] / len(difference)
+    drawn = resampled_sums(difference[:, None], rounds, seed)[:, 0] / len(difference)
     low, high = _interval(drawn)
     tail = min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
     return {"difference": float(difference.mean()), "low": low, "high": high, "p": min(1.0, 2 * tail)}
+
+
+def figure(value: float, drawn: Floats) -> dict[str, float]:
+    """A headline figure: the value and the 95 % percentile interval of its resamples [R]."""
+    low, high = _interval(drawn)
+    return {"value": value, "low": low, "high": high}
+
+
+def difference(value: float, drawn: Floats) -> dict[str, float]:
+    """A difference with the 95 % interval and the two-sided p of its resamples [R]; p is never an impossible zero."""
+    low, high = _interval(drawn)
+    tail = (1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))) / (1 + len(drawn))
+    return {"difference": value, "low": low, "high": high, "p": min(1.0, 2 * tail)}
 
 
 def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> dict[str, float]:
@@ -192,7 +205,7 @@ def _from_counts(table: NDArray[Any], accuracy: NDArray[Any]) -> dict[str, Float
     }
 
 
-def _resampled_sums(columns: Floats, rounds: int, seed: int) -> Floats:
+def resampled_sums(columns: Floats, rounds: int, seed: int) -> Floats:
     """Column sums [R, C] of `rounds` resamples with replacement of the rows [N, C], in blocks of bounded memory."""
     rows = len(columns)
     generator = np.random.default_rng(seed)

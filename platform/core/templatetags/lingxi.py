@@ -34,6 +34,7 @@ UNITS = {
     "datasets": gettext_lazy("datasets"),
     "answers": gettext_lazy("answers"),
     "sequences": gettext_lazy("sequences"),
+    "programs": gettext_lazy("programs"),
 }
 """What jobs count, in words for people; an unknown unit speaks for itself."""
 
