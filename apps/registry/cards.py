@@ -14,6 +14,15 @@ FIGURE_NAMES = {
     "perplexity": "Perplexity",
     "token_accuracy": "Token accuracy",
     "exact_match": "Exact answers",
+    "token_f1": "Token F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "pass_at_1": "pass@1",
+    "win_rate": "Win rate",
+    "reward_margin": "Reward margin",
     "loss": "Loss",
 }
 

@@ -1,5 +1,6 @@
 """Frozen dataset versions read from Parquet, batch by batch."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,30 +108,48 @@ class ChatRows:
 
     ids: list[int] = field(default_factory=list)
     messages: list[list[dict[str, str]]] = field(default_factory=list)
+    others: dict[int, list[str]] = field(default_factory=dict)  # by id: further answers that are right, too
+    tests: dict[int, str] = field(default_factory=dict)  # by id: a program that a written program must pass
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def pick(self, positions: Sequence[int]) -> "ChatRows":
         """The rows at `positions`, in that order."""
-        return ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
+        made = ChatRows([self.ids[at] for at in positions], [self.messages[at] for at in positions])
+        made.others = {number: self.others[number] for number in made.ids if number in self.others}
+        made.tests = {number: self.tests[number] for number in made.ids if number in self.tests}
+        return made
 
     def extend(self, other: "ChatRows") -> None:
         """Append the rows of `other`."""
         self.ids += other.ids
         self.messages += other.messages
+        self.others |= other.others
+        self.tests |= other.tests
 
 
 def read_chats(path: Path, kind: str = "chat", instruction: str = "") -> dict[str, ChatRows]:
-    """Chats by split, of chat rows or of pairs and questions told as chats; `instruction` is the latters' system message."""
+    """Chats by split, of chat rows or of pairs and questions told as chats; `instruction` is the latters' system message.
+
+    Of a row with `tests` among its further columns the answer is a program, and the tests are what it must pass.
+    """
     splits: dict[str, ChatRows] = {}
     said = CHATS_OF[kind]
     first = [{"role": "system", "content": instruction}] if instruction and kind != "chat" else []
-    for rows in iterate_rows(path, ("example_id", "split", *FIELDS[kind])):
+    for rows in iterate_rows(path, ("example_id", "split", "meta", *FIELDS[kind])):
         for row in rows:
             part = splits.setdefault(row["split"] or "", ChatRows())
             part.ids.append(row["example_id"])
             part.messages.append([*first, *said(row)])
+            if kind == "qa" and len(row["answers"] or ()) > 1:
+                part.others[row["example_id"]] = [found["text"] for found in row["answers"][1:]]
+            if (
+                row["meta"]
+                and '"tests"' in row["meta"]
+                and isinstance(found := json.loads(row["meta"]).get("tests"), str)
+            ):
+                part.tests[row["example_id"]] = found
     return splits
 
 

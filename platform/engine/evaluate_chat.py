@@ -18,11 +18,14 @@ from engine.data import ChatRows
 from engine.failures import RunFailed
 from engine.render import AnyTemplate, Chat, Messages, Template, Unrenderable, rendered
 from engine.report import Report
+from engine.sandbox import pass_at_1
+from engine.text_metrics import headline, row_figures
 from words import say
 
 LARGEST_EXPONENT = 700.0
 HISTOGRAM_BINS = 20
 ANSWER_TOKENS = 128
+TEXT_FIGURES = ("token_f1", "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l")
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,11 @@ def evaluate_chats(
         report=report,
     )
     examples = [
-        _example(kept.ids[at], kept.messages[at], lasts[at], answer, losses.sums[at], losses.counts[at])
+        _example(kept, at, lasts[at], answer, losses.sums[at], losses.counts[at])
         for at, answer in zip(chosen, written, strict=True)
     ]
-    right = np.array([example.correct for example in examples], dtype=np.float64)
+    compared, notes = answer_figures(kept, examples, seed=seed, report=report)
     accuracy = losses.hits.sum() / losses.counts.sum()
-    exact = metrics.bootstrap_mean(right, seed=seed) if len(right) else (0.0, 0.0)
-    compared = {"exact_match": {"value": float(right.mean()), "low": exact[0], "high": exact[1]}} if len(right) else {}
     low, high = metrics.bootstrap_ratio(losses.hits, losses.counts, seed=seed)
     return {
         "rows": len(kept),
@@ -109,11 +110,37 @@ def evaluate_chats(
             "token_accuracy": {"value": float(accuracy), "low": low, "high": high},
             **compared,
         },
+        **notes,
         "finish": _counted([answer.finish for answer in written]),
         "losses": _histogram(losses.sums / losses.counts),
         "max_new_tokens": max_new_tokens,
         "interval": {"method": "percentile bootstrap over chats", "rounds": metrics.BOOTSTRAP_ROUNDS, "seed": seed},
     }, examples
+
+
+def answer_figures(
+    rows: ChatRows, examples: Sequence[ChatExample], *, seed: int, report: Report
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """(figures of the written answers with intervals, how they were counted): exact answers and those of engine.text_metrics.
+
+    Where every answered row comes with tests, pass@1 of the written programs, too.
+    """
+    if not examples:
+        return {}, {}
+    right = np.array([example.correct for example in examples], dtype=np.float64)
+    low, high = metrics.bootstrap_mean(right, seed=seed)
+    figures = {"exact_match": {"value": float(right.mean()), "low": low, "high": high}}
+    golds = [[example.gold_text, *rows.others.get(example.example_id, [])] for example in examples]
+    answers = [example.predicted_text for example in examples]
+    counted = row_figures(golds, answers, names=TEXT_FIGURES)
+    figures |= headline(counted, seed=seed)
+    notes: dict[str, Any] = {"signatures": dict(counted.signatures)}
+    if all(example.example_id in rows.tests for example in examples):
+        tests = [rows.tests[example.example_id] for example in examples]
+        found, _ = pass_at_1(answers, tests, report=report)
+        figures |= found["headline"]
+        notes["programs"] = {name: value for name, value in found.items() if name != "headline"}
+    return figures, notes
 
 
 def drawn(count: int, wanted: int | None, seed: int) -> list[int]:
@@ -146,7 +173,9 @@ def write_chat_rows(path: Path, examples: Sequence[ChatExample]) -> None:
     pq.write_table(pa.Table.from_pylist([asdict(example) for example in examples], schema=schema), path)
 
 
-def _example(number: int, messages: Messages, last: int, answer: Answer, total: float, count: float) -> ChatExample:
+def _example(rows: ChatRows, at: int, last: int, answer: Answer, total: float, count: float) -> ChatExample:
+    number, messages = rows.ids[at], rows.messages[at]
+    right = {messages[last]["content"].strip(), *(other.strip() for other in rows.others.get(number, []))}
     gold, loss = messages[last]["content"], float(total / count)
     return ChatExample(
         example_id=int(number),
@@ -157,7 +186,7 @@ def _example(number: int, messages: Messages, last: int, answer: Answer, total: 
         answer_tokens=int(count),
         loss=loss,
         probability=math.exp(-min(loss, LARGEST_EXPONENT)),
-        correct=answer.finish == "stop" and answer.text.strip() == gold.strip(),
+        correct=answer.finish == "stop" and answer.text.strip() in right,
     )
 
 

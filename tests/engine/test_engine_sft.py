@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.chat_folder import open_chat_model
 from engine.data import ChatRows, read_chats
+from engine.evaluate_chat import ChatExample, answer_figures
 from engine.failures import Refused, RunFailed, Stopped
 from engine.gpt import Gpt
 from engine.recipes import sft
@@ -320,7 +321,7 @@ def test_a_tuned_version_keeps_the_template_of_its_base(tiny_chat: Any, chats: P
 
 
 def test_pairs_and_questions_are_told_as_chats(tmp_path: Path) -> None:
-    common = {"example_id": [1, 2], "split": ["train", "dev"]}
+    common = {"example_id": [1, 2], "split": ["train", "dev"], "meta": ["{}", "{}"]}
     pq.write_table(pa.table({**common, "source": ["cat", "dog"], "target": ["猫", "狗"]}), tmp_path / "pairs")
     answers = [[{"text": "here", "start": 4}], []]
     asked = {**common, "question": ["Where?", "Who?"], "context": ["Not here.", ""], "answers": answers}
@@ -336,3 +337,29 @@ def test_pairs_and_questions_are_told_as_chats(tmp_path: Path) -> None:
     assert questions["train"].messages[0][0]["content"] == "Not here.\n\nWhere?"
     assert questions["train"].messages[0][1]["content"] == "here"
     assert questions["dev"].messages[0][0]["content"] == "Who?"
+
+
+def test_written_answers_are_counted_with_signatures_and_all_right_answers(tmp_path: Path) -> None:
+    rows = ChatRows([7, 8], [TALK, TALK[:3]], others={7: ["You are welcome."]})
+    examples = [
+        ChatExample(7, "thanks", "Gladly.", "You are welcome.", "stop", 3, 0.1, 0.9, True),
+        ChatExample(8, "where", "Look at the map.", "Look at a map.", "stop", 5, 0.5, 0.6, False),
+    ]
+
+    figures, notes = answer_figures(rows, examples, seed=1, report=Silent())
+
+    assert figures["exact_match"]["value"] == 0.5
+    assert figures["rouge_1"]["value"] == pytest.approx((1 + 3 / 4) / 2)
+    assert "tok:13a" in notes["signatures"]["bleu"]
+    assert "pass_at_1" not in figures
+
+
+def test_programs_are_run_where_rows_bring_tests(tmp_path: Path) -> None:
+    rows = ChatRows([7], [TALK[1:3]], tests={7: "assert add(2, 3) == 5"})
+    written = "```python\ndef add(a, b):\n    return a + b\n```"
+    example = ChatExample(7, "add", "def add(a, b): return a + b", written, "stop", 3, 0.1, 0.9, False)
+
+    figures, notes = answer_figures(rows, [example], seed=1, report=Silent())
+
+    assert figures["pass_at_1"]["value"] == 1.0
+    assert notes["programs"]["reasons"] == {"passed": 1}

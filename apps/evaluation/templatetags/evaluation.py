@@ -54,6 +54,31 @@ def worst_pairs(metrics: dict[str, Any], limit: int = 10) -> list[dict[str, Any]
     return [{"gold": found["labels"][g], "said": found["labels"][s], "count": n} for g, s, n in wrong[:limit]]
 
 
+WRITTEN = {
+    "token_f1": _("Token F1"),
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "pass_at_1": "pass@1",
+}
+OUT_OF_100 = ("bleu", "chrf")  # sacreBLEU's scale
+
+
+@register.filter
+def written_figures(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Figures of written answers beside the given ones: name, value and interval on one scale of 0 to 100, signature."""
+    headline, signatures = metrics.get("headline", {}), metrics.get("signatures", {})
+    found = []
+    for name, words in WRITTEN.items():
+        if name in headline:
+            scale = 1 if name in OUT_OF_100 else 100
+            sides = {side: headline[name][side] * scale for side in ("value", "low", "high")}
+            found.append({"name": words, "signature": signatures.get(name, ""), **sides})
+    return found
+
+
 ENDINGS = {
     "stop": _("Ended by the model"),
     "length": _("Cut at the longest length"),
