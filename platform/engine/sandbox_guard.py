@@ -76,6 +76,11 @@ def die_with_parent(libc: Any) -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def no_more_rights(libc: Any) -> bool:
+    """Give up what set-user-id programs could give: the kernel's condition for rules made by an ordinary user."""
+    return hasattr(libc, "prctl") and libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+
+
 def own_namespaces(libc: Any) -> bool:
     """A user namespace, whose processes cannot look into those outside, and a network without any device."""
     return hasattr(libc, "unshare") and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0
@@ -90,7 +95,7 @@ def readable_places() -> list[str]:
 
 def only_these_files(libc: Any, folder: str, readable: list[str]) -> bool:
     """Landlock: reading below `readable`, anything below `folder`, nothing elsewhere; False where the kernel has none."""
-    if not hasattr(libc, "syscall"):
+    if not hasattr(libc, "syscall") or not no_more_rights(libc):
         return False
     version = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     if version < 1:
@@ -134,7 +139,7 @@ def call_filter() -> bytes:
 def only_these_calls(libc: Any) -> bool:
     """Seccomp: no process, program, socket, signal, mount or look into others; False where the kernel has none."""
     steps = call_filter()
-    if not steps or not hasattr(libc, "prctl") or libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    if not steps or not no_more_rights(libc):
         return False
     array = ctypes.create_string_buffer(steps, len(steps))
     program = struct.pack("HxxxxxxQ", len(steps) // 8, ctypes.addressof(array))
