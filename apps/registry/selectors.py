@@ -1,5 +1,6 @@
 """What pages, the API and other rooms read of the registry."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from apps.registry.models import (
     Approval,
     BaseModel,
     CardRevision,
+    ExportKind,
     ModelFamily,
     ModelVersion,
     VersionExport,
@@ -31,6 +33,28 @@ def version_folder(version: ModelVersion) -> Path:
             hint=say("Restore the backup or use another version."),
         )
     return version.path
+
+
+GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
+
+
+def export_kinds(version: ModelVersion) -> list[str]:
+    """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
+    paths = {str(file["path"]) for file in version.files}
+    found: list[str] = [ExportKind.ARCHIVE, ExportKind.MERGED, ExportKind.ONNX]
+    if "adapter/adapter_config.json" in paths:
+        found.append(ExportKind.ADAPTER)
+    if version.is_chat and _model_type(version) in GGUF_SHAPES:
+        found.append(ExportKind.GGUF)
+    return found
+
+
+def _model_type(version: ModelVersion) -> str:
+    path = version.path / "config.json"
+    if not path.is_file():
+        return ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return str(found.get("model_type", "")) if isinstance(found, dict) else ""
 
 
 def base_models_of(workspace: Any) -> QuerySet[BaseModel]:
@@ -82,6 +106,11 @@ def moves_of(family: ModelFamily) -> QuerySet[AliasMove]:
 def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
     """Requests for approval with who asked and who decided, newest first."""
     return Approval.objects.filter(version=version).select_related("requested_by", "decided_by").order_by("-id")
+
+
+def exports_of(version: ModelVersion) -> QuerySet[VersionExport]:
+    """Exports of a version with their jobs, newest first."""
+    return VersionExport.objects.filter(version=version).select_related("job", "version__family").order_by("-id")
 
 
 def card_of(version: ModelVersion) -> CardRevision:
