@@ -36,5 +36,5 @@ def recipe_name(name: str) -> str:
 
 @register.filter
 def scientific(value: float) -> str:
-    """A small number with two digits: 2.4e-06."""
-    return f"{value:.1e}"
+    """A number with two digits: 2.4e-06, 3.1."""
+    return f"{value:.2g}"
