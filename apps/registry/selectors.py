@@ -21,6 +21,7 @@ from apps.registry.models import (
 )
 from core.errors import Refused, conflict
 from core.leftovers import Names
+from engine.specs.methods import MERGEABLE
 from words import say
 
 
@@ -40,21 +41,22 @@ GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
 
 def export_kinds(version: ModelVersion) -> list[str]:
     """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
-    paths = {str(file["path"]) for file in version.files}
-    found: list[str] = [ExportKind.ARCHIVE, ExportKind.MERGED, ExportKind.ONNX]
-    if "adapter/adapter_config.json" in paths:
+    has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
+    found: list[str] = [ExportKind.ARCHIVE]
+    if has_adapter:
         found.append(ExportKind.ADAPTER)
-    if version.is_chat and _model_type(version) in GGUF_SHAPES:
+    if has_adapter and _json_of(version, "adapter/options.json").get("method", MERGEABLE[0]) not in MERGEABLE:
+        return found  # the weights beside it are the base's: alone they are another model
+    found += [ExportKind.MERGED, ExportKind.ONNX]
+    if version.is_chat and _json_of(version, "config.json").get("model_type") in GGUF_SHAPES:
         found.append(ExportKind.GGUF)
     return found
 
 
-def _model_type(version: ModelVersion) -> str:
-    path = version.path / "config.json"
-    if not path.is_file():
-        return ""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return str(found.get("model_type", "")) if isinstance(found, dict) else ""
+def _json_of(version: ModelVersion, name: str) -> dict[str, Any]:
+    path = version.path / name
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def base_models_of(workspace: Any) -> QuerySet[BaseModel]:

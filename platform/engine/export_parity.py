@@ -98,13 +98,12 @@ def _continued(opened: OpenedChat, ids: list[int]) -> list[int]:
 
 
 def decoder_run(model: Any) -> Run:
-    """Logits of a causal language model of transformers, one sequence at a time."""
+    """Logits of a causal language model of transformers, one sequence at a time, without those of virtual tokens."""
 
     @torch.no_grad()
     def run(sequences: Sequence[Sequence[int]]) -> Logits:
-        return [
-            model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0].float().numpy() for ids in sequences
-        ]
+        found = [model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0] for ids in sequences]
+        return [logits[-len(ids) :].float().numpy() for ids, logits in zip(sequences, found, strict=True)]
 
     return run
 

@@ -10,10 +10,15 @@ import pytest
 import torch
 
 from engine import export_gguf, export_onnx
+from engine.base_models import load_network, load_tokenizer
+from engine.encoder import TextClassifier
 from engine.export import export
 from engine.export_parity import TEXTS, measured, served
 from engine.failures import RunFailed
+from engine.methods import attach
+from engine.model_folder import save_classifier
 from engine.report import Silent
+from engine.specs.methods import MethodOptions
 
 Tiny = Callable[..., Path]
 SHAPE = {
@@ -208,7 +213,7 @@ def adapted(tiny_chat: Tiny, tmp_path: Path) -> Path:
 def test_an_adapter_on_its_base_is_the_merged_model(adapted: Path, tmp_path: Path) -> None:
     found = exported("adapter", adapted, tmp_path / "out")
 
-    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= set(found["files"])
+    assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "tokenizer.json"} <= set(found["files"])
     assert "model.safetensors" not in found["files"]
     assert found["parity"]["passed"] is True and found["parity"]["by"] == "peft"
 
@@ -219,6 +224,48 @@ def test_an_adapter_that_was_merged_wrongly_does_not_pass(adapted: Path, tiny_ch
     parity = exported("adapter", adapted, tmp_path / "out")["parity"]
 
     assert parity["passed"] is False and parity["max_logit_difference"] > parity["tolerance"]
+
+
+@pytest.fixture(scope="module")
+def adapted_classifier(tiny_classifier: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders as the classify recipe writes them, with an adapter of the named method that learnt something."""
+
+    def make(method: str) -> Path:
+        base, folder = tiny_classifier(seed=4), tmp_path_factory.mktemp(method) / "model"
+        labels = ("refund", "card", "loan")
+        torch.manual_seed(6)
+        model = TextClassifier(load_network(str(base), len(labels)), len(labels), pooling="mean").eval()
+        torch.nn.init.normal_(model.head.weight)
+        attached = attach(model.encoder, MethodOptions(method=method, virtual_tokens=3, bottleneck_width=4))
+        with torch.no_grad():
+            for parameter in model.encoder.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn_like(parameter) * 0.3)
+        described = {
+            "recipe": "classify", "multi_label": False, "max_length_tokens": 24, "decision_threshold": 0.5,
+            "base_model": f"folder:{base}",
+        }  # fmt: skip
+        save_classifier(folder, model, load_tokenizer(str(base)), labels, described, attached=attached)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3", "prefix", "prompt", "bottleneck"])
+def test_the_adapter_of_a_classifier_on_its_base_labels_as_it_is_served(
+    method: str, adapted_classifier: Callable[[str], Path], tmp_path: Path
+) -> None:
+    found = exported("adapter", adapted_classifier(method), tmp_path)
+
+    assert {"adapter/options.json", "adapter/adapter_model.safetensors", "head.safetensors"} <= set(found["files"])
+    assert found["parity"]["passed"] is True and found["parity"]["by"] == "peft"
+
+
+def test_base_weights_without_their_adapter_do_not_pass_as_merged(
+    adapted_classifier: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert exported("merged", adapted_classifier("lora"), tmp_path / "lora")["parity"]["passed"] is True
+    assert exported("merged", adapted_classifier("prefix"), tmp_path / "prefix")["parity"]["passed"] is False
 
 
 def test_a_version_without_adapter_offers_none(tiny_chat: Tiny, tmp_path: Path) -> None:

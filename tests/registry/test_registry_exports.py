@@ -90,15 +90,18 @@ def test_only_what_a_version_holds_is_offered(
 
     from apps.registry.selectors import export_kinds
 
+    def adapted(method: str) -> ModelVersion:
+        folder = tiny_chat("gpt2").parent / method
+        shutil.copytree(tiny_chat("gpt2"), folder)
+        (folder / "adapter").mkdir()
+        (folder / "adapter" / "options.json").write_text(f'{{"method": "{method}"}}')
+        return register_version(workspace=workspace, name="bot", folder=folder, recipe="chat", task="generation")
+
     plain = chat_version("gpt2")
-    folder = tiny_chat("gpt2").parent / "adapted"
-    shutil.copytree(tiny_chat("gpt2"), folder)
-    (folder / "adapter").mkdir()
-    (folder / "adapter" / "adapter_config.json").write_text("{}")
-    adapted = register_version(workspace=workspace, name="bot", folder=folder, recipe="chat", task="generation")
 
     assert export_kinds(plain) == ["archive", "merged", "onnx", "gguf"]
-    assert export_kinds(adapted) == ["archive", "merged", "onnx", "adapter", "gguf"]
+    assert export_kinds(adapted("lora")) == ["archive", "adapter", "merged", "onnx", "gguf"]
+    assert export_kinds(adapted("prefix")) == ["archive", "adapter"]
     with pytest.raises(Refused, match="cannot be exported as adapter"):
         start_export(actor=actor, version=plain, kind="adapter")
 
