@@ -203,7 +203,7 @@ def _models(build: _Builder, versions: Sequence[ModelVersion], *, side: str = "d
         if version.parent_id:
             build.edge(("model_version", version.parent_id), made_by)
         if (upload := imports.get(version.pk)) is not None:
-            place = {"pk": upload.pk, "side": side}
+            place: dict[str, Any] = {"pk": upload.pk, "side": side}
             build.edge(build.add("model_import", upload.pk, upload.filename, "registry:import", **place), mine)
 
 
@@ -255,14 +255,14 @@ def _imports(build: _Builder, versions: Iterable[DatasetVersion]) -> None:
             if version.frozen_at and row.job and row.job.finished_at and row.job.finished_at <= version.frozen_at
         ]
         if after:
-            place = {"pk": row.dataset_id, "number": row.pk, "side": "upstream"}
+            place: dict[str, Any] = {"pk": row.dataset_id, "number": row.pk, "side": "upstream"}
             key = build.add("import", row.pk, row, "datasets:import", row.file_hash[:8], **place)
             for version in after:
                 build.edge(key, ("dataset_version", version.pk))
 
 
 def _data(build: _Builder, version: DatasetVersion, *, side: str = "downstream") -> Key:
-    place = {"pk": version.dataset_id, "number": version.number, "side": side}
+    place: dict[str, Any] = {"pk": version.dataset_id, "number": version.number, "side": side}
     return build.add("dataset_version", version.pk, version, "datasets:version", version.content_hash[:8], **place)
 
 

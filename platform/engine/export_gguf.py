@@ -189,7 +189,7 @@ def _tokenizer(opened: OpenedChat) -> Tokenizer:
 
 def _template_text(opened: OpenedChat) -> str:
     """The folder's own template; a folder without one gets none, llama.cpp then asks for one by name."""
-    tokenizer = opened.template.tokenizer
+    tokenizer: Any = opened.template.tokenizer
     return str(tokenizer.get_chat_template()) if getattr(tokenizer, "chat_template", None) else ""
 
 
