@@ -1,6 +1,7 @@
-"""Jobs of the registry: pack a version, take one in, verify files."""
+"""Jobs of the registry: pack or convert a version, take one in, verify files."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from apps.registry import archives, services
 from apps.registry.cards import full_card
 from apps.registry.files import compare_with_manifest, keep_folder
 from apps.registry.model_folders import check_model_folder
-from apps.registry.models import ModelVersion, Source, VersionCheck, VersionExport, VersionImport
+from apps.registry.models import ExportKind, ModelVersion, Source, VersionCheck, VersionExport, VersionImport
 from apps.registry.selectors import card_of, version_folder
 from core.errors import Refused
 from core.jobs.run import Run
@@ -26,18 +27,48 @@ PROBE_TEXTS = ("Where is my card?", "我的卡在哪里")
 
 def run_export(run: Run) -> dict[str, Any]:
     """Pack the version as a deterministic zip: files by name, fixed times, the card as README."""
-    export = VersionExport.objects.select_related("version__family", "version__base_model").get(job=run.job)
-    version = export.version
-    require_free_space(version.size_bytes)
+    rows = VersionExport.objects.select_related("version__family", "version__base_model")
+    export = rows.get(job=run.job)
+    place = work_folder(run)
+    try:
+        folder, files = version_folder(export.version), export.version.files
+        if export.kind != ExportKind.ARCHIVE:
+            folder, files = _converted(run, export, folder, place)
+        return _packed(run, export, folder, [file for file in files if file["path"] != "README.md"])
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _converted(run: Run, export: VersionExport, model: Path, place: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """The converted folder and its files; Refused when it is not the trained model any more."""
+    require_free_space(2 * export.version.size_bytes)
+    order = {"task": "export", "kind": export.kind, "model": str(model), "out": str(place / "out")}
+    found = run_engine(run, order, place, threads=settings.INFER_THREADS)
+    parity = found["parity"]
+    with run.fenced():
+        services.keep_parity(export=export, parity=parity)
+    if not parity["passed"]:
+        raise Refused(
+            "parity_failed",
+            say("The converted files do not give what the version gives, so they were thrown away."),
+            hint=say("The measured difference stands beside the export. Report it, and export another kind."),
+        )
+    folder = Path(found["folder"])
+    return folder, [{"path": name, "bytes": (folder / name).stat().st_size} for name in found["files"]]
+
+
+def _packed(run: Run, export: VersionExport, folder: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
+    version, total = export.version, sum(int(file["bytes"]) for file in files)
+    require_free_space(total)
     target = workspace_folder(export.workspace_id, "exports") / f"model-{version.pk}-{export.pk}.zip"
     extra = {"README.md": full_card(version, card_of(version))}
     with whole_file(target) as beside:
         archives.pack(
             beside,
-            version_folder(version),
-            [file for file in version.files if file["path"] != "README.md"],
+            folder,
+            files,
             extra,
-            lambda done: run.progress(done, version.size_bytes, unit="bytes", phase=say("packing")),
+            lambda done: run.progress(done, total, unit="bytes", phase=say("packing")),
         )
     digest = sha256_of(target)
     with run.fenced():

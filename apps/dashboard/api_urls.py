@@ -3,6 +3,7 @@
 from django.urls import path
 
 from apps.dashboard.api import Jobs
+from apps.dashboard.lineage_api import DataLineage, ModelLineage
 
 urlpatterns = [
     path("jobs", Jobs.as_view({"get": "list"}), name="api-jobs"),
@@ -15,4 +16,6 @@ urlpatterns = [
     path("jobs/<int:pk>/resume", Jobs.as_view({"post": "resume"}), name="api-job-resume"),
     path("jobs/<int:pk>/retry", Jobs.as_view({"post": "retry"}), name="api-job-retry"),
     path("jobs/<int:pk>/priority", Jobs.as_view({"post": "priority"}), name="api-job-priority"),
+    path("model-versions/<int:pk>/lineage", ModelLineage.as_view({"get": "retrieve"})),
+    path("dataset-versions/<int:pk>/lineage", DataLineage.as_view({"get": "retrieve"})),
 ]

@@ -143,3 +143,14 @@ def unserved_queues(workspace: Workspace) -> list[Unserved]:
         .order_by("queue")
     )
     return [Unserved(row["queue"], (now - row["since"]).total_seconds()) for row in late]
+
+
+def model_versions() -> QuerySet[ModelVersion]:
+    """Model versions with what they were made from, without figures and rows."""
+    rows = ModelVersion.objects.select_related("family", "base_model", "dataset_version__dataset", "training_job")
+    return rows.defer("samples", "metrics", "files")
+
+
+def dataset_versions() -> QuerySet[DatasetVersion]:
+    """Frozen dataset versions with their dataset."""
+    return DatasetVersion.objects.select_related("dataset")

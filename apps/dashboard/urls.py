@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from apps.dashboard import views
+from apps.dashboard import lineage_views, views
 
 app_name = "dashboard"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("lineage/models/<int:pk>", lineage_views.model, name="lineage_model"),
+    path("lineage/data/<int:pk>", lineage_views.data, name="lineage_data"),
     path("jobs", views.jobs, name="jobs"),
     path("jobs/<int:pk>", views.job, name="job"),
     path("jobs/<int:pk>/progress", views.job_progress, name="job_progress"),

@@ -28,7 +28,7 @@ class CheckSerializer(serializers.ModelSerializer[Any]):
 
     class Meta:
         model = SuiteCheck
-        fields = (
+        fields: tuple[str, ...] = (
             "dataset_version", "split", "figure", "direction", "threshold", "bound", "seed", "max_new_tokens",
         )  # fmt: skip
 

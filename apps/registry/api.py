@@ -160,12 +160,26 @@ class ModelVersions(mixins.ListModelMixin, WorkspaceViewSet):
         return Response(shapes.ComparedSerializer(answer).data)
 
     @extend_schema(
-        summary="Export a model version", tags=TAG, request=None, responses={202: shapes.ModelExportSerializer}
+        summary="Export a model version",
+        tags=TAG,
+        request=shapes.ExportWriteSerializer,
+        responses={202: shapes.ModelExportSerializer},
+        examples=[OpenApiExample("For llama.cpp", value={"kind": "gguf"}, request_only=True)],
     )
     def export(self, request: Request, pk: int) -> Response:
-        """Pack it as a zip of its Hugging Face folder, as a job."""
-        made = services.start_export(actor=self.actor, version=self._version("registry.write", pk))
+        """Pack it as a zip, as a job; what is converted is measured, and refused when it is another model."""
+        version = self._version("registry.write", pk)
+        data = shapes.ExportWriteSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        made = services.start_export(actor=self.actor, version=version, **data.validated_data)
         return Response(shapes.ModelExportSerializer(made).data, status=202)
+
+    @extend_schema(summary="List exports", tags=TAG, responses=shapes.ModelExportSerializer(many=True))
+    def exports(self, request: Request, pk: int) -> Response:
+        """Exports of this version with their measured parity, newest first."""
+        rows = selectors.exports_of(self._version("registry.read", pk))
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(shapes.ModelExportSerializer(page, many=True).data)
 
     @extend_schema(
         summary="Verify a model version", tags=TAG, request=None, responses={202: shapes.ModelCheckSerializer}

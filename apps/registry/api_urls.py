@@ -18,6 +18,7 @@ urlpatterns = [
     path("model-versions/compare", api.ModelVersions.as_view({"get": "compare"})),
     path("model-versions/<int:pk>/samples", api.ModelVersions.as_view({"get": "samples"})),
     path("model-versions/<int:pk>/export", api.ModelVersions.as_view({"post": "export"})),
+    path("model-versions/<int:pk>/exports", api.ModelVersions.as_view({"get": "exports"})),
     path("model-versions/<int:pk>/verify", api.ModelVersions.as_view({"post": "verify"})),
     path("model-versions/<int:pk>/card", api.ModelVersions.as_view({"get": "card", "post": "edit_card"})),
     path(

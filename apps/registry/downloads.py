@@ -12,5 +12,5 @@ def export_response(request: HttpRequest, export: VersionExport) -> StreamingHtt
     path = home() / export.path
     if not export.path or not path.is_file():
         raise Http404
-    name = f"model-{export.version_id}-v{export.version.number}.zip"
+    name = f"model-{export.version_id}-v{export.version.number}-{export.kind}.zip"
     return streamed_file(request, path, filename=name)

@@ -292,15 +292,32 @@ class CardRevision(models.Model):
         return f"{self.version} card {self.number}"
 
 
+class ExportKind(models.TextChoices):
+    """What a version leaves as."""
+
+    ARCHIVE = "archive", _("Archive, to be imported again")
+    MERGED = "merged", _("Hugging Face folder")
+    ADAPTER = "adapter", _("Adapter")
+    ONNX = "onnx", _("ONNX")
+    GGUF = "gguf", _("GGUF for llama.cpp")
+
+
 class VersionExport(models.Model):
-    """A version being packed as a zip of its Hugging Face folder."""
+    """A version being packed as a zip; every kind but the archive is converted, and measured against the version."""
 
     job = models.OneToOneField(Job, models.CASCADE, related_name="version_export")
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="+")
     version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="exports")
+    kind = models.CharField(max_length=10, choices=ExportKind.choices, default=ExportKind.ARCHIVE)
+    parity = models.JSONField(default=dict)  # as engine.export measures it; empty for an archive and until measured
     path = models.CharField(max_length=300, blank=True)  # relative to HOME; empty until done
     bytes = models.BigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(kind__in=ExportKind.values), name="version_export_kind_known")
+        ]
 
     def __str__(self) -> str:
         return f"export of {self.version}"

@@ -1,5 +1,6 @@
 """What pages, the API and other rooms read of the registry."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from apps.registry.models import (
     Approval,
     BaseModel,
     CardRevision,
+    ExportKind,
     ModelFamily,
     ModelVersion,
     VersionExport,
@@ -19,6 +21,7 @@ from apps.registry.models import (
 )
 from core.errors import Refused, conflict
 from core.leftovers import Names
+from engine.specs.methods import MERGEABLE
 from words import say
 
 
@@ -31,6 +34,29 @@ def version_folder(version: ModelVersion) -> Path:
             hint=say("Restore the backup or use another version."),
         )
     return version.path
+
+
+GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
+
+
+def export_kinds(version: ModelVersion) -> list[str]:
+    """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
+    has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
+    found: list[str] = [ExportKind.ARCHIVE]
+    if has_adapter:
+        found.append(ExportKind.ADAPTER)
+    if has_adapter and _json_of(version, "adapter/options.json").get("method", MERGEABLE[0]) not in MERGEABLE:
+        return found  # the weights beside it are the base's: alone they are another model
+    found += [ExportKind.MERGED, ExportKind.ONNX]
+    if version.is_chat and _json_of(version, "config.json").get("model_type") in GGUF_SHAPES:
+        found.append(ExportKind.GGUF)
+    return found
+
+
+def _json_of(version: ModelVersion, name: str) -> dict[str, Any]:
+    path = version.path / name
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def base_models_of(workspace: Any) -> QuerySet[BaseModel]:
@@ -82,6 +108,11 @@ def moves_of(family: ModelFamily) -> QuerySet[AliasMove]:
 def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
     """Requests for approval with who asked and who decided, newest first."""
     return Approval.objects.filter(version=version).select_related("requested_by", "decided_by").order_by("-id")
+
+
+def exports_of(version: ModelVersion) -> QuerySet[VersionExport]:
+    """Exports of a version with their jobs, newest first."""
+    return VersionExport.objects.filter(version=version).select_related("job", "version__family").order_by("-id")
 
 
 def card_of(version: ModelVersion) -> CardRevision:

@@ -11,6 +11,7 @@ from apps.registry.models import (
     Approval,
     BaseModel,
     CardRevision,
+    ExportKind,
     ModelFamily,
     ModelVersion,
     VersionCheck,
@@ -267,14 +268,25 @@ class ApprovalSerializer(serializers.ModelSerializer[Any]):
         read_only_fields = fields
 
 
+class ExportWriteSerializer(serializers.Serializer[Any]):
+    """As what a version shall leave."""
+
+    kind = serializers.ChoiceField(choices=ExportKind.choices, default=ExportKind.ARCHIVE)
+
+
 class ModelExportSerializer(serializers.ModelSerializer[Any]):
-    """A zip of a version's Hugging Face folder, being made or ready."""
+    """A zip of a version, being made or ready."""
 
     job = JobProgressSerializer(read_only=True)
+    parity = serializers.DictField(
+        read_only=True,
+        help_text="What ran the converted files, on how many fixed texts; the largest difference of a logit, its "
+        "tolerance, the share of equal decisions, and whether it passed. Empty for an archive and until measured.",
+    )
 
     class Meta:
         model = VersionExport
-        fields = ("id", "version", "job", "bytes", "sha256")
+        fields = ("id", "version", "kind", "job", "parity", "bytes", "sha256")
         read_only_fields = fields
 
 

@@ -17,7 +17,7 @@ from apps.registry.forms import (
     ImportForm,
 )
 from apps.registry.markdown import as_html
-from apps.registry.models import BaseModel, ModelFamily, ModelVersion, VersionExport, VersionImport
+from apps.registry.models import BaseModel, ExportKind, ModelFamily, ModelVersion, VersionExport, VersionImport
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.once import once
@@ -68,7 +68,8 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
         "card": card,
         "card_html": as_html(card.generated),
         "notes_html": as_html(card.notes),
-        "exports": version.exports.select_related("job").order_by("-id")[:3],
+        "exports": selectors.exports_of(version)[:5],
+        "export_kinds": [(kind, ExportKind(kind).label) for kind in selectors.export_kinds(version)],
         "check": version.checks.select_related("job").order_by("-id").first(),
         "users": services.users_of(version),
         "form": DescriptionForm(initial={"description": version.description}),
@@ -116,9 +117,10 @@ def card(request: PageRequest, pk: int) -> HttpResponse:
 @require_POST
 @once()
 def export(request: PageRequest, pk: int) -> HttpResponse:
-    """Pack the version as a zip in the background."""
+    """Pack or convert the version in the background."""
     version = fetch(request.actor, ModelVersion.objects.select_related("family"), "registry.write", pk=pk)
-    services.start_export(actor=request.actor, version=version)
+    kind = request.POST.get("kind", ExportKind.ARCHIVE)
+    services.start_export(actor=request.actor, version=version, kind=kind)
     return redirect(_version_url(request, version))
 
 

@@ -69,13 +69,17 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
 )
 
 
+LINEAGE = {"lineage_model": "registry", "lineage_data": "datasets"}  # pages of the dashboard that belong elsewhere
+
+
 def place_of(request: HttpRequest) -> str:
     """Which room a page belongs to; "" outside all of them."""
     match = request.resolver_match
     if match is None:
         return ""
     if match.namespace == "dashboard":
-        return "jobs" if (match.url_name or "").startswith("job") else "home"
+        name = match.url_name or ""
+        return "jobs" if name.startswith("job") else LINEAGE.get(name, "home")
     if match.namespace == "inference" and (match.url_name or "").startswith("explain"):
         return "explain"
     return match.namespace

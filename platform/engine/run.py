@@ -21,7 +21,7 @@ STOPPED = 75  # EX_TEMPFAIL: run me again, from my checkpoint
 FAILED = 2
 CRASHED = 1
 _PR_SET_PDEATHSIG = 1
-TASKS = ("train", "evaluate", "predict", "preflight")
+TASKS = ("train", "evaluate", "predict", "preflight", "export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,11 +95,12 @@ def order_problems(order: dict[str, Any]) -> list[Problem]:
         ]
     problems = []
     data = order.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("path"), str):
+    reads = order["task"] != "export"
+    if reads and (not isinstance(data, dict) or not isinstance(data.get("path"), str)):
         problems.append(Problem("required", "data.path", say("No dataset file is named."), say("Give data.path.")))
     if not isinstance(order.get("out"), str) or not order["out"]:
         problems.append(Problem("required", "out", say("No output folder is named."), say("Give out.")))
-    if order["task"] in ("evaluate", "predict") and not isinstance(order.get("model"), str):
+    if order["task"] in ("evaluate", "predict", "export") and not isinstance(order.get("model"), str):
         problems.append(Problem("required", "model", say("No model folder is named."), say("Give model.")))
     for name, least in (("threads", 1), ("micro_batch", 1)):
         value = order.get(name)

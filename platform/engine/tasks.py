@@ -14,6 +14,7 @@ from engine.chat_folder import holds_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
 from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
 from engine.evaluate import evaluate, write_rows
+from engine.export import export
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
@@ -25,8 +26,11 @@ from words import say
 
 def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[str, Any]:
     """Do what the checked order says; the result is plain JSON."""
-    data, out = Path(order["data"]["path"]), Path(order["out"])
+    out = Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
+    if order["task"] == "export":
+        return export(order, out, report)
+    data = Path(order["data"]["path"])
     if order["task"] in ("evaluate", "predict"):
         act = {"evaluate": EVALUATE, "predict": PREDICT}[order["task"]]
         return act[task_of(Path(order["model"]))](order, data, out, report)

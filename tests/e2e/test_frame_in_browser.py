@@ -22,6 +22,8 @@ PAGES = [
     "/w/harbour/models/",
     "/w/harbour/evaluations/",
     "/w/harbour/evaluations/new",
+    "/w/harbour/evaluations/suites",
+    "/w/harbour/evaluations/suites/new",
     "/w/harbour/predictions/",
     "/w/harbour/predictions/new",
     "/w/harbour/predictions/how-it-works",

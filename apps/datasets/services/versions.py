@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from apps.datasets.records import filter_labels
 from apps.datasets.selectors import latest_version, version_file
 from apps.datasets.services.rows import lock
 from core.access import Actor
-from core.errors import conflict
+from core.dependents import dependents
+from core.errors import Refused, conflict
 from core.jobs import services as jobs
 from core.jobs.states import ENDED
 from core.storage import home, require_free_space, sha256_of, sync_folder, whole_file, workspace_folder
@@ -67,18 +68,25 @@ def delete_version(*, actor: Actor, version: DatasetVersion) -> None:
     """Delete a version and its file; refused while anything was made from it or its job is at work."""
     if version.job is not None and not version.job.ended:
         raise conflict("freeze_running", say("This version is being frozen right now. Cancel its job first."))
+    users = dependents(version)
+    if users:
+        raise _in_use(users)
     audit(actor=actor, action="version.delete", obj=version, number=version.number)
     folder = version_file(version).parent if version.path else None
     try:
         version.delete()
     except (ProtectedError, RestrictedError) as error:
-        raise conflict(
-            "version_in_use",
-            say("This version was used by training, evaluation or predictions, so it must stay."),
-            hint=say("Delete what was made from it first."),
-        ) from error
+        raise _in_use(dependents(version)) from error  # it came while we looked
     if folder is not None:
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _in_use(users: Sequence[str]) -> Refused:
+    return conflict(
+        "version_in_use",
+        say("This version is used by {users}, so it must stay.", users=", ".join(users)),
+        hint=say("Delete what was made from it first."),
+    )
 
 
 # --- what the worker does ------------------------------------------------------------------------------------

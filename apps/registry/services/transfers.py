@@ -1,8 +1,9 @@
 """Start and finish the jobs that pack, take in and verify model folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -11,7 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.services import audit
-from apps.registry.models import ModelVersion, VersionCheck, VersionExport, VersionImport, VersionState
+from apps.registry.models import ExportKind, ModelVersion, VersionCheck, VersionExport, VersionImport, VersionState
+from apps.registry.selectors import export_kinds
 from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
@@ -24,19 +26,32 @@ UPLOAD_KEPT = timedelta(days=7)  # for a retry of an import that failed
 
 
 @transaction.atomic
-def start_export(*, actor: Actor, version: ModelVersion) -> VersionExport:
-    """Queue packing the version as a zip of its Hugging Face folder."""
+def start_export(*, actor: Actor, version: ModelVersion, kind: str = ExportKind.ARCHIVE) -> VersionExport:
+    """Queue packing the version as a zip: its own files, or converted and measured."""
+    offered = export_kinds(version)
+    if kind not in offered:
+        raise Refused(
+            "export_not_offered",
+            say("{version} cannot be exported as {kind}.", version=version, kind=kind),
+            field="kind",
+            hint=say("Choose one of: {kinds}.", kinds=", ".join(offered)),
+        )
     job = jobs.create(
         kind="registry.export",
         workspace=actor.workspace,
-        queue="io",
-        title=say("Export {version}", version=version),
+        queue="io" if kind == ExportKind.ARCHIVE else "infer",
+        title=say("Export {version} ({kind})", version=version, kind=kind),
         by=actor.user,
         page=f"models/versions/{version.pk}",
         unit="bytes",
     )
-    audit(actor=actor, action="model_version.export", obj=version)
-    return VersionExport.objects.create(job=job, workspace=actor.workspace, version=version)
+    audit(actor=actor, action="model_version.export", obj=version, kind=kind)
+    return VersionExport.objects.create(job=job, workspace=actor.workspace, version=version, kind=kind)
+
+
+def keep_parity(*, export: VersionExport, parity: Mapping[str, Any]) -> None:
+    """Keep what was measured, also when it does not pass; called by the worker under its lease."""
+    VersionExport.objects.filter(pk=export.pk).update(parity=dict(parity))
 
 
 def finish_export(*, export: VersionExport, path: Path, sha256: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
@@ -14,6 +14,7 @@ from apps.registry.cards import generated_card
 from apps.registry.files import KeptFolder, keep_folder
 from apps.registry.models import Alias, BaseModel, CardRevision, ModelFamily, ModelVersion, Source
 from core.access import Actor
+from core.dependents import dependents
 from core.errors import Refused, conflict
 from words import say
 
@@ -168,18 +169,9 @@ def delete_version(*, actor: Actor, version: ModelVersion) -> None:
 def users_of(version: ModelVersion) -> list[str]:
     """What forbids deleting `version`, in words: aliases, children, and rows of upper rooms.
 
-    Upper rooms protect a version by a RESTRICT foreign key; Django's own collector finds them without our
-    knowing their names.
+    Upper rooms protect a version by a RESTRICT foreign key.
     """
     named = [
         _("alias %s") % alias.name for alias in Alias.objects.filter(version=version).only("name").order_by("name")
     ]
-    for relation in ModelVersion._meta.related_objects:
-        model: type[models.Model] = relation.related_model
-        if model is Alias or getattr(relation, "on_delete", None) not in {models.RESTRICT, models.PROTECT}:
-            continue
-        rows = list(model._default_manager.filter(**{relation.field.name: version}).order_by("pk")[:4])
-        named += [f"{model._meta.verbose_name} {row}" for row in rows[:3]]
-        if len(rows) > 3:
-            named.append(_("and more"))
-    return named
+    return named + dependents(version, besides=(Alias,))

@@ -32,3 +32,9 @@ def option_value(value: Any) -> str:
 def recipe_name(name: str) -> str:
     """The words for a recipe."""
     return str(RECIPES.get(name, name))
+
+
+@register.filter
+def scientific(value: float) -> str:
+    """A number with two digits: 2.4e-06, 3.1."""
+    return f"{value:.2g}"

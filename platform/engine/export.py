@@ -1,0 +1,47 @@
+"""A model folder converted for use elsewhere, and the conversion measured: merged, adapter, ONNX or GGUF."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.export_folders import write_adapter, write_merged
+from engine.export_gguf import write_gguf
+from engine.export_onnx import write_onnx
+from engine.export_parity import Run, measured, served
+from engine.failures import RunFailed
+from engine.report import Report
+from words import say
+
+Writer = Callable[[Path, Path], tuple[str, Run, dict[str, Any]]]
+# kind -> writes the files of a model folder into another one; gives the name of what can run them, a function that
+# runs them as they lie there, and facts that were checked besides ({"name": bool})
+WRITERS: dict[str, Writer] = {
+    "merged": write_merged,
+    "adapter": write_adapter,
+    "onnx": write_onnx,
+    "gguf": write_gguf,
+}
+
+
+def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
+    """Convert order["model"] to order["kind"]; the result names the folder, its files and the measured parity.
+
+    `parity["passed"]` tells whether the written files, read back by what will use them, give the served logits. The
+    caller keeps the figures and refuses what did not pass.
+    """
+    kind, folder, target = order["kind"], Path(order["model"]), out / "export"
+    if kind not in WRITERS:
+        raise RunFailed(
+            "unknown_export", say("There is no export called {kind}.", kind=kind), say("Choose another one.")
+        )
+    target.mkdir(parents=True)
+    report.progress(0, 3, "steps", say("converting"))
+    by, run, checked = WRITERS[kind](folder, target)
+    report.progress(1, 3, "steps", say("running the trained model"))
+    sequences, reference = served(folder)
+    report.progress(2, 3, "steps", say("running what was written"))
+    parity = measured(reference, run(sequences), by=by) | {"checked": checked}
+    parity["passed"] = parity["passed"] and all(checked.values())
+    report.progress(3, 3, "steps", say("comparing"))
+    files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
+    return {"folder": str(target), "files": files, "parity": parity}
