@@ -14,6 +14,7 @@ from apps.training.models import TrainingJob
 from apps.training.selectors import curves, preflights, training_jobs
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
+from core.jobs.places import place_of
 from core.once import once
 from core.pages import is_filtered, keyset, workspace_url
 from engine import specs
@@ -145,6 +146,7 @@ def _detail(training_job: TrainingJob) -> dict[str, Any]:
     return {
         "training_job": training_job,
         "job": training_job.job,
+        "queue_place": place_of(training_job.job),
         "version": training_job.model_version,
         "latest": {name: values[-1][1] for name, values in curves(training_job).items()},
         "checkpoints": training_job.checkpoints.order_by("-token", "-step"),

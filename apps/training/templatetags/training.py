@@ -100,3 +100,12 @@ def values_of(trial: Trial, names: list[str]) -> list[Any]:
 def add_number(value: float, more: float) -> float:
     """A sum; Django's own add knows whole numbers only."""
     return value + more
+
+
+@register.filter
+def short_count(value: float) -> str:
+    """A large count in three figures: 22.6 M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
+    return lingxi.quantity(value)
