@@ -11,6 +11,7 @@ from apps.training.forms_sweeps import STRATEGIES
 from apps.training.sights import sights_of
 from apps.training.trials import Trial
 from core.templatetags import lingxi
+from engine.specs.recipes import LOWER_IS_BETTER
 
 register = template.Library()
 register.filter("curve_name", charts.curve_name)
@@ -109,3 +110,9 @@ def short_count(value: float) -> str:
         if value >= limit:
             return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
     return lingxi.quantity(value)
+
+
+@register.filter
+def signed(delta: float, name: str) -> str:
+    """A difference with its sign: shares in points of a hundred, losses as they are."""
+    return f"{delta:+.4f}" if name in LOWER_IS_BETTER else _("%(points)s points") % {"points": f"{100 * delta:+.2f}"}
