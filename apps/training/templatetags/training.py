@@ -57,8 +57,9 @@ def estimate_name(name: str) -> str:
 @register.filter
 def estimate_value(value: float, name: str) -> str:
     """An estimated or measured figure with its unit."""
-    show = {"memory_bytes": lingxi.filesize, "seconds": lingxi.duration, "steps": lingxi.quantity}[name]
-    return show(value)  # type: ignore[operator]
+    if name == "memory_bytes":
+        return lingxi.filesize(int(value))
+    return lingxi.duration(value) if name == "seconds" else lingxi.quantity(value)
 
 
 @register.filter
