@@ -21,7 +21,9 @@ from words import revive
 GRACE_SECONDS = 30.0
 POLL_SECONDS = 0.5
 EXIT_STOPPED = 75
-SECRETS = ("DATABASE_", "LINGXI_", "REDIS_")  # the engine needs none of them
+SECRETS = ("DATABASE_", "LINGXI_", "REDIS_", "WANDB_", "MLFLOW_")  # the engine needs none of them
+ENGINE = ("-m", "engine.run")
+HANGS = "Timeout ("  # how a stack dump of the engine's watchdog begins
 
 
 @dataclass
@@ -83,6 +85,11 @@ class Child:
         """A SIGKILL we did not send is the kernel's, for memory."""
         return self.process.returncode == -signal.SIGKILL and not self.killed_by_us
 
+    @property
+    def hung(self) -> bool:
+        """Whether the engine's watchdog ended it because a step did not end."""
+        return self.process.returncode == 1 and HANGS in self.last_words(400)
+
     def last_words(self, lines: int = 15) -> str:
         """The end of its error output, for the log."""
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
@@ -98,9 +105,7 @@ def engine_child(order: Mapping[str, Any], folder: Path, *, threads: int) -> Ite
     reader, writer = os.pipe()
     root = Path(settings.ROOT)
     environment = {
-        **{
-            name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "LINGXI_", "REDIS_"))
-        },
+        **{name: value for name, value in os.environ.items() if not name.startswith(SECRETS)},
         "PYTHONPATH": f"{root / 'platform'}",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -108,7 +113,7 @@ def engine_child(order: Mapping[str, Any], folder: Path, *, threads: int) -> Ite
     }
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.run", str(order_path), "--report-fd", str(writer)],
+            [sys.executable, *ENGINE, str(order_path), "--report-fd", str(writer)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -15,16 +15,18 @@ from apps.datasets.selectors import version_file
 from apps.training import services
 from apps.training.bases import places
 from apps.training.models import TrainingJob
-from apps.training.selectors import newest_checkpoint
+from apps.training.selectors import EVENT_FOLDER, newest_checkpoint
 from core import storage
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
 from words import say
 from workers.child import Child, engine_child
+from workers.mirrors import Mirrors, mirrored
 from workers.sweeps import falls_behind
 
 SAMPLES = 200
 SAMPLE_CHARACTERS = 2000
+STACK_LINES = 200
 NOT_METRICS = {"type", "step"}
 
 
@@ -49,20 +51,21 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "bases": places(training_job.base_version),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
+        "stall_seconds": settings.TRAIN_STALL_SECONDS,
         "estimate": not training_job.estimate,
     }
     if checkpoint:
         run.log(say("resuming from step {step}", step=checkpoint.step))
-    with engine_child(order, folder, threads=threads) as child:
+    with mirrored(run, training_job) as mirrors, engine_child(order, folder, threads=threads) as child:
         try:
-            _follow(run, training_job, child)
+            _follow(run, training_job, child, mirrors)
         except Stopped as stopped:
             if stopped.reason != "lost" and not stopped.why:
                 for event in child.ask_to_stop():
                     _keep(run, training_job, event)
             raise
-    if child.result is None:
-        raise _reason(run, training_job, child)
+        if child.result is None:
+            raise _reason(run, training_job, child)
     run.progress(run.job.done_count, run.job.total_count, phase=say("registering"), now=True)
     outcome = _outcome(child.result, Path(version_file(version)))
     version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
@@ -70,7 +73,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
     return {"model_version": version_made.pk, "label": str(version_made)}
 
 
-def _follow(run: Run, training_job: TrainingJob, child: Child) -> None:
+def _follow(run: Run, training_job: TrainingJob, child: Child, mirrors: Mirrors) -> None:
     points: list[tuple[str, int, float]] = []
     for event in child.events():
         if event is not None and event["type"] == "metric":
@@ -78,6 +81,7 @@ def _follow(run: Run, training_job: TrainingJob, child: Child) -> None:
         judged = event is not None and _is_judged(training_job, event)
         if points and (event is None or event["type"] != "metric" or len(points) >= 200 or judged):
             services.keep_metrics(run=run, training_job=training_job, points=points)
+            mirrors.tell(points)
             points = []
         if judged:
             _prune(run, training_job, event)
@@ -87,6 +91,7 @@ def _follow(run: Run, training_job: TrainingJob, child: Child) -> None:
             _keep(run, training_job, event)
     if points:
         services.keep_metrics(run=run, training_job=training_job, points=points)
+        mirrors.tell(points)
 
 
 def _is_judged(training_job: TrainingJob, event: Mapping[str, Any]) -> bool:
@@ -162,6 +167,13 @@ def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:
             code="out_of_memory",
             hint=hint,
         )
+    if child.hung:
+        run.log(child.last_words(STACK_LINES), level="error")
+        return HandBack(
+            say("A training step did not end; the next attempt goes on from the last checkpoint."),
+            code="engine_hung",
+            hint=say("The job's log says where every thread was."),
+        )
     run.log(child.last_words(), level="error")
     return HandBack(
         say("The engine ended unexpectedly (exit code {returncode}).", returncode=child.process.returncode),
@@ -215,5 +227,5 @@ def _drop_older_attempts(training_job: TrainingJob) -> None:
     """Only the last checkpoint rows' folders matter once the version stands."""
     kept = {(storage.home() / row.path).parent.parent for row in training_job.checkpoints.all()}
     for attempt in services.run_folder(training_job).iterdir():
-        if attempt.is_dir() and attempt not in kept:
+        if attempt.is_dir() and attempt not in kept and attempt.name != EVENT_FOLDER:
             shutil.rmtree(attempt, ignore_errors=True)

@@ -17,11 +17,13 @@ from apps.dashboard.serializers import (
     JobLogSerializer,
     JobSerializer,
     JobTransitionSerializer,
+    PlaceSerializer,
     PrioritySerializer,
 )
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
 from core.jobs.models import Job
+from core.jobs.places import place_of
 
 TAG = ["jobs"]
 RUNNING = OpenApiExample(
@@ -86,6 +88,11 @@ class Jobs(mixins.ListModelMixin, WorkspaceViewSet):
     def attempts(self, request: Request, pk: int) -> Response:
         """Every worker's try, newest first."""
         return self._rows(selectors.attempts_of(self._job(pk, "jobs.read")), JobAttemptSerializer)
+
+    @extend_schema(summary="Read a job's place in its queue", tags=TAG, responses=PlaceSerializer, filters=False)
+    def place(self, request: Request, pk: int) -> Response:
+        """How many go before it, what the workspace runs at once, and when it may begin; null unless it waits."""
+        return Response(PlaceSerializer({"place": place_of(self._job(pk, "jobs.read"))}).data)
 
     @extend_schema(summary="Cancel a job", tags=TAG, request=None, responses=JobSerializer)
     def cancel(self, request: Request, pk: int) -> Response:

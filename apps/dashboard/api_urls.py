@@ -11,6 +11,7 @@ urlpatterns = [
     path("jobs/<int:pk>/logs", Jobs.as_view({"get": "logs"}), name="api-job-logs"),
     path("jobs/<int:pk>/transitions", Jobs.as_view({"get": "transitions"}), name="api-job-transitions"),
     path("jobs/<int:pk>/attempts", Jobs.as_view({"get": "attempts"}), name="api-job-attempts"),
+    path("jobs/<int:pk>/place", Jobs.as_view({"get": "place"}), name="api-job-place"),
     path("jobs/<int:pk>/cancel", Jobs.as_view({"post": "cancel"}), name="api-job-cancel"),
     path("jobs/<int:pk>/pause", Jobs.as_view({"post": "pause"}), name="api-job-pause"),
     path("jobs/<int:pk>/resume", Jobs.as_view({"post": "resume"}), name="api-job-resume"),

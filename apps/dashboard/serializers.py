@@ -77,6 +77,22 @@ class JobAttemptSerializer(serializers.ModelSerializer[Any]):
         read_only_fields = fields
 
 
+class QueuePlaceSerializer(serializers.Serializer[Any]):
+    """A waiting job among all that wait in its queue."""
+
+    position = serializers.IntegerField(help_text="1 is next.")
+    waiting = serializers.IntegerField()
+    running = serializers.IntegerField(help_text="Jobs of the workspace at work in this queue.")
+    limit = serializers.IntegerField(help_text="Jobs of one workspace that may work in this queue at once.")
+    seconds = serializers.FloatField(allow_null=True, help_text="Until it may begin, estimated; null while unknown.")
+
+
+class PlaceSerializer(serializers.Serializer[Any]):
+    """The place, or null when the job does not wait."""
+
+    place = QueuePlaceSerializer(allow_null=True)
+
+
 class PrioritySerializer(serializers.Serializer[Any]):
     """A place in the queue."""
 

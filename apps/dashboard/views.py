@@ -17,6 +17,7 @@ from apps.dashboard.kinds import kind_of
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.jobs.models import Job
+from core.jobs.places import place_of
 from core.pages import is_filtered, keyset, workspace_url
 from words import say
 
@@ -63,6 +64,7 @@ def job(request: PageRequest, pk: int) -> HttpResponse:
     words = request.GET.get("q", "").replace("\0", "")[:200]
     context = {
         "job": found,
+        "queue_place": place_of(found),
         "kind": kind_of(found.kind),
         "words": words,
         "log": keyset(request, selectors.log_of(found, words=words), size=LOG_LINES),
@@ -77,7 +79,8 @@ def job(request: PageRequest, pk: int) -> HttpResponse:
 @page("jobs.read")
 def job_progress(request: PageRequest, pk: int) -> HttpResponse:
     """The progress part, asked for again until the job has ended."""
-    return render(request, "core/_job_progress.html", {"job": _job(request, pk, "jobs.read")})
+    found = _job(request, pk, "jobs.read")
+    return render(request, "core/_job_progress.html", {"job": found, "queue_place": place_of(found)})
 
 
 @require_GET

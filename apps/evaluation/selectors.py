@@ -80,6 +80,12 @@ def common_evaluations(first: ModelVersion, second: ModelVersion) -> list[tuple[
     return [(pair[first.pk], pair[second.pk]) for pair in newest.values() if len(pair) == 2]
 
 
+def newest_comparison(first: ModelVersion, second: ModelVersion) -> Comparison | None:
+    """The newest comparison of these two, in this order."""
+    rows = comparisons_of(first.workspace).filter(first__model_version=first, second__model_version=second)
+    return rows.first()
+
+
 def flips_of(comparison: Comparison) -> list[str]:
     """The names that flips() takes for this comparison; of chat versions also by whose loss is lower."""
     return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", views.index, name="list"),
     path("new", views.new, name="new"),
     path("compare", views.compare, name="compare"),
+    path("pair", views.pair, name="pair"),
     path("compare-versions", views.compare_versions, name="compare_versions"),
     path("comparisons/<int:pk>", views.comparison, name="comparison"),
     path("suites", views_suites.index, name="suites"),

@@ -178,6 +178,18 @@ def compare_versions(request: PageRequest) -> HttpResponse:
     return render(request, "evaluation/compare_versions.html", context)
 
 
+@page("evaluation.read")
+@require_GET
+def pair(request: PageRequest) -> HttpResponse:
+    """The part of a page that tells two versions apart: their newest comparison, or what it still needs."""
+    first, second = (_version(request, side) for side in ("first", "second"))
+    row = selectors.newest_comparison(first, second)
+    context: dict[str, Any] = {"first": first, "second": second, "row": row}
+    if row is None:
+        context["pairs"] = selectors.common_evaluations(first, second)
+    return render(request, "evaluation/_pair.html", context)
+
+
 def _version(request: PageRequest, side: str) -> ModelVersion:
     permission = "evaluation.write" if request.method == "POST" else "evaluation.read"
     rows = ModelVersion.objects.select_related("family").defer("samples")

@@ -3,20 +3,23 @@
 import dataclasses
 from typing import Any
 
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.datasets.models import DatasetVersion
 from apps.training import services
+from apps.training.comparing import differing_options, figures_of
 from apps.training.filters import TrainingJobFilter
 from apps.training.models import Preflight, TrainingJob
-from apps.training.selectors import curves
+from apps.training.selectors import compared_runs, curves, event_file, event_file_name
 from apps.training.serializers import (
     AskPreflightSerializer,
     CheckedSerializer,
     CheckpointSerializer,
+    ComparedSerializer,
     CurvesSerializer,
     PreflightSerializer,
     RecipeSerializer,
@@ -106,11 +109,36 @@ class TrainingJobViewSet(WorkspaceViewSet):
         """The first training rows as tokens, those that carry loss marked; empty until the run has begun."""
         return Response(SeenSerializer(self._one(pk).seen or {"template": None, "rows": []}).data)
 
+    @extend_schema(
+        summary="Curves as a TensorBoard event file",
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def events(self, request: Request, pk: int) -> HttpResponse:
+        """All points of the run in one file, whatever attempts it took."""
+        training_job = self._one(pk)
+        headers = {"Content-Disposition": f'attachment; filename="{event_file_name(training_job)}"'}
+        return HttpResponse(event_file(training_job), content_type="application/octet-stream", headers=headers)
+
     @extend_schema(summary="Checkpoints of a training job", responses=CheckpointSerializer(many=True))
     def checkpoints(self, request: Request, pk: int) -> Response:
         """The kept checkpoints: the newest and the best."""
         rows = self._one(pk).checkpoints.order_by("-token", "-step")
         return Response(CheckpointSerializer(rows, many=True).data)
+
+    @extend_schema(
+        summary="Compare training jobs",
+        responses=ComparedSerializer,
+        filters=False,
+        parameters=[OpenApiParameter("id", int, many=True, description="Up to six jobs; the first is the measure.")],
+    )
+    def compare(self, request: Request) -> Response:
+        """Only the options that differ, and figures with intervals and their distance from the first job."""
+        runs = compared_runs(self.actor.workspace, request.query_params.getlist("id"))
+        if len(runs) < 2:
+            raise Refused("two_needed", say("Name at least two training jobs."), field="id")
+        options = [{"option": name, "values": values} for name, values in differing_options(runs)]
+        found = {"ids": [run.pk for run in runs], "options": options, "figures": figures_of(runs)}
+        return Response(ComparedSerializer(found).data)
 
     @extend_schema(summary="Run a training job again", request=None, responses={201: TrainingJobSerializer})
     def reproduce(self, request: Request, pk: int) -> Response:

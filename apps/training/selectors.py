@@ -1,5 +1,6 @@
 """Training jobs, curves and checkpoints as pages, API and workers read them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -8,11 +9,14 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from apps.datasets.models import DatasetVersion
+from apps.training import event_files
 from apps.training.models import Checkpoint, MetricPoint, Preflight, Sweep, TrainingJob
 from core.jobs.states import State
 from core.leftovers import Names
 
 CURVE_POINTS = 1000
+EVENT_FOLDER = "tensorboard"  # beside the attempts of a run
+COMPARED_AT_MOST = 6
 FRESH = timedelta(days=7)  # machines change; options, data and base model are in the key
 
 
@@ -24,6 +28,13 @@ def training_jobs(workspace: Any) -> QuerySet[TrainingJob]:
         .defer("seen", "estimate", "summary")
         .order_by("-id")
     )
+
+
+def compared_runs(workspace: Any, ids: Sequence[str]) -> list[TrainingJob]:
+    """The runs of these ids, at most COMPARED_AT_MOST of them, in the order asked; what is no id is passed over."""
+    asked = [int(text) for text in dict.fromkeys(ids) if text.isascii() and text.isdigit() and len(text) < 19]
+    found = {run.pk: run for run in training_jobs(workspace).filter(pk__in=asked)}
+    return [found[pk] for pk in asked if pk in found][:COMPARED_AT_MOST]
 
 
 def sweeps(workspace: Any) -> QuerySet[Sweep]:
@@ -54,6 +65,18 @@ def curves(training_job: TrainingJob, *, after_step: int = -1, after_point: int 
     for name, step, value in points.order_by("name", "step").values_list("name", "step", "value"):
         found.setdefault(name, []).append([step, value])
     return {name: thinned(values) for name, values in found.items()}
+
+
+def event_file(training_job: TrainingJob) -> bytes:
+    """All points as one TensorBoard event file: of the whole run, whatever attempts it took."""
+    points = training_job.points.order_by("step", "name").values_list("at", "step", "name", "value")
+    records = [event_files.scalar(at.timestamp(), step, name, value) for at, step, name, value in points]
+    return b"".join([event_files.begin(training_job.created_at.timestamp()), *records])
+
+
+def event_file_name(training_job: TrainingJob) -> str:
+    """TensorBoard opens what is called like this."""
+    return f"events.out.tfevents.{int(training_job.created_at.timestamp())}.lingxi-{training_job.pk}"
 
 
 def newest_point(training_job: TrainingJob) -> int:
@@ -93,9 +116,10 @@ def _run_folders() -> set[str]:
 
 
 def _attempt_folders() -> set[str]:
-    """Those with a checkpoint to resume from, and those of attempts at work."""
+    """Those with a checkpoint to resume from, those of attempts at work, and the event files."""
     kept = {PurePosixPath(path).parent.parent.as_posix() for path in Checkpoint.objects.values_list("path", flat=True)}
     running = TrainingJob.objects.filter(job__state=State.RUNNING)
+    kept |= {f"{folder}/{EVENT_FOLDER}" for folder in _run_folders()}
     return kept | {
         f"files/{workspace}/runs/{job}/{token}"
         for workspace, job, token in running.values_list("workspace_id", "job_id", "job__lease_token")

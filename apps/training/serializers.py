@@ -143,6 +143,36 @@ class CurvesSerializer(serializers.Serializer[Any]):
         return value["curves"]
 
 
+class DifferingSerializer(serializers.Serializer[Any]):
+    """An option that is not the same in all jobs."""
+
+    option = serializers.CharField()
+    values = serializers.ListField(child=serializers.JSONField(allow_null=True), help_text="In the order of ids.")
+
+
+class BesideSerializer(serializers.Serializer[Any]):
+    """One figure of one job."""
+
+    figure = serializers.DictField(allow_null=True, help_text="value, low, high")
+    delta = serializers.FloatField(allow_null=True, help_text="Value minus that of the first job.")
+
+
+class FigureRowSerializer(serializers.Serializer[Any]):
+    """One figure of all jobs."""
+
+    split = serializers.CharField()
+    name = serializers.CharField()
+    cells = BesideSerializer(many=True)
+
+
+class ComparedSerializer(serializers.Serializer[Any]):
+    """Training jobs beside each other."""
+
+    ids = serializers.ListField(child=serializers.IntegerField())
+    options = DifferingSerializer(many=True)
+    figures = FigureRowSerializer(many=True)
+
+
 class RecipeFieldSerializer(serializers.Serializer[Any]):
     """One option of a recipe."""
 

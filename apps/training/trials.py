@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F
+
 from apps.training.models import MetricPoint, Sweep, TrainingJob
 from core.jobs.states import OPEN, State
 
@@ -18,7 +20,7 @@ class Trial:
     number: int  # from 0
     run: TrainingJob
     options: dict[str, Any]
-    values: Sequence[float]  # the objective after each epoch
+    values: Sequence[float]  # the objective after each epoch; of a run without epochs, at its end
     times: Sequence[datetime]  # when each was measured
     lower_is_better: bool
 
@@ -51,12 +53,16 @@ def trials_of(sweep: Sweep) -> list[Trial]:
         TrainingJob.objects.filter(sweep=sweep)
         .select_related("job", "model_version__family")
         .defer("estimate", "seen", "model_version__samples", "model_version__metrics", "model_version__files")
+        .annotate(measured=F(f"model_version__metrics__dev__headline__{sweep.objective}__value"))
         .order_by("trial_number")
     )
     points: dict[int, list[tuple[float, datetime]]] = {run.pk: [] for run in runs}
     rows = MetricPoint.objects.filter(training_job__sweep=sweep, name=f"dev_{sweep.objective}").order_by("step")
     for pk, value, at in rows.values_list("training_job", "value", "at"):
         points[pk].append((value, at))
+    for run in runs:
+        if not points[run.pk] and run.measured is not None:
+            points[run.pk].append((run.measured, run.job.finished_at or run.created_at))
     return [
         Trial(
             run.trial_number or 0,

@@ -15,6 +15,7 @@ urlpatterns = [
     path("<int:pk>/curves", views.curve_points, name="curves"),
     path("<int:pk>/live", views.live, name="live"),
     path("<int:pk>/seen", views.seen, name="seen"),
+    path("<int:pk>/events", views.events, name="events"),
     path("<int:pk>/reproduce", views.reproduce, name="reproduce"),
     path("sweeps", views_sweeps.index, name="sweeps"),
     path("sweeps/new", views_sweeps.new, name="sweep_new"),

@@ -8,17 +8,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.training import services
 from apps.training.charts import chart_news, charts_of, curve_name, line_chart
+from apps.training.comparing import differing_options, figures_of
 from apps.training.filters import TrainingJobFilter
 from apps.training.forms import RECIPE_NAMES, TrainingForm
 from apps.training.models import TrainingJob
-from apps.training.selectors import curves, preflights, training_jobs
+from apps.training.selectors import compared_runs, curves, event_file, event_file_name, preflights, training_jobs
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
+from core.jobs.places import place_of
 from core.once import once
 from core.pages import is_filtered, keyset, workspace_url
 from engine import specs
-
-COMPARED_AT_MOST = 6
 
 
 @require_GET
@@ -145,6 +145,7 @@ def _detail(training_job: TrainingJob) -> dict[str, Any]:
     return {
         "training_job": training_job,
         "job": training_job.job,
+        "queue_place": place_of(training_job.job),
         "version": training_job.model_version,
         "latest": {name: values[-1][1] for name, values in curves(training_job).items()},
         "checkpoints": training_job.checkpoints.order_by("-token", "-step"),
@@ -162,6 +163,15 @@ def curve_points(request: PageRequest, pk: int) -> JsonResponse:
     )
 
 
+@require_GET
+@page("training.read")
+def events(request: PageRequest, pk: int) -> HttpResponse:
+    """The curves as a TensorBoard event file."""
+    training_job = fetch(request.actor, TrainingJob, "training.read", pk=pk)
+    headers = {"Content-Disposition": f'attachment; filename="{event_file_name(training_job)}"'}
+    return HttpResponse(event_file(training_job), content_type="application/octet-stream", headers=headers)
+
+
 @require_POST
 @page("training.write")
 @once()
@@ -175,9 +185,8 @@ def reproduce(request: PageRequest, pk: int) -> HttpResponse:
 @require_GET
 @page("training.read")
 def compare(request: PageRequest) -> HttpResponse:
-    """Curves of up to six runs over each other, and only the options that differ."""
-    wanted = [int(text) for text in request.GET.getlist("id") if text.isdecimal()][:COMPARED_AT_MOST]
-    runs = list(training_jobs(request.actor.workspace).filter(pk__in=wanted).order_by("id"))
+    """Curves of up to six runs over each other, the options that differ, their figures, and a paired test of two."""
+    runs = compared_runs(request.actor.workspace, request.GET.getlist("id"))
     found = {run.pk: curves(run) for run in runs}
     names = sorted({name for by_name in found.values() for name in by_name})
     charts = [
@@ -188,8 +197,15 @@ def compare(request: PageRequest) -> HttpResponse:
         for name in names
         if name.startswith("dev_") or name == "train_loss"
     ]
-    keys = sorted({key for run in runs for key in run.spec})
-    differing = [
-        (key, [run.spec.get(key) for run in runs]) for key in keys if len({repr(run.spec.get(key)) for run in runs}) > 1
-    ]
-    return render(request, "training/compare.html", {"runs": runs, "charts": charts, "differing": differing})
+    finished = [run for run in runs if run.model_version is not None]
+    pair = [run for run in finished if str(run.pk) in (request.GET.get("first"), request.GET.get("second"))]
+    pair.sort(key=lambda run: str(run.pk) != request.GET.get("first"))
+    context = {
+        "runs": runs,
+        "charts": charts,
+        "differing": differing_options(runs),
+        "figures": figures_of(runs),
+        "finished": finished,
+        "pair": pair if len(pair) == 2 else finished[:2],
+    }
+    return render(request, "training/compare.html", context)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from engine.watchdog import Watchdog
 from words import dump
 
 PROGRESS_SECONDS = 0.5
@@ -62,10 +63,13 @@ class JsonLines:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.watchdog: Watchdog | None = None
         self.stop_requested = False
         self._told_at = 0.0
 
     def progress(self, done: int, total: int, unit: str, phase: str) -> None:
+        if self.watchdog is not None:
+            (self.watchdog.step if unit == "steps" and done < total else self.watchdog.rest)()
         now = time.monotonic()
         if done < total and now - self._told_at < PROGRESS_SECONDS:
             return

@@ -15,6 +15,7 @@ from engine.failures import Refused, RunFailed, Stopped
 from engine.report import JsonLines
 from engine.specs import Problem, Spec, has_errors, parse_spec
 from engine.threads import use_threads
+from engine.watchdog import Watchdog
 from words import say
 
 STOPPED = 75  # EX_TEMPFAIL: run me again, from my checkpoint
@@ -76,6 +77,8 @@ def perform(order: dict[str, Any], report: JsonLines) -> dict[str, Any]:
         problems += found
     if has_errors(problems):
         raise Refused("bad_spec", problems)
+    if order["task"] == "train" and order.get("stall_seconds"):
+        report.watchdog = Watchdog(float(order["stall_seconds"]))
     use_threads(int(order.get("threads") or 1))
     from engine import tasks  # loads torch: a wrong spec is refused before that
 

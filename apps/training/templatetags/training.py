@@ -11,6 +11,7 @@ from apps.training.forms_sweeps import STRATEGIES
 from apps.training.sights import sights_of
 from apps.training.trials import Trial
 from core.templatetags import lingxi
+from engine.specs.recipes import LOWER_IS_BETTER
 
 register = template.Library()
 register.filter("curve_name", charts.curve_name)
@@ -56,8 +57,9 @@ def estimate_name(name: str) -> str:
 @register.filter
 def estimate_value(value: float, name: str) -> str:
     """An estimated or measured figure with its unit."""
-    show = {"memory_bytes": lingxi.filesize, "seconds": lingxi.duration, "steps": lingxi.quantity}[name]
-    return show(value)  # type: ignore[operator]
+    if name == "memory_bytes":
+        return lingxi.filesize(int(value))
+    return lingxi.duration(value) if name == "seconds" else lingxi.quantity(value)
 
 
 @register.filter
@@ -100,3 +102,18 @@ def values_of(trial: Trial, names: list[str]) -> list[Any]:
 def add_number(value: float, more: float) -> float:
     """A sum; Django's own add knows whole numbers only."""
     return value + more
+
+
+@register.filter
+def short_count(value: float) -> str:
+    """A large count in three figures: 22.6 M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
+    return lingxi.quantity(value)
+
+
+@register.filter
+def signed(delta: float, name: str) -> str:
+    """A difference with its sign: shares in points of a hundred, losses as they are."""
+    return f"{delta:+.4f}" if name in LOWER_IS_BETTER else _("%(points)s points") % {"points": f"{100 * delta:+.2f}"}

@@ -159,6 +159,18 @@ JOBS_RUNNING_PER_WORKSPACE = {
     "infer": env_int("LINGXI_INFER_JOBS_PER_WORKSPACE", 2, "Prediction jobs one workspace may run at once."),
 }
 TRAIN_THREADS = env_int("LINGXI_TRAIN_THREADS", 1, "Compute threads of a training run; raise it on idle cores.")
+TRAIN_STALL_SECONDS = env_int(
+    "LINGXI_TRAIN_STALL_SECONDS",
+    300,
+    "A step of a training that takes longer (and 50 times the usual) is given up; 0 waits.",
+)
+WANDB_PROJECT = env(
+    "LINGXI_WANDB_PROJECT", "", "Weights & Biases project that curves are mirrored to; empty mirrors none."
+)
+WANDB_API_KEY = env("LINGXI_WANDB_API_KEY", "", "Key for Weights & Biases.")
+WANDB_URL = env("LINGXI_WANDB_URL", "", "A Weights & Biases server of your own; empty is the public one.")
+MLFLOW_URL = env("LINGXI_MLFLOW_URL", "", "MLflow tracking server that curves are mirrored to; empty mirrors none.")
+MLFLOW_EXPERIMENT = env("LINGXI_MLFLOW_EXPERIMENT", "lingxi", "MLflow experiment of mirrored runs.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
 LEFTOVER_HOURS = env_int(
     "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."

@@ -15,6 +15,7 @@ from django.utils import timezone
 from core.jobs.models import Job, JobLog, Stop
 from core.jobs.moves import move
 from core.jobs.states import State
+from core.redaction import redacted
 from words import say
 
 logger = logging.getLogger(__name__)
@@ -155,9 +156,9 @@ class Run:
         self.check()
 
     def log(self, message: str, *, level: str = "info", **detail: Any) -> None:
-        """Keep one line for people, if the lease is still ours."""
+        """Keep one line for people, without secrets, if the lease is still ours."""
         with self.fenced():
-            JobLog.objects.create(job=self.job, level=level, message=message, detail=detail)
+            JobLog.objects.create(job=self.job, level=level, message=redacted(message), detail=detail)
 
     @contextmanager
     def fenced(self) -> Iterator[None]:

@@ -115,7 +115,7 @@ def _range(field: str, wish: Mapping[str, Any], info: FieldInfo, strategy: str) 
             )
         ]
     low, high, step = (wish.get(key) for key in ("low", "high", "step"))
-    numbers = [low, high] + ([] if step is None else [step])
+    numbers: list[Any] = [low, high] + ([] if step is None else [step])
     sound = all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers)
     log = wish.get("log", False)
     if not sound or set(wish) - set(RANGE) or not isinstance(log, bool):
