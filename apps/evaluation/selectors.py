@@ -81,7 +81,9 @@ def common_evaluations(first: ModelVersion, second: ModelVersion) -> list[tuple[
 
 
 def flips_of(comparison: Comparison) -> list[str]:
-    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower."""
+    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower, of texts only so."""
+    if comparison.first.is_corpus:
+        return list(LIKELIER)
     return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)
 
 
