@@ -37,7 +37,7 @@ def run_evaluation(run: Run) -> dict[str, Any]:
     order = {
         "task": "evaluate",
         "model": str(version_folder(evaluation.model_version)),
-        "data": {"path": str(data), "split": evaluation.split},
+        "data": {"path": str(data), "split": evaluation.split, "kind": evaluation.dataset_version.dataset.kind},
         "out": str(place / "out"),
         "seed": evaluation.seed,
         "max_new_tokens": evaluation.max_new_tokens,

@@ -49,6 +49,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(folder),
         "bases": places(training_job.base_version),
+        "cache": str(folder.parent / "cache"),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
         "stall_seconds": settings.TRAIN_STALL_SECONDS,

@@ -23,8 +23,16 @@ CHAT_ORDERS = {
 }
 
 
+CORPUS_ORDERS = {
+    "rank": ("rank", False, _("Highest loss first")),
+    "likely": ("loss", False, _("Lowest loss first")),
+}
+
+
 def orders_of(evaluation: EvaluationJob) -> dict[str, tuple[str, bool, Any]]:
     """Name -> (column, descending, words) of the orders that make sense for its rows."""
+    if evaluation.is_corpus:
+        return CORPUS_ORDERS
     return CHAT_ORDERS if evaluation.model_version.is_chat else ORDERS
 
 

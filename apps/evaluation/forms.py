@@ -35,7 +35,7 @@ class EvaluationForm(forms.Form):
     def __init__(self, *args: Any, workspace: Any, version: ModelVersion | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         tasks = [version.task] if version else list(DATA_KINDS)
-        kinds = [DATA_KINDS[Task(task)] for task in tasks if task in DATA_KINDS]
+        kinds = [kind for task in tasks if task in DATA_KINDS for kind in DATA_KINDS[Task(task)]]
         versions = ModelVersion.objects.filter(workspace=workspace, task__in=tasks)
         data = DatasetVersion.objects.filter(dataset__workspace=workspace, dataset__kind__in=kinds)
         fields: Any = self.fields

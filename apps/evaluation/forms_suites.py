@@ -46,7 +46,7 @@ class CheckForm(forms.Form):
         super().__init__(*args, **kwargs)
         fields: Any = self.fields
         data = DatasetVersion.objects.filter(
-            dataset__workspace=suite.workspace_id, dataset__kind=DATA_KINDS.get(suite.task, "")
+            dataset__workspace=suite.workspace_id, dataset__kind__in=DATA_KINDS.get(suite.task, ())
         )
         fields["dataset_version"].queryset = (
             data.select_related("dataset").only("number", "dataset__name", "counts").order_by("-id")

@@ -49,6 +49,11 @@ class EvaluationJob(models.Model):
         """Whether figures and rows are there."""
         return bool(self.metrics)
 
+    @property
+    def is_corpus(self) -> bool:
+        """Whether plain texts were measured: their rows hold no answers."""
+        return "bytes" in self.metrics
+
 
 class ExampleResult(models.Model):
     """How one example fared in one evaluation.

@@ -87,7 +87,9 @@ def newest_comparison(first: ModelVersion, second: ModelVersion) -> Comparison |
 
 
 def flips_of(comparison: Comparison) -> list[str]:
-    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower."""
+    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower, of texts only so."""
+    if comparison.first.is_corpus:
+        return list(LIKELIER)
     return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)
 
 

@@ -12,6 +12,7 @@ FIGURE_NAMES = {
     "micro_f1": "Micro F1",
     "weighted_f1": "Weighted F1",
     "perplexity": "Perplexity",
+    "bits_per_byte": "Bits per byte",
     "token_accuracy": "Token accuracy",
     "exact_match": "Exact answers",
     "token_f1": "Token F1",

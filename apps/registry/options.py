@@ -7,6 +7,7 @@ RECIPES: dict[str, str | Promise] = {
     "classify": _("Text classification"),
     "prefer": _("Preferences"),
     "sft": _("Fine-tuning on answers"),
+    "pretrain": _("Pretraining"),
 }
 
 PHASES: dict[str, str | Promise] = {"training": _("Training")}
@@ -69,8 +70,16 @@ LABELS: dict[str, str | Promise] = {
     "final_learning_rate_share": _("Final learning rate share"),
     "beta2": _("AdamW beta2"),
     "packing": _("Packing"),
-    "sample_count": _("Sample answers"),
-    "sample_tokens": _("Longest sample answer"),
+    "sample_count": _("Samples"),
+    "sample_tokens": _("Longest sample"),
+    "sample_prompt": _("Beginning of a sample"),
+    "sample_temperature": _("Sampling temperature"),
+    "shape": _("Shape"),
+    "vocabulary": _("Vocabulary"),
+    "layout": _("Layout"),
+    "max_tokens": _("Most tokens"),
+    "evaluate_every_steps": _("Measure every steps"),
+    "dev_tokens": _("Dev tokens on the way"),
 }
 
 VALUES: dict[str, str | Promise] = {
@@ -101,5 +110,13 @@ VALUES: dict[str, str | Promise] = {
     "assistant": _("Answers of the assistant"),
     "all": _("Everything"),
     "lingxi-chat-1": _("Lingxi chat, version 1"),
+    "llama": "Llama",
+    "gpt2": "GPT-2",
+    "bpe": _("Byte-level BPE"),
+    "character": _("One a character"),
+    "byte": _("One a byte"),
+    "base_model": _("As the base model"),
+    "documents": _("Documents, kept apart"),
+    "blocks": _("Blocks of one stream"),
 }
 """Words for the choices of the options; a test compares them with the engine's."""

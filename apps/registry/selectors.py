@@ -156,7 +156,17 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
 
 def figure_order(name: str) -> tuple[int, str]:
     """Sort key that puts the figures people look at first; JSON in the database keeps no order."""
-    known = ("accuracy", "macro_f1", "weighted_f1", "micro_f1", "perplexity", "token_accuracy", "exact_match", "loss")
+    known = (
+        "accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "micro_f1",
+        "perplexity",
+        "bits_per_byte",
+        "token_accuracy",
+        "exact_match",
+        "loss",
+    )
     return (known.index(name), "") if name in known else (len(known), name)
 
 

@@ -19,6 +19,7 @@ CURVES: dict[str, str | Promise] = {
     "dev_micro_f1": gettext_lazy("Dev micro F1"),
     "dev_weighted_f1": gettext_lazy("Dev weighted F1"),
     "dev_perplexity": gettext_lazy("Dev perplexity"),
+    "dev_bits_per_byte": gettext_lazy("Dev bits per byte"),
     "tokens_per_second": gettext_lazy("Tokens per second"),
     "learning_rate": gettext_lazy("Learning rate"),
     "gradient_norm": gettext_lazy("Gradient norm"),

@@ -16,6 +16,7 @@ RECIPE_NAMES = {
     "classify": _("Classify texts: fine-tune a pretrained encoder"),
     "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
     "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
+    "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
 }
 BASIC = {
     "classify": (
@@ -38,6 +39,20 @@ BASIC = {
         "heads",
         "context_tokens",
         "epochs",
+        "learning_rate",
+        "batch_size",
+        "seed",
+    ),
+    "pretrain": (
+        "vocabulary",
+        "vocabulary_size",
+        "layers",
+        "width",
+        "heads",
+        "context_tokens",
+        "layout",
+        "epochs",
+        "max_tokens",
         "learning_rate",
         "batch_size",
         "seed",

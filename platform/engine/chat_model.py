@@ -75,7 +75,8 @@ class ChatModel:
             learnt = torch.zeros_like(mask, dtype=torch.bool)  # [B, T]
             for row, at in enumerate(batch):
                 learnt[row, : len(chats[at].ids)] = torch.tensor(chats[at].learnt)
-            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+            # The last token is only foretold, never read: a sequence may be one longer than the context.
+            logits = self.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
             logits = logits[:, 1 - ids.shape[1] :]  # virtual tokens come first and foretell nothing that is measured
             wanted, targets = learnt[:, 1:], ids[:, 1:]
             chosen = logits[wanted].float()  # [M, V]

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.chat_model import MAX_NEW_TOKENS, Answer, load_chat_model
+from engine.corpus_tasks import evaluate_on_texts
 from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
 from engine.evaluate_chat import ANSWER_TOKENS, evaluate_chats, write_chat_rows
 from engine.render import Messages
@@ -19,7 +20,9 @@ WINDOW = 128  # prompts; the rows of a finished window are visible while the nex
 
 
 def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Measure a chat folder on the chats of data.split (all splits when it is empty)."""
+    """Measure a chat folder on the chats or plain texts of data.split (all splits when it is empty)."""
+    if order["data"].get("kind") == "corpus":
+        return evaluate_on_texts(order, data, out, report)
     split = order["data"].get("split", "")
     found = read_chats(data)
     rows = ChatRows()

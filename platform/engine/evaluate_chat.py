@@ -112,7 +112,7 @@ def evaluate_chats(
         },
         **notes,
         "finish": _counted([answer.finish for answer in written]),
-        "losses": _histogram(losses.sums / losses.counts),
+        "losses": loss_histogram(losses.sums / losses.counts),
         "max_new_tokens": max_new_tokens,
         "interval": {"method": "percentile bootstrap over chats", "rounds": metrics.BOOTSTRAP_ROUNDS, "seed": seed},
     }, examples
@@ -194,6 +194,7 @@ def _counted(names: Sequence[str]) -> dict[str, int]:
     return {name: names.count(name) for name in sorted(set(names))}
 
 
-def _histogram(values: Sequence[float] | NDArray[Any]) -> dict[str, list[float]]:
+def loss_histogram(values: Sequence[float] | NDArray[Any]) -> dict[str, list[float]]:
+    """Counts of losses in bins of equal width."""
     counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
     return {"edges": [round(float(edge), 4) for edge in edges], "counts": [int(count) for count in counts]}

@@ -90,6 +90,7 @@ class Pace:
     final_learning_rate_share: float = 0.0
     max_gradient_norm: float = 0.0
     average_decay: float = 0.0
+    evaluate_every_steps: int = 0
     early_stopping_patience: int = 0
     checkpoint_every_steps: int = 0
     checkpoint_every_seconds: int = 120
@@ -168,6 +169,11 @@ class Training:
             for step in work.steps(cursor.epoch)[cursor.position :]:
                 if pace.max_steps and cursor.step >= pace.max_steps:
                     break
+                if pace.evaluate_every_steps and cursor.step and cursor.step % pace.evaluate_every_steps == 0:
+                    self._look(work, epoch=cursor.step / steps_per_epoch)
+                    told_at, tokens_at = time.monotonic(), cursor.tokens_seen
+                    if self._is_out_of_patience():
+                        break
                 share = learning_rate_share(
                     min(cursor.step, total),
                     total,
@@ -225,30 +231,42 @@ class Training:
             raise not_finite(bad.rows, self.cursor.step) from bad
 
     def _end_epoch(self, work: Work[Step]) -> None:
-        """Measure and keep the best; the cursor moves on, to the end when patience has run out."""
-        pace, cursor, report = self.pace, self.cursor, self.report
-        measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
-        epoch = cursor.epoch
-        value = work.value(measured) if measured else float(epoch)  # without dev rows the last epoch is the best
-        is_best = cursor.is_best(value, epoch)
-        if is_best:
-            self.best = {name: tensor.cpu().clone() for name, tensor in (self.average or self._named()).items()}
-        cursor.epoch, cursor.position = epoch + 1, 0
-        named = {f"dev_{name}": value for name, value in measured.items()}
-        cursor.history.append(named | {"step": cursor.step})
-        report.metric(cursor.step, **named, epoch=float(epoch + 1))
-        if pace.early_stopping_patience and cursor.epochs_without_better >= pace.early_stopping_patience:
-            report.log(
+        """Measure; the cursor moves on, to the end when patience has run out."""
+        pace, cursor = self.pace, self.cursor
+        is_best = self._look(work, epoch=cursor.epoch + 1)
+        cursor.epoch, cursor.position = cursor.epoch + 1, 0
+        if self._is_out_of_patience():
+            self.report.log(
                 "info",
                 say(
-                    "Nothing better for {patience} epochs; stopped after epoch {epoch}",
+                    "Nothing better in {patience} measurements; stopped after step {step}",
                     patience=pace.early_stopping_patience,
-                    epoch=epoch + 1,
+                    step=cursor.step,
                 ),
             )
             cursor.epoch = pace.epochs
         if cursor.epoch < pace.epochs and pace.checkpoint_every_steps:
             self.save(is_best=is_best)
+
+    def _look(self, work: Work[Step], *, epoch: float) -> bool:
+        """Measure the weights as they are, once a step, and keep the best; whether these are."""
+        cursor = self.cursor
+        if cursor.history and cursor.history[-1]["step"] == cursor.step:
+            return False
+        measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
+        value = work.value(measured) if measured else float(cursor.step)  # without dev rows the last are the best
+        is_best = cursor.is_best(value, cursor.epoch)
+        if is_best:
+            self.best = {name: tensor.cpu().clone() for name, tensor in (self.average or self._named()).items()}
+        named = {f"dev_{name}": value for name, value in measured.items()}
+        cursor.history.append(named | {"step": cursor.step})
+        self.report.metric(cursor.step, **named, epoch=float(epoch))
+        self.model.train()
+        return is_best
+
+    def _is_out_of_patience(self) -> bool:
+        patience = self.pace.early_stopping_patience
+        return bool(patience) and self.cursor.epochs_without_better >= patience
 
     def save(self, *, is_best: bool = False) -> None:
         """Everything a resume needs, complete or not there."""

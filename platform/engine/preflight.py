@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine import base_models
+from engine import base_models, preflight_corpus
+from engine.corpus import PARTS
 from engine.data import read_chats, read_texts
 from engine.encoder import TextClassifier
 from engine.methods import added_parameters
 from engine.predict import encode
 from engine.preferences import read_preferences
-from engine.recipes import classify_setup, prefer_setup, sft_setup
+from engine.recipes import classify_setup, prefer_setup, pretrain_setup, sft_setup
 from engine.report import Report
-from engine.seen import SHOWN_ROWS, seen_chats, seen_texts
+from engine.seen import SHOWN_ROWS, seen_chats, seen_documents, seen_texts
 from engine.specs import Problem, Spec
 from engine.specs.classify import ClassifySpec
 from engine.specs.prefer import PreferSpec
+from engine.specs.pretrain import PretrainSpec
 from engine.specs.sft import SftSpec
 from words import say
 
 WITHOUT_LIMIT = 1 << 20
+SAMPLED_CHARACTERS = 2_000_000
 PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
 CELLS_PER_TOKEN = (
     34  # activations kept for backward per token and layer, in hidden widths (own count of the packed layer)
@@ -180,6 +183,53 @@ def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, 
     }
 
 
+def preflight_pretrain(spec: PretrainSpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a pretraining run; looks at every text, learns a vocabulary and counts tokens on the first ones."""
+    report.progress(0, 3, "checks", say("reading"))
+    rows = pretrain_setup.rows_of(spec, data)
+    found = preflight_corpus.survey(rows)
+    problems = preflight_corpus.corpus_problems(spec, found)
+    result: dict[str, Any] = {"rows": {part: rows.count(part) for part in PARTS}}
+    if any(problem.severity == "error" for problem in problems):
+        return {"problems": [problem.as_mapping() for problem in problems], **result}
+    report.progress(1, 3, "checks", say("tokenising"))
+    first = rows.first(SAMPLED_CHARACTERS)
+    vocabulary = pretrain_setup.learn_vocabulary(spec, first)
+    problems += preflight_corpus.vocabulary_problems(vocabulary, first)
+    numbers, texts = zip(*((number, text) for part, number, text in first.rows() if part == "train"), strict=True)
+    encoded = vocabulary.encode(texts)
+    lengths = _counts(encoded) + 1
+    tokens_per_character = int(lengths.sum()) / sum(map(len, texts))
+    tokens = {part: int(count * tokens_per_character) for part, count in found.characters.items()}
+    report.progress(2, 3, "checks", say("estimating"))
+    total = pretrain_setup.model_config(spec, vocabulary.size).parameter_count()
+    learnt = spec.max_tokens or tokens["train"] * spec.epochs
+    steps = max(1, round(learnt / (spec.context_tokens * spec.batch_size * spec.gradient_accumulation)))
+    looks = steps // spec.evaluate_every_steps if spec.evaluate_every_steps else spec.epochs
+    looked_at = min(tokens["dev"], spec.dev_tokens or tokens["dev"])
+    report.progress(3, 3, "checks", say("estimating"))
+    return {
+        "problems": [problem.as_mapping() for problem in problems],
+        **result,
+        "lengths": _lengths(lengths),
+        "truncated_share": 0.0,
+        "vocabulary_size": vocabulary.size,
+        "tokens": tokens,
+        "seen": seen_documents(
+            vocabulary,
+            ((at, [vocabulary.end, *ids, vocabulary.end]) for at, ids in zip(numbers, encoded, strict=True)),
+        ),
+        "parameters": {"total": total, "trainable": total},
+        "estimate": {
+            "steps": steps,
+            "memory_bytes": PROCESS_BYTES
+            + 20 * total
+            + _activations(spec.layers, spec.width, spec.batch_size * spec.context_tokens),
+            "seconds": _seconds(6 * total * learnt + 2 * total * (looks * looked_at + tokens["dev"] + tokens["test"])),
+        },
+    }
+
+
 def _counts(sequences: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array([len(ids) for ids in sequences], dtype=np.int64)
 
@@ -257,4 +307,5 @@ CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     ClassifySpec: preflight_classify,
     PreferSpec: preflight_prefer,
     SftSpec: preflight_sft,
+    PretrainSpec: preflight_pretrain,
 }

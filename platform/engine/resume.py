@@ -10,7 +10,7 @@ from engine.memory import peak_memory_bytes
 from engine.report import Report
 from words import say
 
-CONTRACT = ("recipe", "spec_hash", "data_hash", "labels")
+CONTRACT = ("recipe", "spec_hash", "data_hash", "labels", "vocabulary_hash")
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Cursor:
     tokens_seen: int = 0
     best_metric: float | None = None
     best_epoch: int = -1
-    epochs_without_better: int = 0
+    epochs_without_better: int = 0  # measurements, where an epoch holds several
     history: list[dict[str, float]] = field(default_factory=list)
 
     def is_best(self, value: float, epoch: int) -> bool:

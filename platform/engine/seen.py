@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Protocol
 
 from engine.data import TextRows
 from engine.predict import encode
 from engine.render import AnyTemplate, Chat, Template
+from engine.vocabulary import Vocabulary
 
 SHOWN_ROWS = 8
 SHOWN_TOKENS = 400
@@ -43,6 +45,15 @@ def seen_chats(template: AnyTemplate, rows: Rows, chats: Sequence[Chat]) -> dict
     ]
     description = template.description()
     return {"template": {"name": description["name"], "hash": description["hash"]}, "rows": shown}
+
+
+def seen_documents(vocabulary: Vocabulary, documents: Iterable[tuple[int, Sequence[int]]]) -> dict[str, Any]:
+    """The first plain texts, (example id, ids) each, from the end token they begin behind to their own; all is learnt."""
+    shown = [
+        _row(vocabulary.tokenizer, number, ids, learnt=[False] + [True] * (len(ids) - 1), is_cut=False)
+        for number, ids in islice(documents, SHOWN_ROWS)
+    ]
+    return {"template": {"name": "text", "hash": vocabulary.hash}, "rows": shown}
 
 
 def _row(

@@ -18,7 +18,7 @@ from engine.export import export
 from engine.failures import RunFailed
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
-from engine.recipes import classify, prefer, sft
+from engine.recipes import classify, prefer, pretrain, sft
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from words import say
@@ -52,6 +52,8 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
         "micro_batch": order.get("micro_batch"),
         "data_hash": str(order["data"].get("hash", "")),
     }
+    if order["recipe"] in KEEPS_TOKENS and order.get("cache"):
+        options["cache"] = Path(order["cache"])
     return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
 
 
@@ -149,7 +151,13 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
-TRAIN: dict[str, Callable[..., dict[str, Any]]] = {"classify": classify.train, "prefer": prefer.train, "sft": sft.train}
+TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
+    "classify": classify.train,
+    "prefer": prefer.train,
+    "pretrain": pretrain.train,
+    "sft": sft.train,
+}
+KEEPS_TOKENS = {"pretrain"}  # recipes whose attempts share a folder of tokens
 EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
 PREDICT = {"classification": predict_rows, "generation": answer_rows}
 """Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""

@@ -48,6 +48,15 @@ def test_fast_leaves_the_browser_out_and_other_words_go_to_pytest() -> None:
     assert "--ignore=tests/e2e" not in whole
 
 
+def test_the_tests_run_side_by_side_on_several_cores_and_alone_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def processes(cores: int) -> str:
+        monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(cores)))
+        argv = checks(fast=False, extra=[])[-1].argv
+        return str(argv[argv.index("-n") + 1])
+
+    assert [processes(1), processes(2), processes(64)] == ["0", "2", "4"]
+
+
 def test_ci_calls_the_same_checks() -> None:
     script = (ROOT / ".ci/run").read_text()
 

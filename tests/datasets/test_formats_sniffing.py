@@ -175,3 +175,11 @@ def test_problems_of_the_first_rows_are_told_without_failing(tmp_path: Path) -> 
     assert sniffed(tmp_path, b"a,b\n1,2\n3\n4,5\n", "f.csv").problems[0][0] == "ragged_row"
     assert sniffed(tmp_path, b"a,a\n1,2\n", "f.csv").problems[0][0] == "duplicate_headers"
     assert sniffed(tmp_path, b'[{"a": 1}, {"a": ', "f.json").problems[0][0] == "truncated_json"
+
+
+def test_a_line_longer_than_the_look_at_a_file_is_json_lines_by_name(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": "long " * 200_000, "split": split}) for split in ("train", "dev")]
+
+    found = sniffed(tmp_path, "\n".join(rows) + "\n", "book.jsonl")
+
+    assert found.format == "jsonl" and [row["split"] for row in found.sample] == ["train", "dev"]

@@ -135,6 +135,31 @@ def write_chats(path: Path, chats: Sequence[tuple[list[dict[str, str]], str]]) -
     return path
 
 
+def write_corpus(path: Path, documents: Sequence[tuple[str, str]]) -> Path:
+    """(text, split) pairs as a frozen corpus; example ids begin at 100."""
+    table = pa.table(
+        {
+            "example_id": pa.array(range(100, 100 + len(documents)), pa.int64()),
+            "external_id": pa.array([None] * len(documents), pa.string()),
+            "split": pa.array([split for _, split in documents], pa.string()),
+            "meta": pa.array(["{}"] * len(documents), pa.string()),
+            "text": pa.array([text for text, _ in documents], pa.string()),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 documents of 2 to 60 words: 40 train, 10 dev, 10 test."""
+    maker = random.Random(9)
+    words = [*FILLER, *(word for group in WORDS.values() for word in group), "卡", "é"]
+    texts = [" ".join(maker.choices(words, k=2 + at * 7 % 59)) + f" {at}." for at in range(60)]
+    splits = ["train"] * 40 + ["dev"] * 10 + ["test"] * 10
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.parquet", list(zip(texts, splits, strict=True)))
+
+
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 labelled sentences: 84 train, 18 dev, 18 test."""
@@ -209,6 +234,11 @@ def text_file() -> Callable[[Path, Rows], Path]:
 @pytest.fixture
 def chat_file() -> Callable[[Path, Sequence[tuple[list[dict[str, str]], str]]], Path]:
     return write_chats
+
+
+@pytest.fixture
+def corpus_file() -> Callable[[Path, Sequence[tuple[str, str]]], Path]:
+    return write_corpus
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ class Options:
     data: Path | None = None  # a file of public data, for benches that need one
     seeds: tuple[int, ...] = (17, 18, 19)
     spec: Mapping[str, Any] = field(default_factory=dict)  # options of a recipe that differ from its defaults
+    only: tuple[str, ...] = ()  # parts of a bench; all when empty
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,9 @@ def _recognise(path: Path, text: str, filename: str, options: ReadOptions) -> Sn
     start = text.lstrip()[:1]
     if start == "{":
         first = _first_object(text)
+        if first is None and "\n" not in text and filename.endswith((".jsonl", ".ndjson")):
+            # One long text: its line reaches beyond what was looked at, and the name decides.
+            return Sniffed("jsonl", replace(options, format="jsonl"), [])
         lines = [line for line in text.split("\n")[:20] if line.strip()]
         one_line = isinstance(first, dict) and _is_object(lines[0])
         if one_line and (len(lines) > 1 or not filename.endswith(".json") or not _list_path(path, options)):

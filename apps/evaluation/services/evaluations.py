@@ -18,8 +18,11 @@ from words import say
 
 SPLITS = ("", "train", "dev", "test")
 LARGEST_ANSWER_TOKENS = 1024
-# task of a model version -> kind of dataset it is measured on
-DATA_KINDS: dict[str, Kind] = {Task.CLASSIFICATION: Kind.CLASSIFICATION, Task.GENERATION: Kind.CHAT}
+# task of a model version -> kinds of dataset it is measured on
+DATA_KINDS: dict[str, tuple[Kind, ...]] = {
+    Task.CLASSIFICATION: (Kind.CLASSIFICATION,),
+    Task.GENERATION: (Kind.CHAT, Kind.CORPUS),
+}
 
 
 def check_rows(dataset_version: DatasetVersion, split: str, max_new_tokens: int) -> None:
@@ -59,13 +62,13 @@ def start_evaluation(
             say("Versions for {task} cannot be evaluated yet.", task=model_version.task),
             field="model_version",
         )
-    if dataset_version.dataset.kind != wanted:
+    if dataset_version.dataset.kind not in wanted:
         raise Refused(
             "wrong_kind",
             say(
                 "{version} is measured on data of the kind “{wanted}”; {data} is of the kind “{kind}”.",
                 version=model_version,
-                wanted=wanted,
+                wanted=", ".join(wanted),
                 data=dataset_version,
                 kind=dataset_version.dataset.kind,
             ),

@@ -192,12 +192,12 @@ def _started(actor: Actor, model_version: ModelVersion, check: SuiteCheck) -> Ev
 def _check_plan(suite: Suite, plan: CheckPlan) -> None:
     if plan.dataset_version.dataset.workspace_id != suite.workspace_id:
         raise Refused("unknown_dataset_version", say("There is no such dataset version."), field="dataset_version")
-    if plan.dataset_version.dataset.kind != DATA_KINDS[suite.task]:
+    if plan.dataset_version.dataset.kind not in DATA_KINDS[suite.task]:
         raise Refused(
             "wrong_kind",
             say(
                 "This suite measures on data of the kind “{wanted}”; {data} is of the kind “{kind}”.",
-                wanted=DATA_KINDS[suite.task],
+                wanted=", ".join(DATA_KINDS[suite.task]),
                 data=plan.dataset_version,
                 kind=plan.dataset_version.dataset.kind,
             ),

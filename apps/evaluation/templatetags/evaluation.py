@@ -89,9 +89,9 @@ ENDINGS = {
 
 @register.filter
 def loss_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """Data of a histogram of the chats' losses, None without them."""
+    """Data of a histogram of the losses of chats or documents, None without them."""
     found = metrics.get("losses")
-    return {**found, "x": _("Loss per answer token")} if found else None
+    return {**found, "x": _("Loss per token") if "bytes" in metrics else _("Loss per answer token")} if found else None
 
 
 @register.filter

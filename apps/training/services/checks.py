@@ -9,8 +9,6 @@ from core.errors import Problem
 from engine import specs
 from words import say
 
-LEAST_ROWS = 8
-
 
 def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> tuple[Any, list[Problem]]:
     """The parsed spec (None when it has errors) and every problem of spec and data found at the door.
@@ -30,7 +28,7 @@ def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> t
 
 
 def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Problem]:
-    wanted = specs.RECIPES[recipe].data_kinds
+    wanted, least = specs.RECIPES[recipe].data_kinds, specs.RECIPES[recipe].least_rows
     if version.dataset.kind not in wanted:
         return [
             Problem(
@@ -47,7 +45,7 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
     train_split = getattr(parsed, "train_split", "train")
     rows = version.counts.get("splits", {}).get(train_split, 0)
     problems: list[Problem] = []
-    if rows < LEAST_ROWS:
+    if rows < least:
         problems.append(
             Problem(
                 code="too_few_rows",
@@ -56,7 +54,7 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
                     "The split “{split}” has {rows} rows; training needs at least {least}.",
                     split=train_split,
                     rows=rows,
-                    least=LEAST_ROWS,
+                    least=least,
                 ),
                 hint=say("Split the dataset and freeze a new version, or choose another split."),
             )

@@ -1,6 +1,6 @@
 """Cross-entropy of the next token.
 
-    loss_t = -log softmax(logits_t)[token_{t+1}] = logsumexp(logits_t) - logits_t[token_{t+1}]
+    loss_t = -log softmax(logits_t)[token_{t+1}]        log softmax(z) = z - max z - log sum exp(z - max z)
 
 The softmax runs over the vocabulary, the last axis; targets are the ids shifted by one, so the last token of a
 document has none. The gradient by the logits is softmax(logits) - onehot(target), which is why a whole [N, V] need
@@ -35,13 +35,19 @@ def next_token_targets(ids: Tensor, runs: Sequence[Run], learnt: Tensor | None =
 
 
 def token_losses(
-    hidden: Tensor, weight: Tensor, targets: Tensor, *, weights: Tensor | None = None, at_once: int = ROWS_AT_ONCE
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    weights: Tensor | None = None,
+    scale: float = 1.0,
+    at_once: int = ROWS_AT_ONCE,
 ) -> tuple[Tensor, Tensor]:
-    """(sum of the weighted losses, losses [M] without gradient) of hidden [M, D] under the output matrix [V, D].
+    """(scaled sum of the weighted losses, losses [M] without gradient) of hidden [M, D] under the output matrix [V, D].
 
     Every target [M] must be a token. `weights` [M] multiply the losses in the sum, 1 without them.
     """
-    return cast(tuple[Tensor, Tensor], _TokenLosses.apply(hidden, weight, targets, weights, at_once))  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], _TokenLosses.apply(hidden, weight, targets, weights, scale, at_once))  # type: ignore[no-untyped-call]
 
 
 class _TokenLosses(torch.autograd.Function):
@@ -49,37 +55,44 @@ class _TokenLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None, at_once: int
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None, scale: float, at_once: int
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         by_hidden = torch.empty_like(hidden) if wants_hidden else None
-        by_weight = torch.zeros_like(weight) if wants_weight else None
+        by_weight = torch.empty_like(weight) if wants_weight else None
+        if by_weight is not None and not len(hidden):
+            by_weight.zero_()
         matrix = weight.to(hidden.dtype)  # bf16 hidden states come with an fp32 matrix
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        room = hidden.new_empty(min(at_once, len(hidden)), len(matrix))  # [m, V], for every portion
         for start in range(0, len(hidden), at_once):
             rows = slice(start, start + at_once)
-            logits = (hidden[rows] @ matrix.T).float()  # [m, V]
-            total = torch.logsumexp(logits, dim=-1)
+            count = len(hidden[rows])
+            logits = torch.mm(hidden[rows], matrix.T, out=room[:count]).float()  # [m, V]
             chosen = targets[rows, None]
-            losses[rows] = total - logits.gather(1, chosen)[:, 0]
+            likely = torch.log_softmax(logits, dim=-1, out=logits)
+            losses[rows] = -likely.gather(1, chosen)[:, 0]
             if by_hidden is None and by_weight is None:
                 continue
-            slope = logits.sub_(total[:, None]).exp_()  # softmax
+            slope = likely.exp_()  # softmax
             slope.scatter_add_(1, chosen, slope.new_full(chosen.shape, -1.0))
             if weights is not None:
                 slope.mul_(weights[rows, None])
             slope = slope.to(hidden.dtype)
             if by_hidden is not None:
-                torch.mm(slope, matrix, out=by_hidden[rows])
+                torch.addmm(by_hidden[rows], slope, matrix, beta=0, alpha=scale, out=by_hidden[rows])
             if by_weight is not None:
-                by_weight.addmm_(slope.T.to(weight.dtype), hidden[rows].to(weight.dtype))
+                found = slope.T.to(weight.dtype), hidden[rows].to(weight.dtype)
+                by_weight.addmm_(*found, beta=1 if start else 0, alpha=scale)
         ctx.save_for_backward(*(tensor for tensor in (by_hidden, by_weight) if tensor is not None))
         ctx.wants = (wants_hidden, wants_weight)
         ctx.mark_non_differentiable(losses)
-        return (losses if weights is None else losses * weights).sum(), losses
+        return (losses if weights is None else losses * weights).sum() * scale, losses
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         kept = iter(ctx.saved_tensors)
-        found = [next(kept) * outer[0] if wanted else None for wanted in ctx.wants]
-        return (*found, None, None, None)
+        found = [next(kept) if wanted else None for wanted in ctx.wants]
+        if float(outer[0]) != 1.0:  # a loss that was scaled or added to afterwards
+            found = [None if gradient is None else gradient * outer[0] for gradient in found]
+        return (*found, None, None, None, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from engine import base_models
@@ -25,6 +25,7 @@ from engine.specs import Problem
 from engine.specs.methods import VIRTUAL
 from engine.specs.prefer import PreferSpec
 from engine.specs.sft import SftSpec
+from engine.vocabulary import byte_level_bpe
 
 DecoderSpec = SftSpec | PreferSpec  # recipes that tune a model that writes
 
@@ -130,18 +131,8 @@ def parameter_groups(model: Gpt, spec: DecoderSpec) -> list[dict[str, Any]]:
 
 def learn_template(spec: SftSpec, train: ChatRows) -> Template:
     """A byte-level BPE learnt on the training messages, bound to the template."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=spec.vocabulary_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
     texts: Iterator[str] = (message["content"] for messages in train.messages for message in messages)
-    tokenizer.train_from_iterator(texts, trainer)
-    return Template(tokenizer, spec.template, spec.loss_on)
+    return Template(byte_level_bpe(texts, spec.vocabulary_size), spec.template, spec.loss_on)
 
 
 def render_all(

@@ -5,6 +5,7 @@ from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo
 from engine.specs.prefer import PreferSpec
+from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.recipes import RECIPES, Recipe, parse_spec, spec_fields, spec_hash, to_mapping
 from engine.specs.records import KINDS, check_record, parquet_columns
@@ -17,6 +18,7 @@ __all__ = [
     "ClassifySpec",
     "FieldInfo",
     "PreferSpec",
+    "PretrainSpec",
     "Problem",
     "Recipe",
     "SftSpec",

@@ -11,6 +11,7 @@ from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.prefer import PreferSpec
+from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.sft import SftSpec
 from words import say
@@ -24,15 +25,17 @@ class Recipe:
     data_kinds: tuple[str, ...]  # dataset kinds it learns from, the usual one first
     task: str  # of the model version it makes
     dev_metrics: tuple[str, ...] = ("loss",)  # measured on dev after each epoch; a sweep looks for the first
+    least_rows: int = 8  # to learn from; with fewer a run is not started
 
 
 CLASS_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "loss")
-LOWER_IS_BETTER = ("loss", "perplexity")
+LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
 RECIPES: dict[str, Recipe] = {
     "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
+    "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", ("loss", "perplexity", "bits_per_byte"), least_rows=1),
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
 from engine.specs.fields import bound_problems, option
+from engine.specs.gpt_shape import shape_problems
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 from words import say
@@ -76,35 +77,7 @@ class SftSpec(MethodOptions, RunOptions):
         found = bound_problems(self)
         if found:
             return found
-        if self.width % self.heads:
-            found.append(
-                Problem(
-                    "not_together",
-                    "width",
-                    say("width {width} is no multiple of {heads} heads.", width=self.width, heads=self.heads),
-                    say("Choose a multiple of {heads}.", heads=self.heads),
-                )
-            )
-        elif (self.width // self.heads) % 2:
-            found.append(
-                Problem(
-                    "not_together",
-                    "width",
-                    say("The width of one head must be even for rotary positions."),
-                    say("Choose a multiple of {heads}.", heads=2 * self.heads),
-                )
-            )
-        if self.heads % self.kv_heads:
-            found.append(
-                Problem(
-                    "not_together",
-                    "kv_heads",
-                    say(
-                        "heads {heads} is no multiple of kv_heads {kv_heads}.", heads=self.heads, kv_heads=self.kv_heads
-                    ),
-                    say("Choose a divisor of heads."),
-                )
-            )
+        found += shape_problems(self)
         if self.base_model.is_new and self.method != "full":
             found.append(
                 Problem(

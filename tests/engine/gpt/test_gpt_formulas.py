@@ -139,18 +139,23 @@ def test_targets_are_the_ids_shifted_by_one_inside_each_document() -> None:
 
 @pytest.mark.parametrize("at_once", [3, 512])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_losses_and_gradients_in_portions_are_those_of_the_whole(at_once: int, weighted: bool) -> None:
+@pytest.mark.parametrize(("scale", "after"), [(1.0, 0.5), (0.25, 1.0), (0.25, 2.0)])
+def test_losses_and_gradients_in_portions_are_those_of_the_whole(
+    at_once: int, weighted: bool, scale: float, after: float
+) -> None:
     torch.manual_seed(0)
     hidden, matrix = torch.randn(11, 6, requires_grad=True), torch.randn(9, 6, requires_grad=True)
     targets, share = torch.randint(0, 9, (11,)), torch.rand(11)
     rows = F.cross_entropy(hidden @ matrix.T, targets, reduction="none")
     wanted = (rows * share).sum() if weighted else rows.sum()
-    slopes = torch.autograd.grad(wanted * 0.5, (hidden, matrix))
+    slopes = torch.autograd.grad(wanted * scale * after, (hidden, matrix))
 
-    total, losses = token_losses(hidden, matrix, targets, weights=share if weighted else None, at_once=at_once)
+    total, losses = token_losses(
+        hidden, matrix, targets, weights=share if weighted else None, scale=scale, at_once=at_once
+    )
 
-    found = torch.autograd.grad(total * 0.5, (hidden, matrix))
-    torch.testing.assert_close(total, wanted)
+    found = torch.autograd.grad(total * after, (hidden, matrix))
+    torch.testing.assert_close(total, wanted * scale)
     torch.testing.assert_close(losses, rows)
     assert not losses.requires_grad
     for one, other in zip(found, slopes, strict=True):
@@ -208,3 +213,28 @@ def test_a_shape_that_does_not_fit_is_refused_with_a_sentence(sizes: dict[str, i
 
     assert refused.value.code == "bad_model_shape"
     assert refused.value.hint
+
+
+def test_the_gradient_of_a_turn_is_the_turn_back() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(5, 2, 6, dtype=torch.float64, requires_grad=True)
+    cos, sin = (part.double() for part in rotation(torch.tensor([1.0, 0.3, 0.1]), torch.arange(5)))
+
+    assert torch.autograd.gradcheck(lambda given: rotate(given, cos, sin), vectors)
+
+
+def test_gradients_of_packed_documents_are_those_of_documents_alone() -> None:
+    torch.manual_seed(0)
+    network = Gpt(LLAMA)
+    documents = [torch.randint(0, 60, (length,)) for length in (3, 5, 5, 9)]
+
+    def gradients(groups: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        network.zero_grad()
+        for group in groups:
+            network.packed(torch.cat(group), runs_of([len(ids) for ids in group])).square().sum().backward()
+        return [parameter.grad.clone() for parameter in network.parameters() if parameter.grad is not None]
+
+    together, apart = gradients([documents]), gradients([[ids] for ids in documents])
+
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)

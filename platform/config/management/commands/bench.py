@@ -22,6 +22,7 @@ BENCHES = {
     "datasets": "workers.bench.datasets",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
+    "train": "workers.bench.train",
     "web": "workers.bench.web",
 }
 """Name -> module with `measures(options: Options) -> Iterator[Measure]`."""
@@ -39,16 +40,21 @@ class Command(BaseCommand):
         parser.add_argument("--home", help="a running installation to measure in; its first workspace keeps the runs")
         parser.add_argument("--small", action="store_true", help="a tenth of the size, to try the bench itself")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
-        parser.add_argument("--data", type=Path, help="quality: the training file of BANKING77 (text, category)")
-        parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="quality: one run each")
-        parser.add_argument("--spec", type=json.loads, default={}, help="quality: options of the recipe, as JSON")
+        parser.add_argument("--data", type=Path, help="quality: BANKING77's training file; train: a text")
+        parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
+        parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
+        parser.add_argument("--only", nargs="+", default=[], help="train: speed, packing, characters")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Here when servers are named, else on servers of our own."""
         if "DATABASE_URL" not in os.environ:
             raise SystemExit(on_throw_away(sys.argv[1:]))
         wanted = Options(
-            small=options["small"], data=options["data"], seeds=tuple(options["seeds"]), spec=options["spec"]
+            small=options["small"],
+            data=options["data"],
+            seeds=tuple(options["seeds"]),
+            spec=options["spec"],
+            only=tuple(options["only"]),
         )
         for measure in self._measures(options["name"], wanted):
             self.stdout.write(json.dumps(measure.as_mapping()) if options["json"] else line_of(measure))

@@ -82,6 +82,7 @@ def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:
     """The steps in order, cheap ones first."""
     tools = Path(sys.executable).parent
     pytest = [sys.executable, "-m", "pytest", "-p", "core.embedded.pytest_plugin", "--cov", "--cov-report=term"]
+    pytest += ["-n", str(workers()), "--dist=loadfile", "--no-loadscope-reorder"]
     if fast:
         pytest.append("--ignore=tests/e2e")
     return [
@@ -92,6 +93,15 @@ def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:
         Check("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]),
         Check("pytest", [*pytest, *extra], shown=True),
     ]
+
+
+def workers() -> int:
+    """Processes for the tests: one a core, at most four; 0 keeps a single core's tests in pytest's own process.
+
+    A file stays in one process, and files keep their order: a process that has opened a browser runs browser tests only.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, 4) if cores > 1 else 0
 
 
 def perform(check: Check, *, out: TextIO | None = None) -> Outcome:
