@@ -84,7 +84,7 @@ def test_one_batch_is_learnt_by_heart(encoder: Path, labelled: Any, method: str)
         loss.backward()
         optimiser.step()
 
-    assert float(loss.detach()) < 0.3  # ln 3 = 1.1 is no knowledge
+    assert float(loss.detach()) < 0.5  # ln 3 = 1.1 is no knowledge
 
 
 @pytest.mark.parametrize("options", [{}, {"average_decay": 0.9, "consistency": 1.0, "head_start": "probe"}])

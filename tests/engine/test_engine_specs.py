@@ -61,9 +61,12 @@ def test_an_unknown_recipe_is_a_problem() -> None:
     assert parse_spec("dance", {})[1][0].field == "recipe"
 
 
+NEEDED = {"prefer": {"base_model": "folder:/models/small"}}  # options that have no default of their own
+
+
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_a_spec_survives_its_mapping(recipe: str) -> None:
-    spec, _ = parse_spec(recipe, {"epochs": 3})
+    spec, _ = parse_spec(recipe, {**NEEDED.get(recipe, {}), "epochs": 3})
 
     assert spec is not None
     assert parse_spec(recipe, to_mapping(spec)) == (spec, [])
@@ -82,7 +85,8 @@ def test_the_hash_tells_specs_apart_and_ignores_the_way_they_were_written() -> N
 def test_every_field_carries_its_meaning_and_an_allowed_default(recipe: str) -> None:
     for info in spec_fields(recipe):
         assert len(info.meaning) > 10
-        assert parse_spec(recipe, {info.name: info.default})[1] == [], info.name
+        given = {info.name: info.default, **NEEDED.get(recipe, {})}
+        assert parse_spec(recipe, given)[1] == [], info.name
         if info.type in ("integer", "number"):
             assert info.minimum is not None and info.maximum is not None, info.name
 
