@@ -125,10 +125,12 @@ def network_run(target: Path, *, base: str = "", like: Path | None = None) -> Ru
 
     def run(sequences: Sequence[Sequence[int]]) -> Any:
         network = open_network(base or str(target), like=like)
-        if base:
+        if base and (target / ADAPTER / "adapter_config.json").is_file():
             from peft import PeftModel
 
             network = PeftModel.from_pretrained(network, str(target / ADAPTER)).eval()
+        elif base:
+            network = read_adapter(network, target).eval()
         if holds_chat_model(like):
             return decoder_run(network)(sequences)
         return classifier_run(network, network.config.pad_token_id or 0)(sequences)
