@@ -294,6 +294,187 @@ def chat_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
     return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="c" * 64, counts=counts)
 
 
+@pytest.fixture(scope="session")
+def tiny_tagger(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes folders of taggers, width 16, with random weights of a given seed; with case features or plain."""
+
+    def make(labels: tuple[str, ...] = ("city", "name"), seed: int = 1, *, case_features: bool = True) -> Path:
+        import torch
+        from transformers import BertConfig, BertForTokenClassification, BertTokenizerFast
+
+        from engine.tagger import TokenTagger
+        from engine.tagger_folder import save_tagger
+
+        words = ["the", "my", "card", "lena", "lives", "in", "oslo", "pays", "where", "is", "我", "在", "北", "京"]
+        numbers = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=len(numbers),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            num_labels=1 + 2 * len(labels),
+            initializer_range=0.8,
+        )
+        model = TokenTagger(BertForTokenClassification(config), case_features=case_features)
+        if model.case is not None:
+            torch.nn.init.normal_(model.case.weight)
+        description = {
+            "recipe": "tag",
+            "labels": list(labels),
+            "unit": "word",
+            "max_length_tokens": 16,
+            "stride_tokens": 4,
+        }
+        folder = tmp_path_factory.mktemp("tagger") / "model"
+        save_tagger(folder, model, BertTokenizerFast(vocab=numbers, model_max_length=32), description)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tagger_version(workspace: Workspace, alice: User, tiny_tagger: Callable[..., Path]) -> Callable[..., Any]:
+    """Registers a tiny tagger with weights of a seed as the next version of "names"."""
+    from apps.registry.services import register_version
+
+    def make(seed: int = 1, **columns: Any) -> Any:
+        labels = ("city", "name")
+        given = {"name": "names", "recipe": "tag", "task": "tagging", "labels": labels, "by": alice, **columns}
+        return register_version(workspace=workspace, folder=tiny_tagger(labels, seed), **given)
+
+    return make
+
+
+@pytest.fixture
+def span_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
+    """120 frozen texts in which places and people are marked: 84 to learn from, 18 dev, 18 test."""
+    import pyarrow as pa
+
+    from apps.datasets.models import Dataset
+
+    dataset = Dataset.objects.create(workspace=workspace, name="Names", kind="spans", labels=["city", "name"])
+    splits = ["train"] * 14 + ["dev"] * 3 + ["test"] * 3
+    rows = []
+    for at in range(120):
+        text = f"{'Lena' if at % 2 else 'Nobody'} lives in Oslo{' the' * (at % 7)} <b>{at}</b>"
+        place = text.index("Oslo")
+        spans = [{"start": place, "end": place + 4, "label": "city"}]
+        spans = [{"start": 0, "end": 4, "label": "name"}, *spans] if at % 2 else spans
+        rows.append(
+            {
+                "example_id": 700 + at,
+                "external_id": f"s{at}",
+                "split": splits[at // 6],
+                "meta": "{}",
+                "text": text,
+                "spans": spans,
+            }
+        )
+    counts = {"splits": {"train": 84, "dev": 18, "test": 18}, "labels": {"city": 120, "name": 60}}
+    table = pa.Table.from_pylist(rows)
+    return freeze_rows(dataset, table, content_hash="e" * 64, counts=counts, labels=["city", "name"])
+
+
+@pytest.fixture(scope="session")
+def tiny_reader(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes folders of readers, width 16, with random weights of a given seed."""
+
+    def make(seed: int = 1, *, no_answer: bool = False) -> Path:
+        import torch
+        from transformers import BertConfig, BertForQuestionAnswering, BertTokenizerFast
+
+        from engine.reader import SpanReader
+        from engine.reader_folder import save_reader
+
+        words = [
+            "where",
+            "is",
+            "the",
+            "my",
+            "card",
+            "lena",
+            "lives",
+            "in",
+            "oslo",
+            "we",
+            "open",
+            "at",
+            "nine",
+            "我",
+            "在",
+        ]
+        numbers = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=len(numbers),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=48,
+            initializer_range=0.8,
+        )
+        description = {
+            "recipe": "extract",
+            "max_length_tokens": 32,
+            "stride_tokens": 8,
+            "max_answer_tokens": 4,
+            "no_answer": no_answer,
+            "no_answer_margin": 0.0,
+        }
+        folder = tmp_path_factory.mktemp("reader") / "model"
+        tokenizer = BertTokenizerFast(vocab=numbers, model_max_length=48)
+        save_reader(folder, SpanReader(BertForQuestionAnswering(config)), tokenizer, description)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def reader_version(workspace: Workspace, alice: User, tiny_reader: Callable[..., Path]) -> Callable[..., Any]:
+    """Registers a tiny reader with weights of a seed as the next version of "reader"."""
+    from apps.registry.services import register_version
+
+    def make(seed: int = 1, **columns: Any) -> Any:
+        given = {"name": "reader", "recipe": "extract", "task": "extraction", "by": alice, **columns}
+        return register_version(workspace=workspace, folder=tiny_reader(seed), **given)
+
+    return make
+
+
+@pytest.fixture
+def qa_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
+    """60 frozen questions about passages, every sixth without an answer: 42 to learn from, 9 dev, 9 test."""
+    import pyarrow as pa
+
+    from apps.datasets.models import Dataset
+
+    dataset = Dataset.objects.create(workspace=workspace, name="Hours", kind="qa")
+    rows = []
+    for at in range(60):
+        context = f"<b>{at}</b> we open at nine{' in oslo' * (at % 5)}"
+        answers = [] if at % 6 == 5 else [{"text": "nine", "start": context.index("nine")}]
+        rows.append(
+            {
+                "example_id": 900 + at,
+                "external_id": f"q{at}",
+                "split": "train" if at < 42 else "dev" if at < 51 else "test",
+                "meta": "{}",
+                "question": f"where is {'my ' * (at % 3)}card <i>{at}</i>",
+                "context": context,
+                "answers": answers,
+            }
+        )
+    texts = [(name, pa.string()) for name in ("external_id", "split", "meta", "question", "context")]
+    kind = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
+    schema = pa.schema([("example_id", pa.int64()), *texts, ("answers", kind)])
+    counts = {"splits": {"train": 42, "dev": 9, "test": 9}}
+    return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="9" * 64, counts=counts)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""

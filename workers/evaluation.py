@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,21 @@ from django.conf import settings
 from apps.datasets.selectors import version_file
 from apps.evaluation import services
 from apps.evaluation.models import TEXT_KEPT, Comparison, EvaluationJob, ExampleResult
+from apps.registry.models import Task
 from apps.registry.selectors import version_folder
 from core.bulk import copy_rows
 from core.errors import Refused
 from core.jobs.run import Run
 from core.jobs.work import work_folder
-from engine.paired import ChatSide, compare, compare_chats
+from engine.paired import ChatSide, compare, compare_answers, compare_chats, compare_spans
+from engine.spans import Span
 from words import say
 from workers.engine_task import run_engine
 
 ROWS_AT_ONCE = 10_000
 COLUMNS = ("evaluation_id", "example_id", "text", "gold", "predicted", "probability", "loss", "correct", "rank")
+ANSWER_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "f1")
+SPAN_COLUMNS = (*COLUMNS, "gold_spans", "predicted_spans")
 CHAT_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "answer_tokens")
 
 
@@ -58,12 +62,8 @@ def _store(run: Run, evaluation: EvaluationJob, examples: Path, data: Path) -> i
     with run.fenced():
         services.clear_results(evaluation=evaluation)
     total = pq.read_metadata(examples).num_rows
-    if evaluation.model_version.is_chat:
-        columns: Sequence[str] = CHAT_COLUMNS
-        found = _chat_rows(evaluation.pk, examples)
-    else:
-        fared = {row["example_id"]: row for batch in _batches(examples) for row in batch}
-        columns, found = COLUMNS, _with_texts(evaluation.pk, fared, data)
+    columns, rows_of = ROWS[evaluation.model_version.task]
+    found = rows_of(evaluation.pk, examples, data)
     done = 0
     while portion := list(islice(found, ROWS_AT_ONCE)):
         with run.fenced():
@@ -73,7 +73,10 @@ def _store(run: Run, evaluation: EvaluationJob, examples: Path, data: Path) -> i
     return done
 
 
-def _chat_rows(pk: int, examples: Path) -> Iterator[tuple[Any, ...]]:
+Row = tuple[Any, ...]
+
+
+def _chat_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
     for batch in _batches(examples):
         for row in batch:
             texts = [
@@ -84,24 +87,47 @@ def _chat_rows(pk: int, examples: Path) -> Iterator[tuple[Any, ...]]:
             yield (pk, row["example_id"], texts[0], [], [], *figures, *texts[1:], row["answer_tokens"])
 
 
-def _with_texts(pk: int, fared: dict[int, dict[str, Any]], data: Path) -> Iterator[tuple[Any, ...]]:
+def _label_rows(pk: int, examples: Path, data: Path) -> Iterator[Row]:
+    for text, row in _with_texts(examples, data):
+        yield (pk, row["example_id"], text, row["gold"], row["predicted"], *_surest_first(row))
+
+
+def _span_rows(pk: int, examples: Path, data: Path) -> Iterator[Row]:
+    for text, row in _with_texts(examples, data):
+        labels = [sorted({span["label"] for span in row[side]}) for side in ("gold", "predicted")]
+        spans = [json.dumps(row[side], ensure_ascii=False) for side in ("gold", "predicted")]
+        yield (pk, row["example_id"], text, *labels, *_surest_first(row), *spans)
+
+
+def _answer_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
+    for batch in _batches(examples):
+        for row in batch:
+            texts = [row[name].replace("\0", "")[:TEXT_KEPT] for name in ("text", "gold_text", "predicted_text")]
+            yield (pk, row["example_id"], texts[0], [], [], *_surest_first(row), *texts[1:], row["f1"])
+
+
+def _surest_first(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    rank = (3.0 if row["correct"] else 1.0) - row["probability"]
+    return (row["probability"], row["loss"], row["correct"], rank)
+
+
+def _with_texts(examples: Path, data: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The beginning of each measured text, and how it fared."""
+    fared = {row["example_id"]: row for batch in _batches(examples) for row in batch}
     for batch in _batches(data, columns=("example_id", "text")):
         for source in batch:
             row = fared.get(source["example_id"])
-            if row is None:
-                continue
-            rank = (3.0 if row["correct"] else 1.0) - row["probability"]
-            yield (
-                pk,
-                row["example_id"],
-                (source["text"] or "")[:TEXT_KEPT],
-                row["gold"],
-                row["predicted"],
-                row["probability"],
-                row["loss"],
-                row["correct"],
-                rank,
-            )
+            if row is not None:
+                yield (source["text"] or "")[:TEXT_KEPT], row
+
+
+ROWS: dict[str, tuple[Sequence[str], Callable[[int, Path, Path], Iterator[Row]]]] = {
+    Task.CLASSIFICATION: (COLUMNS, _label_rows),
+    Task.TAGGING: (SPAN_COLUMNS, _span_rows),
+    Task.EXTRACTION: (ANSWER_COLUMNS, _answer_rows),
+    Task.GENERATION: (CHAT_COLUMNS, _chat_rows),
+}
+"""For each task the columns of an example row, and the rows in them."""
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:
@@ -123,12 +149,7 @@ def run_comparison(run: Run) -> dict[str, Any]:
         )
     run.progress(0, len(common), unit="rows", phase=say("testing"))
     first, second = ([side[number] for number in common] for side in sides)
-    if comparison.first.model_version.is_chat:
-        figures = compare_chats(_chat_side(first), _chat_side(second))
-    else:
-        figures = compare(
-            [row["gold"] for row in first], [row["predicted"] for row in first], [row["predicted"] for row in second]
-        )
+    figures = COMPARED[comparison.first.model_version.task](first, second)
     with run.fenced():
         services.finish_comparison(comparison=comparison, figures=figures)
     return {"rows": len(common)}
@@ -136,14 +157,60 @@ def run_comparison(run: Run) -> dict[str, Any]:
 
 def _side(pk: int) -> dict[int, dict[str, Any]]:
     """Example id -> what a comparison needs of an evaluation's row, in the order of the ids."""
-    names = ("example_id", "gold", "predicted", "loss", "answer_tokens", "correct")
+    names = (
+        "example_id",
+        "gold",
+        "predicted",
+        "gold_spans",
+        "predicted_spans",
+        "loss",
+        "answer_tokens",
+        "f1",
+        "correct",
+    )
     rows = ExampleResult.objects.filter(evaluation=pk).order_by("example_id").values(*names)
     return {row["example_id"]: row for row in rows.iterator(chunk_size=ROWS_AT_ONCE)}
 
 
-def _chat_side(rows: Sequence[Mapping[str, Any]]) -> ChatSide:
+Side = Sequence[Mapping[str, Any]]
+
+
+def _compare_labels(first: Side, second: Side) -> dict[str, Any]:
+    gold = [row["gold"] for row in first]
+    return compare(gold, [row["predicted"] for row in first], [row["predicted"] for row in second])
+
+
+def _compare_spans(first: Side, second: Side) -> dict[str, Any]:
+    gold = _spans(first, "gold_spans")
+    return compare_spans(gold, _spans(first, "predicted_spans"), _spans(second, "predicted_spans"))
+
+
+def _spans(rows: Side, column: str) -> list[list[Span]]:
+    return [[Span(span["start"], span["end"], span["label"]) for span in row[column]] for row in rows]
+
+
+def _compare_answers(first: Side, second: Side) -> dict[str, Any]:
+    f1 = [np.array([row["f1"] for row in side], dtype=np.float64) for side in (first, second)]
+    exact = [np.array([row["correct"] for row in side], dtype=bool) for side in (first, second)]
+    return compare_answers((f1[0], exact[0]), (f1[1], exact[1]))
+
+
+def _compare_chats(first: Side, second: Side) -> dict[str, Any]:
+    return compare_chats(_chat_side(first), _chat_side(second))
+
+
+def _chat_side(rows: Side) -> ChatSide:
     return ChatSide(
         np.array([row["loss"] for row in rows], dtype=np.float64),
         np.array([row["answer_tokens"] for row in rows], dtype=np.int64),
         np.array([row["correct"] for row in rows], dtype=bool),
     )
+
+
+COMPARED: dict[str, Callable[[Side, Side], dict[str, Any]]] = {
+    Task.CLASSIFICATION: _compare_labels,
+    Task.TAGGING: _compare_spans,
+    Task.EXTRACTION: _compare_answers,
+    Task.GENERATION: _compare_chats,
+}
+"""For each task how two versions are tested against each other on the same rows."""

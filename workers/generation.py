@@ -5,8 +5,9 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
@@ -14,6 +15,7 @@ from redis import Redis, RedisError
 
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
+from apps.registry.models import Task
 from apps.registry.selectors import version_folder
 from words import join
 
@@ -25,17 +27,14 @@ TOP = 5
 ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
-Use = Literal["label", "answer", "explain"]
-
-
 class Models:
     """The last few models used, loaded on demand; torch is imported with the first."""
 
     def __init__(self, kept: int = MODELS_KEPT) -> None:
         self._kept = kept
-        self._loaded: OrderedDict[tuple[str, Use], Any] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
-    def get(self, folder: Path, content_hash: str, use: Use = "label") -> Any:
+    def get(self, folder: Path, content_hash: str, use: str) -> Any:
         """The model of a folder made ready for a use, keyed by what is in the folder."""
         key = (content_hash, use)
         if key not in self._loaded:
@@ -46,14 +45,12 @@ class Models:
         return self._loaded[key]
 
 
-def _load(folder: Path, use: Use) -> Any:
-    from engine.chat_model import load_chat_model
-    from engine.gpt.explain import load_explainer
-    from engine.predict import load_classifier
+def _load(folder: Path, use: str) -> Any:
+    from engine.tasks import LOAD
     from engine.threads import use_threads
 
     use_threads(settings.INFER_THREADS)
-    return {"label": load_classifier, "answer": load_chat_model, "explain": load_explainer}[use](folder)
+    return LOAD[use](folder)
 
 
 def serve(stop: threading.Event, models: Models | None = None) -> None:
@@ -81,18 +78,15 @@ def answer_next(models: Models) -> bool:
     version, use = request.model_version, _use(request)
     try:
         model = models.get(version_folder(version), version.content_hash, use)
-        answer(
-            request=request, results={"label": results, "answer": written, "explain": explained}[use](model, request)
-        )
+        answer(request=request, results=ANSWERS[use](model, request))
     except RunFailed as failure:
         answer(request=request, error=join([failure.message, failure.hint]))
     return True
 
 
-def _use(request: OnlineRequest) -> Use:
-    if request.kind == OnlineKind.EXPLAIN:
-        return "explain"
-    return "answer" if request.model_version.is_chat else "label"
+def _use(request: OnlineRequest) -> str:
+    """A task, or "explain"."""
+    return "explain" if request.kind == OnlineKind.EXPLAIN else request.model_version.task
 
 
 def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
@@ -105,6 +99,23 @@ def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     return rows
 
 
+def marked(tagger: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The spans of each text."""
+    return [
+        {"spans": [{**span._asdict(), "probability": round(sure, 6)} for span, sure in one.spans]}
+        for one in tagger.mark(request.texts)
+    ]
+
+
+def found(reader: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The answer to the question, from its passage."""
+    question, context = request.texts
+    return [
+        {"answer": one.answer, "start": one.start, "end": one.end, "probability": round(min(1.0, one.probability), 6)}
+        for one in reader.read([(question, context)])
+    ]
+
+
 def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
     found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
@@ -114,6 +125,16 @@ def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
 def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """What the model computes over the sentence."""
     return [explainer.explain(request.texts[0])]
+
+
+ANSWERS: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
+    Task.CLASSIFICATION: results,
+    Task.TAGGING: marked,
+    Task.EXTRACTION: found,
+    Task.GENERATION: written,
+    "explain": explained,
+}
+"""For each use what a loaded model says to a request."""
 
 
 class Bell:

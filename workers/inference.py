@@ -1,7 +1,8 @@
 """The runner of batch predictions: prepare the input once, let a child work on it, store each part exactly once."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from apps.datasets.formats.reading import read_rows
 from apps.datasets.selectors import version_file
 from apps.inference import services
 from apps.inference.models import BatchJob, Source
+from apps.inference.tasks import use_of
+from apps.registry.models import Task
 from apps.registry.selectors import version_folder
 from core import storage
 from core.errors import Refused
@@ -29,8 +32,22 @@ GROUP_ROWS = 5_000
 TOP = 5
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema([("example_id", pa.int64()), ("custom_id", pa.string()), ("text", pa.string())])
+QUESTION_SCHEMA = SCHEMA.append(pa.field("context", pa.string()))
 CHAT_SCHEMA = SCHEMA.append(pa.field("messages", MESSAGES))
 LABEL_COLUMNS = ("position", "custom_id", "text", "labels", "label", "probability", "probabilities")
+FOUND_COLUMNS = (
+    "position",
+    "custom_id",
+    "text",
+    "context",
+    "answer",
+    "spans",
+    "probability",
+    "labels",
+    "label",
+    "probabilities",
+)
+SPAN_COLUMNS = ("position", "custom_id", "text", "labels", "label", "probability", "spans", "probabilities")
 ANSWER_COLUMNS = (
     "position",
     "custom_id",
@@ -44,7 +61,7 @@ ANSWER_COLUMNS = (
     "probabilities",
 )
 
-Item = tuple[str, str, list[dict[str, str]] | None]  # id, text, messages of a chat
+Item = tuple[str, str, dict[str, Any]]  # id, text, and what else a version reads by column
 
 
 class Unusable(Exception):
@@ -78,7 +95,7 @@ def run_batch(run: Run) -> Mapping[str, Any]:
 def _prepare(run: Run, batch_job: BatchJob, folder: Path) -> None:
     """One Parquet file with position, id and text (or messages) of every usable row."""
     path = folder / "input.parquet"
-    schema = CHAT_SCHEMA if batch_job.model_version.is_chat else SCHEMA
+    schema = reading_of(batch_job).schema
     bad: list[dict[str, Any]] = []
     counts = {"rows": 0, "bad": 0}
     with storage.whole_file(path) as beside, pq.ParquetWriter(beside, schema) as writer:
@@ -89,8 +106,8 @@ def _prepare(run: Run, batch_job: BatchJob, folder: Path) -> None:
                 if len(bad) < BAD_ROWS_KEPT:
                     bad.append(found.as_mapping())
                 continue
-            name, text, messages = found
-            group.append({"example_id": counts["rows"], "custom_id": name, "text": text, "messages": messages})
+            name, text, more = found
+            group.append({"example_id": counts["rows"], "custom_id": name, "text": text, **more})
             counts["rows"] += 1
             if len(group) == GROUP_ROWS:
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -103,41 +120,49 @@ def _prepare(run: Run, batch_job: BatchJob, folder: Path) -> None:
 def _texts(batch_job: BatchJob) -> Iterator[Item | RowError]:
     if batch_job.source == Source.VERSION:
         assert batch_job.dataset_version is not None
-        read = _version_chats if batch_job.model_version.is_chat else _version_texts
-        yield from read(version_file(batch_job.dataset_version), batch_job.split)
+        yield from reading_of(batch_job).version_rows(version_file(batch_job.dataset_version), batch_job.split)
         return
     if not batch_job.file_path:
         raise Refused("file_gone", say("The file of this batch is gone. Upload it again."))
     options = ReadOptions.from_mapping(batch_job.options)
-    read_value = _chat if batch_job.model_version.is_chat else _text
+    read_value = reading_of(batch_job).value
     try:
         for row in read_rows(storage.home() / batch_job.file_path, options):
             if isinstance(row, RowError):
                 yield row
                 continue
             value = row.values.get(batch_job.text_column)
+            beside = row.values.get(batch_job.context_column) if batch_job.context_column else None
             name = row.values.get(batch_job.id_column) if batch_job.id_column else ""
             try:
-                text, messages = read_value(value)
+                text, more = read_value(value, beside)
             except Unusable as fault:
                 snippet = str(value or "")[:100]
                 yield RowError(row.number, fault.code, fault.message, snippet, row.position, batch_job.text_column)
                 continue
-            yield ("" if name is None else str(name)[:500], text, messages)
+            yield ("" if name is None else str(name)[:500], text, more)
     except FileProblem as problem:
         raise Refused(problem.code, problem.message) from problem
 
 
-def _text(value: Any) -> tuple[str, None]:
+def _text(value: Any, _beside: Any = None) -> tuple[str, dict[str, Any]]:
+    return _checked(value), {}
+
+
+def _question(value: Any, beside: Any) -> tuple[str, dict[str, Any]]:
+    return _checked(value), {"context": _checked(beside)}
+
+
+def _checked(value: Any) -> str:
     text = "" if value is None else str(value)
     if "\0" in text:
         raise Unusable("nul_character", say("The text holds a NUL."))
     if not text.strip():
         raise Unusable("empty", say("The text is empty."))
-    return text, None
+    return text
 
 
-def _chat(value: Any) -> tuple[str, list[dict[str, str]]]:
+def _chat(value: Any, _beside: Any = None) -> tuple[str, dict[str, Any]]:
     """A prompt in any shape: a text is what the user said; of a whole chat the closing answer is left off."""
     try:
         messages = to_prompt("" if value is None else value if isinstance(value, str | list) else str(value))
@@ -150,40 +175,68 @@ def _chat(value: Any) -> tuple[str, list[dict[str, str]]]:
         raise Unusable(problems[0].code, problems[0].message)
     if messages[-1]["role"] == "system":
         raise Unusable("nothing_asked", say("The chat asks nothing."))
-    return messages[-1]["content"], messages
+    return messages[-1]["content"], {"messages": messages}
 
 
 def _version_texts(path: Path, split: str) -> Iterator[Item]:
     for row in _version_rows(path, split, "text"):
-        yield (row["external_id"] or str(row["example_id"]), row["text"], None)
+        yield (row["external_id"] or str(row["example_id"]), row["text"], {})
+
+
+def _version_questions(path: Path, split: str) -> Iterator[Item]:
+    for row in _version_rows(path, split, "question", "context"):
+        yield (row["external_id"] or str(row["example_id"]), row["question"], {"context": row["context"]})
 
 
 def _version_chats(path: Path, split: str) -> Iterator[Item | RowError]:
     for number, row in enumerate(_version_rows(path, split, "messages"), start=1):
         try:
-            text, messages = _chat(row["messages"])
+            text, more = _chat(row["messages"])
         except Unusable as fault:
             yield RowError(number, fault.code, fault.message, "", Position(), "messages")
             continue
-        yield (row["external_id"] or str(row["example_id"]), text, messages)
+        yield (row["external_id"] or str(row["example_id"]), text, more)
 
 
-def _version_rows(path: Path, split: str, column: str) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a batch are read, by what its version reads: texts or messages."""
+
+    schema: pa.Schema
+    kind: str
+    column: str  # that the engine is told to read
+    value: Callable[[Any, Any], tuple[str, dict[str, Any]]]  # of a file's cells; raises Unusable
+    version_rows: Callable[[Path, str], Iterator[Item | RowError]]
+    phase: Callable[[], str]
+
+
+READINGS = {
+    "text": Reading(SCHEMA, "corpus", "text", _text, _version_texts, lambda: say("labelling")),
+    "question": Reading(QUESTION_SCHEMA, "qa", "text", _question, _version_questions, lambda: say("answering")),
+    "messages": Reading(CHAT_SCHEMA, "chat", "messages", _chat, _version_chats, lambda: say("answering")),
+}
+
+
+def reading_of(batch_job: BatchJob) -> Reading:
+    """How the rows of this batch are read."""
+    return READINGS[use_of(batch_job.model_version).reads]
+
+
+def _version_rows(path: Path, split: str, *names: str) -> Iterator[dict[str, Any]]:
     file = pq.ParquetFile(path)
-    for batch in file.iter_batches(GROUP_ROWS, columns=["example_id", "external_id", "split", column]):
+    for batch in file.iter_batches(GROUP_ROWS, columns=["example_id", "external_id", "split", *names]):
         for row in batch.to_pylist():
             if not split or row["split"] == split:
                 yield row
 
 
 def _perform(run: Run, batch_job: BatchJob, source: Path, scratch: Path) -> None:
-    is_chat = batch_job.model_version.is_chat
     order = {
         "task": "predict",
         "data": {
             "path": str(source),
-            "kind": "chat" if is_chat else "corpus",
-            "column": "messages" if is_chat else "text",
+            "kind": reading_of(batch_job).kind,
+            "column": reading_of(batch_job).column,
         },
         "model": str(version_folder(batch_job.model_version)),
         "out": str(scratch),
@@ -191,8 +244,7 @@ def _perform(run: Run, batch_job: BatchJob, source: Path, scratch: Path) -> None
         "max_new_tokens": batch_job.max_new_tokens,
     }
     rows = _input_rows(source, batch_job.stored_count)
-    keep = _keep_answers if is_chat else _keep_labels
-    phase = say("answering") if is_chat else say("labelling")
+    keep, phase = KEPT[batch_job.model_version.task], reading_of(batch_job).phase()
 
     def store(event: Mapping[str, Any]) -> None:
         part = Path(event["path"])
@@ -238,6 +290,35 @@ def _keep_labels(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     services.keep_predictions(run=run, batch_job=batch_job, columns=LABEL_COLUMNS, rows=kept, labels=given)
 
 
+def _keep_spans(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+    kept: list[tuple[Any, ...]] = []
+    given: list[str] = []
+    for row, found in joined:
+        labels = [span["label"] for span in found["spans"]]
+        surest = max(found["spans"], key=lambda span: span["probability"])["label"] if labels else ""
+        spans = json.dumps(found["spans"], ensure_ascii=False)
+        said: tuple[Any, ...] = (sorted(set(labels)), surest, min(1.0, found["probability"]), spans, "[]")
+        kept.append((row["example_id"], row["custom_id"] or "", row["text"], *said))
+        given += labels
+    services.keep_predictions(run=run, batch_job=batch_job, columns=SPAN_COLUMNS, rows=kept, labels=given)
+
+
+def _keep_found(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+    kept: list[tuple[Any, ...]] = []
+    for row, found in joined:
+        place = [{"start": found["start"], "end": found["end"]}] if found["answer"] else []
+        said: tuple[Any, ...] = (
+            found["answer"].replace("\0", ""),
+            json.dumps(place),
+            min(1.0, found["probability"]),
+            [],
+            "",
+            "[]",
+        )
+        kept.append((row["example_id"], row["custom_id"] or "", row["text"], row["context"], *said))
+    services.keep_predictions(run=run, batch_job=batch_job, columns=FOUND_COLUMNS, rows=kept)
+
+
 def _keep_answers(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     kept: list[tuple[Any, ...]] = [
         (
@@ -255,3 +336,12 @@ def _keep_answers(run: Run, batch_job: BatchJob, joined: Joined) -> None:
         for row, found in joined
     ]
     services.keep_predictions(run=run, batch_job=batch_job, columns=ANSWER_COLUMNS, rows=kept)
+
+
+KEPT: dict[str, Callable[[Run, BatchJob, Joined], None]] = {
+    Task.CLASSIFICATION: _keep_labels,
+    Task.TAGGING: _keep_spans,
+    Task.EXTRACTION: _keep_found,
+    Task.GENERATION: _keep_answers,
+}
+"""For each task how what was said is kept."""

@@ -96,7 +96,7 @@ def run_import(run: Run) -> dict[str, Any]:
             run.log(say("Left out: {files}", files=", ".join(left_out[:20])))
         found = check_model_folder(model)
         probe.mkdir()
-        texts = {"example_id": [0, 1], "text": list(PROBE_TEXTS)}
+        texts = {"example_id": [0, 1], "text": list(PROBE_TEXTS), "context": list(PROBE_TEXTS)}
         pq.write_table(pa.table(texts), probe / "probe.parquet")
         order = {
             "task": "predict",

@@ -217,11 +217,14 @@ def wrong_and_confident(examples: Path, data: Path) -> list[dict[str, Any]]:
     rows = pq.read_table(examples).to_pylist()
     rows.sort(key=lambda row: (row["correct"], -row["probability"]))
     rows = rows[:SAMPLES]
-    wanted = pa.array([row["example_id"] for row in rows], pa.int64())
+    texts = {} if rows and "text" in rows[0] else _texts_of(data, [row["example_id"] for row in rows])
+    return [{**row, "text": (row.get("text") or texts.get(row["example_id"], ""))[:SAMPLE_CHARACTERS]} for row in rows]
+
+
+def _texts_of(data: Path, numbers: list[int]) -> dict[int, str]:
     table = pq.read_table(data, columns=["example_id", "text"])
-    table = table.filter(pc.is_in(table["example_id"], value_set=wanted))
-    texts = dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    return [{**row, "text": texts.get(row["example_id"], "")[:SAMPLE_CHARACTERS]} for row in rows]
+    table = table.filter(pc.is_in(table["example_id"], value_set=pa.array(numbers, pa.int64())))
+    return dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
 def _drop_older_attempts(training_job: TrainingJob) -> None:

@@ -13,8 +13,9 @@ from apps.datasets.models import DatasetVersion
 from apps.evaluation import selectors, services
 from apps.evaluation import serializers as shapes
 from apps.evaluation.downloads import results_response
-from apps.evaluation.filters import CHAT_ORDERS, ORDERS, EvaluationFilter, ResultFilter, orders_of
+from apps.evaluation.filters import EvaluationFilter, ResultFilter
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from apps.evaluation.tasks import CHAT_ORDERS, FLIPS, LIKELIER, ORDERS, measuring_of
 from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.paging import page_size
@@ -118,7 +119,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
         row = fetch(self.actor, selectors.evaluations_of(self.actor.workspace), "evaluation.read", pk=pk)
         found = ResultFilter(request.query_params, selectors.results_of(row), request=request)
         rows = found.qs if found.is_valid() else ExampleResult.objects.none()
-        orders = orders_of(row)
+        orders = measuring_of(row).orders
         column, descending, _words = orders.get(request.query_params.get("order", ""), orders["rank"])
         page = keyset_by(request.query_params, rows, column, descending=descending, size=page_size(request))
         body = {"next": page.next_cursor or None, "previous": page.previous_cursor or None, "results": page.rows}
@@ -184,14 +185,14 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
     @extend_schema(
         summary="List examples by who was right",
         tags=TAG,
-        parameters=[*CURSORS, OpenApiParameter("which", str, enum=[*selectors.FLIPS, *selectors.LIKELIER])],
+        parameters=[*CURSORS, OpenApiParameter("which", str, enum=[*FLIPS, *LIKELIER])],
         responses=shapes.FlipPageSerializer,
     )
     def flips(self, request: Request, pk: int) -> Response:
         """Examples that only the first or only the second got right, both or none; of chats also by loss."""
         row = fetch(self.actor, self.get_queryset(), "evaluation.read", pk=pk)
         which = request.query_params.get("which", "second_only")
-        known = selectors.flips_of(row)
+        known = measuring_of(row.first).flip_names
         if which not in known:
             raise Refused("unknown_flips", say("which must be one of: {flips}.", flips=", ".join(known)), field="which")
         page = keyset_by(request.query_params, selectors.flips(row, which), "rank", size=page_size(request))
@@ -204,6 +205,9 @@ class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):
                 "first_probability": one.probability,
                 "second": two.predicted,
                 "second_probability": two.probability,
+                "gold_spans": one.gold_spans,
+                "first_spans": one.predicted_spans,
+                "second_spans": two.predicted_spans,
                 "gold_text": one.gold_text,
                 "first_text": one.predicted_text,
                 "first_loss": one.loss,

@@ -4,26 +4,15 @@ from django.http import Http404, HttpRequest, StreamingHttpResponse
 
 from apps.evaluation.models import EvaluationJob
 from apps.evaluation.selectors import results_of
+from apps.evaluation.tasks import measuring_of
 from core.rows_out import CONTENT_TYPES, as_text
 from core.streaming import streamed
-
-COLUMNS = ("example_id", "text", "gold", "predicted", "probability", "loss", "correct")
-CHAT_COLUMNS = (
-    "example_id",
-    "text",
-    "gold_text",
-    "predicted_text",
-    "answer_tokens",
-    "loss",
-    "probability",
-    "correct",
-)
 
 
 def results_response(request: HttpRequest, evaluation: EvaluationJob, form: str) -> StreamingHttpResponse:
     """All rows as "csv" or "jsonl"; 404 for another form."""
     if form not in CONTENT_TYPES:
         raise Http404
-    columns = CHAT_COLUMNS if evaluation.model_version.is_chat else COLUMNS
+    columns = measuring_of(evaluation).columns
     pieces = as_text(results_of(evaluation), form, columns, lambda row: {name: getattr(row, name) for name in columns})
     return streamed(request, pieces, filename=f"evaluation-{evaluation.pk}.{form}", content_type=CONTENT_TYPES[form])

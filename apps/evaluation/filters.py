@@ -1,7 +1,5 @@
 """Which evaluations, and which example rows, a page or an API call shows."""
 
-from typing import Any
-
 import django_filters
 from django import forms
 from django.db.models import QuerySet
@@ -10,30 +8,6 @@ from django.utils.translation import gettext_lazy as _
 from apps.datasets.models import Split
 from apps.evaluation.models import EvaluationJob, ExampleResult
 from core.jobs.states import State
-
-ORDERS = {
-    "rank": ("rank", False, _("Wrong and confident first")),
-    "loss": ("loss", True, _("Highest loss first")),
-    "unsure": ("probability", False, _("Least sure first")),
-}
-CHAT_ORDERS = {
-    "rank": ("rank", False, _("Wrong and unlikely first")),
-    "loss": ("loss", True, _("Highest loss first")),
-    "likely": ("loss", False, _("Lowest loss first")),
-}
-
-
-CORPUS_ORDERS = {
-    "rank": ("rank", False, _("Highest loss first")),
-    "likely": ("loss", False, _("Lowest loss first")),
-}
-
-
-def orders_of(evaluation: EvaluationJob) -> dict[str, tuple[str, bool, Any]]:
-    """Name -> (column, descending, words) of the orders that make sense for its rows."""
-    if evaluation.is_corpus:
-        return CORPUS_ORDERS
-    return CHAT_ORDERS if evaluation.model_version.is_chat else ORDERS
 
 
 class EvaluationFilter(django_filters.FilterSet):

@@ -6,8 +6,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
-from apps.evaluation.services import DATA_KINDS, LARGEST_ANSWER_TOKENS
-from apps.registry.models import ModelVersion, Task
+from apps.evaluation.services import LARGEST_ANSWER_TOKENS
+from apps.evaluation.tasks import DATA_KINDS
+from apps.registry.models import ModelVersion
 
 SPLITS = [("test", _("Test")), ("dev", _("Dev")), ("train", _("Train")), ("", _("All rows"))]
 
@@ -35,7 +36,7 @@ class EvaluationForm(forms.Form):
     def __init__(self, *args: Any, workspace: Any, version: ModelVersion | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         tasks = [version.task] if version else list(DATA_KINDS)
-        kinds = [kind for task in tasks if task in DATA_KINDS for kind in DATA_KINDS[Task(task)]]
+        kinds = [kind for task in tasks if task in DATA_KINDS for kind in DATA_KINDS[task]]
         versions = ModelVersion.objects.filter(workspace=workspace, task__in=tasks)
         data = DatasetVersion.objects.filter(dataset__workspace=workspace, dataset__kind__in=kinds)
         fields: Any = self.fields

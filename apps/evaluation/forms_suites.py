@@ -9,7 +9,8 @@ from apps.datasets.models import DatasetVersion
 from apps.evaluation.forms import SPLITS
 from apps.evaluation.models import Bound, Direction, Suite
 from apps.evaluation.selectors import figures_known
-from apps.evaluation.services import DATA_KINDS, LARGEST_ANSWER_TOKENS
+from apps.evaluation.services import LARGEST_ANSWER_TOKENS
+from apps.evaluation.tasks import DATA_KINDS
 from apps.registry.models import ModelFamily, ModelVersion, Task
 
 

@@ -58,7 +58,8 @@ class EvaluationJob(models.Model):
 class ExampleResult(models.Model):
     """How one example fared in one evaluation.
 
-    A classifier fills gold, predicted and the probability of its decision; a chat version gold_text, predicted_text,
+    A classifier fills gold, predicted and the probability of its decision; a tagger also the spans themselves, and gold and
+    predicted hold their labels; a reader gold_text, predicted_text and f1; a chat version gold_text, predicted_text,
     answer_tokens and the geometric mean probability of a token of the given answers.
     `rank` orders wrong rows first, of a classifier the surest (1 - probability; right ones 3 - probability), of a chat
     version those whose given answer it finds least likely (probability; right ones 2 + probability).
@@ -71,7 +72,10 @@ class ExampleResult(models.Model):
     predicted = ArrayField(models.TextField())
     gold_text = models.TextField(default="", db_default="")  # the first TEXT_KEPT characters, as of predicted_text
     predicted_text = models.TextField(default="", db_default="")
+    gold_spans = models.JSONField(null=True)  # [{"start", "end", "label"}], code points, as of predicted_spans
+    predicted_spans = models.JSONField(null=True)
     answer_tokens = models.PositiveIntegerField(null=True)
+    f1 = models.FloatField(null=True)  # of a reader: of the words of its answer
     probability = models.FloatField()
     loss = models.FloatField()
     correct = models.BooleanField()

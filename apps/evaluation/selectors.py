@@ -17,19 +17,12 @@ from apps.evaluation.models import (
     SuiteResult,
     SuiteRun,
 )
+from apps.evaluation.tasks import FLIPS, LIKELIER
 from apps.evaluation.verdicts import Verdict, judge
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import figure_order
 from core.jobs.states import OPEN, State
 from engine.specs.figures import METRICS_REVISION
-
-FLIPS = {
-    "first_only": (True, False),
-    "second_only": (False, True),
-    "both_wrong": (False, False),
-    "both_right": (True, True),
-}
-LIKELIER = {"first_likelier": "gt", "second_likelier": "lt"}  # how the loss of the other side compares
 
 
 def evaluations_of(workspace: Any) -> QuerySet[EvaluationJob]:
@@ -84,13 +77,6 @@ def newest_comparison(first: ModelVersion, second: ModelVersion) -> Comparison |
     """The newest comparison of these two, in this order."""
     rows = comparisons_of(first.workspace).filter(first__model_version=first, second__model_version=second)
     return rows.first()
-
-
-def flips_of(comparison: Comparison) -> list[str]:
-    """The names that flips() takes for this comparison; of chat versions also by whose loss is lower, of texts only so."""
-    if comparison.first.is_corpus:
-        return list(LIKELIER)
-    return [*LIKELIER, *FLIPS] if comparison.first.model_version.is_chat else list(FLIPS)
 
 
 def running_evaluations(first: ModelVersion, second: ModelVersion) -> QuerySet[EvaluationJob]:

@@ -76,8 +76,8 @@ class ExampleResultSerializer(serializers.ModelSerializer[Any]):
     class Meta:
         model = ExampleResult
         fields = (
-            "example_id", "text", "gold", "predicted", "gold_text", "predicted_text", "answer_tokens", "probability",
-            "loss", "correct",
+            "example_id", "text", "gold", "predicted", "gold_spans", "predicted_spans", "gold_text", "predicted_text",
+            "answer_tokens", "f1", "probability", "loss", "correct",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -95,8 +95,9 @@ class ComparisonSerializer(serializers.ModelSerializer[Any]):
 
     job = JobProgressSerializer(read_only=True)
     figures = serializers.SerializerMethodField(
-        help_text="Second minus first with paired bootstrap intervals: accuracy and macro F1, of chat versions loss and "
-        "exact answers; McNemar's test, of chat versions also Wilcoxon's signed ranks of the losses."
+        help_text="Second minus first with paired bootstrap intervals: accuracy and macro F1, of taggers the figures of "
+        "entities, of readers exact answers and F1, of chat versions loss and exact answers; McNemar's test, of chat "
+        "versions also Wilcoxon's signed ranks of the losses."
     )
 
     class Meta:
@@ -127,6 +128,9 @@ class FlipSerializer(serializers.Serializer[Any]):
     first_probability = serializers.FloatField()
     second = serializers.ListField(child=serializers.CharField())
     second_probability = serializers.FloatField()
+    gold_spans = serializers.ListField(child=serializers.DictField(), allow_null=True)
+    first_spans = serializers.ListField(child=serializers.DictField(), allow_null=True)
+    second_spans = serializers.ListField(child=serializers.DictField(), allow_null=True)
     gold_text = serializers.CharField()
     first_text = serializers.CharField()
     first_loss = serializers.FloatField()

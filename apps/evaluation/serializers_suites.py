@@ -7,7 +7,8 @@ from rest_framework import serializers
 
 from apps.datasets.models import Split
 from apps.evaluation.models import Bound, Direction, Gate, Suite, SuiteCheck, SuiteRun
-from apps.evaluation.services import DATA_KINDS, LARGEST_ANSWER_TOKENS
+from apps.evaluation.services import LARGEST_ANSWER_TOKENS
+from apps.evaluation.tasks import DATA_KINDS
 from apps.evaluation.verdicts import FAILED, PASSED, WAITING, Verdict
 
 

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.evaluation import selectors, services
 from apps.evaluation.downloads import results_response
-from apps.evaluation.filters import EvaluationFilter, ResultFilter, orders_of
+from apps.evaluation.filters import EvaluationFilter, ResultFilter
 from apps.evaluation.forms import ComparisonForm, EvaluationForm
 from apps.evaluation.models import EvaluationJob, ExampleResult
+from apps.evaluation.tasks import measuring_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
@@ -87,9 +88,11 @@ def _results(request: PageRequest, row: EvaluationJob) -> dict[str, Any]:
     found = ResultFilter(request.GET, selectors.results_of(row))
     rows = found.qs if found.is_valid() else ExampleResult.objects.none()
     order = request.GET.get("order", "rank")
-    orders = orders_of(row)
+    measuring = measuring_of(row)
+    orders = measuring.orders
     column, descending, _words = orders.get(order, orders["rank"])
     return {
+        "measuring": measuring,
         "filter": found,
         "page": keyset_by(request.GET, rows, column, descending=descending),
         "order": order,
@@ -137,9 +140,10 @@ def compare(request: PageRequest) -> HttpResponse:
 def comparison(request: PageRequest, pk: int) -> HttpResponse:
     """Both sides' figures, the tests, and the examples that flipped."""
     row = fetch(request.actor, selectors.comparisons_of(request.actor.workspace), "evaluation.read", pk=pk)
-    context: dict[str, Any] = {"row": row}
+    measuring = measuring_of(row.first)
+    context: dict[str, Any] = {"row": row, "measuring": measuring}
     if row.figures:
-        known = selectors.flips_of(row)
+        known = measuring.flip_names
         which = request.GET.get("flips", "")
         which = which if which in known else known[1]
         found = keyset_by(request.GET, selectors.flips(row, which), "rank")

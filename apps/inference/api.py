@@ -11,17 +11,21 @@ from rest_framework.response import Response
 from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest
+from apps.inference.filters import BatchFilter
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, Prediction
 from apps.inference.serializers import (
     AskChatSerializer,
+    AskQuestionSerializer,
     AskSerializer,
     BatchJobSerializer,
     OnlineChatSerializer,
+    OnlineFoundSerializer,
+    OnlineMarkedSerializer,
     OnlineRequestSerializer,
     PredictionSerializer,
     StartBatchSerializer,
 )
+from apps.inference.tasks import use_of
 from apps.registry.models import Task
 from apps.registry.selectors import resolve_version
 from core.access import fetch
@@ -72,7 +76,11 @@ class BatchViewSet(WorkspaceViewSet):
             return services.predict_texts(items=values["texts"], **common)
         if sources == ["file"]:
             return services.predict_upload(
-                upload=values["file"], text_column=values["text_column"], id_column=values["id_column"], **common
+                upload=values["file"],
+                text_column=values["text_column"],
+                context_column=values["context_column"],
+                id_column=values["id_column"],
+                **common,
             )
         try:
             data = fetch(
@@ -109,7 +117,9 @@ class BatchViewSet(WorkspaceViewSet):
     def rows(self, request: Request, pk: int) -> Response:
         """Rows stored so far, also while the batch runs."""
         batch_job = self._one(pk)
-        filters = row_filter(request.query_params, batch_job)
+        filters = use_of(batch_job.model_version).filter(
+            request.query_params, queryset=Prediction.objects.filter(batch_job=batch_job)
+        )
         if not filters.is_valid():
             name, words = next(iter(filters.form.errors.items()))
             raise Refused("invalid", str(words[0]), field=name)
@@ -137,21 +147,74 @@ class OnlineViewSet(WorkspaceViewSet):
     serializer_class = OnlineRequestSerializer
     read_permission = "inference.read"
     write_permission = "inference.write"
+    task = Task.CLASSIFICATION
 
     @extend_schema(summary="Label a few texts now", request=AskSerializer, responses={202: OnlineRequestSerializer})
     def create(self, request: Request) -> Response:
         """The answer is ready within a moment: read it by the returned id."""
-        serializer = AskSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        version = resolve_version(self.actor.workspace, serializer.validated_data["model"])
-        made = services.ask(actor=self.actor, version=version, texts=serializer.validated_data["texts"])
-        return Response(self.get_serializer(made).data, status=202)
+        return self._ask(request)
 
     @extend_schema(summary="The answer to a single request")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, labels with probabilities."""
-        rows = OnlineRequest.objects.exclude(model_version__task=Task.GENERATION)
+        return self._answer(pk)
+
+    def _ask(self, request: Request) -> Response:
+        serializer = AskSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        version = resolve_version(self.actor.workspace, serializer.validated_data["model"])
+        texts = serializer.validated_data["texts"]
+        made = services.ask(actor=self.actor, version=version, texts=texts, task=self.task)
+        return Response(self.get_serializer(made).data, status=202)
+
+    def _answer(self, pk: int) -> Response:
+        rows = OnlineRequest.objects.filter(model_version__task=self.task, kind=OnlineKind.PREDICT)
         return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)
+
+
+class OnlineTagViewSet(OnlineViewSet):
+    """A few texts marked at once."""
+
+    serializer_class = OnlineMarkedSerializer
+    task = Task.TAGGING
+
+    @extend_schema(
+        summary="Mark spans in a few texts now", request=AskSerializer, responses={202: OnlineMarkedSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """The spans are ready within a moment: read them by the returned id."""
+        return self._ask(request)
+
+    @extend_schema(summary="The spans of a few texts")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, the spans of each text: code points, label and probability."""
+        return self._answer(pk)
+
+
+class OnlineExtractViewSet(OnlineViewSet):
+    """A question answered from a passage at once."""
+
+    serializer_class = OnlineFoundSerializer
+    task = Task.EXTRACTION
+
+    @extend_schema(
+        summary="Answer a question from a passage now",
+        request=AskQuestionSerializer,
+        responses={202: OnlineFoundSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """The answer is ready within a moment: read it by the returned id."""
+        serializer = AskQuestionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = dict(serializer.validated_data)
+        version = resolve_version(self.actor.workspace, values.pop("model"))
+        made = services.ask_question(actor=self.actor, version=version, **values)
+        return Response(self.get_serializer(made).data, status=202)
+
+    @extend_schema(summary="The answer to a question")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, the answer with its place in the passage."""
+        return self._answer(pk)
 
 
 class OnlineChatViewSet(WorkspaceViewSet):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference.api import BatchViewSet, OnlineChatViewSet, OnlineViewSet
+from apps.inference.api import BatchViewSet, OnlineChatViewSet, OnlineExtractViewSet, OnlineTagViewSet, OnlineViewSet
 from apps.inference.explain_api import ExplanationViewSet
 
 urlpatterns = [
@@ -12,6 +12,10 @@ urlpatterns = [
     path("predictions/<int:pk>/export", BatchViewSet.as_view({"get": "export"})),
     path("classify", OnlineViewSet.as_view({"post": "create"})),
     path("classify/<int:pk>", OnlineViewSet.as_view({"get": "retrieve"})),
+    path("tag", OnlineTagViewSet.as_view({"post": "create"})),
+    path("tag/<int:pk>", OnlineTagViewSet.as_view({"get": "retrieve"})),
+    path("extract", OnlineExtractViewSet.as_view({"post": "create"})),
+    path("extract/<int:pk>", OnlineExtractViewSet.as_view({"get": "retrieve"})),
     path("answers", OnlineChatViewSet.as_view({"post": "create"})),
     path("explanations", ExplanationViewSet.as_view({"post": "create"})),
     path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),

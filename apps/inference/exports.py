@@ -10,23 +10,12 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from apps.inference.models import BatchJob, Prediction
 from apps.inference.selectors import exported_rows
+from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.errors import Refused
 from core.streaming import streamed
 from words import say
 
-LABEL_HEADER = ("position", "id", "text", "label", "labels", "probability", "model_version", "model_version_id")
-ANSWER_HEADER = (
-    "position",
-    "id",
-    "text",
-    "messages",
-    "answer",
-    "finish",
-    "answer_tokens",
-    "model_version",
-    "model_version_id",
-)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -45,11 +34,7 @@ def _record(row: Prediction, version: ModelVersion) -> dict[str, Any]:
     """One row as an export writes it; all rows of a batch were made by the batch's version."""
     start = {"position": row.position, "id": row.custom_id, "text": row.text}
     end = {"model_version": str(version), "model_version_id": row.model_version_id}
-    if version.is_chat:
-        written = {"answer": row.answer, "finish": row.finish, "answer_tokens": row.answer_tokens}
-        return {**start, "messages": row.messages, **written, **end}
-    labels = {"label": row.label, "labels": row.labels, "probability": row.probability}
-    return {**start, **labels, "probabilities": row.probabilities, **end}
+    return {**start, **use_of(version).said(row), **end}
 
 
 def _cell(value: Any) -> str:
@@ -73,7 +58,7 @@ def _table(batch_job: BatchJob, clean: Callable[[str], str]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
     version = batch_job.model_version
-    header = ANSWER_HEADER if version.is_chat else LABEL_HEADER
+    header = use_of(version).header
     writer.writerow(header)
     for row in exported_rows(batch_job):
         record = _record(row, version)

@@ -1,7 +1,6 @@
 """Filters of batches and of their rows, shared by page and API."""
 
 from django.forms import HiddenInput
-from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
 
@@ -33,6 +32,19 @@ class PredictionFilter(FilterSet):
         fields = ("label", "max_probability")
 
 
+class FoundFilter(FilterSet):
+    """By a part of the answer and by how sure the reader was."""
+
+    answer = CharFilter(lookup_expr="icontains", label=_("Part of the answer"))
+    max_probability = NumberFilter(
+        field_name="probability", lookup_expr="lte", min_value=0, max_value=1, label=_("Probability at most")
+    )
+
+    class Meta:
+        model = Prediction
+        fields = ("answer", "max_probability")
+
+
 class AnswerFilter(FilterSet):
     """By how the answer ended and by a part of it."""
 
@@ -42,9 +54,3 @@ class AnswerFilter(FilterSet):
     class Meta:
         model = Prediction
         fields = ("finish", "answer")
-
-
-def row_filter(query: QueryDict, batch_job: BatchJob) -> FilterSet:
-    """The filter that fits what the batch's version says."""
-    kind = AnswerFilter if batch_job.model_version.is_chat else PredictionFilter
-    return kind(query, queryset=Prediction.objects.filter(batch_job=batch_job))

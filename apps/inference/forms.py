@@ -5,8 +5,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from apps.datasets.models import DatasetVersion, Kind, Split
-from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTERS, TEXT_KINDS
+from apps.datasets.models import DatasetVersion, Split
+from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTERS
+from apps.inference.tasks import USES
 from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_choices
 from core.access import Actor
@@ -28,6 +29,12 @@ class BatchForm(forms.Form):
         max_length=200,
         help_text=_("Texts, or for a chat version prompts or messages. Empty lets Lingxi find it."),
     )
+    context_column = forms.CharField(
+        label=_("Column of the passages"),
+        required=False,
+        max_length=200,
+        help_text=_("Versions that answer from passages only."),
+    )
     dataset_version = forms.ModelChoiceField(DatasetVersion.objects.none(), label=_("Dataset version"), required=False)
     split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
     max_new_tokens = forms.IntegerField(
@@ -44,13 +51,14 @@ class BatchForm(forms.Form):
         assert isinstance(models, forms.ModelChoiceField)
         assert isinstance(data, forms.ModelChoiceField)
         models.queryset = (
-            ModelVersion.objects.filter(workspace=actor.workspace, task__in=Task.values)
+            ModelVersion.objects.filter(workspace=actor.workspace, task__in=USES)
             .select_related("family")
             .order_by("-id")
         )
         data.queryset = (
             DatasetVersion.objects.filter(
-                dataset__workspace=actor.workspace, dataset__kind__in=[*TEXT_KINDS, Kind.CHAT]
+                dataset__workspace=actor.workspace,
+                dataset__kind__in={kind for use in USES.values() for kind in use.data_kinds},
             )
             .select_related("dataset")
             .order_by("-id")
@@ -82,6 +90,21 @@ class AskForm(forms.Form):
     """What a person says to a chat version."""
 
     message = forms.CharField(label=_("Your message"), widget=forms.Textarea(attrs={"rows": 3}), max_length=100_000)
+
+
+class QuestionForm(forms.Form):
+    """A question, and the passage in which a reader looks for the answer."""
+
+    question = forms.CharField(label=_("Question"), max_length=10_000)
+    context = forms.CharField(label=_("Passage"), widget=forms.Textarea(attrs={"rows": 5}), max_length=100_000)
+
+
+ASK_FORMS: dict[str, type[TryForm] | type[QuestionForm] | type[AskForm]] = {
+    "text": TryForm,
+    "question": QuestionForm,
+    "messages": AskForm,
+}
+"""By what a version reads."""
 
 
 class ExplainForm(forms.Form):

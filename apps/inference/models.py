@@ -36,6 +36,7 @@ class BatchJob(models.Model):
     file_path = models.CharField(max_length=300, blank=True)  # the upload, below HOME
     options = models.JSONField(default=dict, blank=True)  # how the upload is read
     text_column = models.CharField(max_length=200, blank=True)
+    context_column = models.CharField(max_length=200, blank=True, default="", db_default="")  # of a reader: passages
     id_column = models.CharField(max_length=200, blank=True)
     max_new_tokens = models.PositiveIntegerField(default=256)  # longest answer of a chat version
     input_path = models.CharField(max_length=300, blank=True)  # the prepared Parquet file, below HOME
@@ -72,19 +73,24 @@ class Finish(models.TextChoices):
 class Prediction(models.Model):
     """What a model version said of one text or chat; exactly one row per position of a batch.
 
-    A classifier fills labels and probabilities, a chat version messages, answer and finish.
+    A classifier fills labels and probabilities, a tagger spans and their labels, a reader the passage, the answer and its
+    span, a chat version messages, answer and finish.
     """
 
     batch_job = models.ForeignKey(BatchJob, models.CASCADE, related_name="predictions", db_index=False)
     model_version = models.ForeignKey("registry.ModelVersion", models.RESTRICT, related_name="+")  # what made the row
     position = models.BigIntegerField()  # from 0, in the order of the input
     custom_id = models.CharField(max_length=500, blank=True)
-    text = models.TextField()  # of a chat: what was asked last
+    text = models.TextField()  # of a chat: what was asked last; of a reader: the question
+    context = models.TextField(blank=True, default="", db_default="")  # of a reader: the passage
     messages = models.JSONField(null=True)  # of a chat: all that was said before the answer
     labels = ArrayField(models.TextField(), default=list)
     label = models.TextField(blank=True)  # the surest one, for filters
     probability = models.FloatField(null=True)  # of `label`, 0..1; none for an answer
     probabilities = models.JSONField(default=list)  # [[label, probability], ...], the highest few
+    spans = models.JSONField(
+        null=True
+    )  # of a tagger: [{"start", "end", "label", "probability"}], of a reader one start and end; code points
     answer = models.TextField(blank=True, default="", db_default="")
     finish = models.CharField(max_length=10, blank=True, choices=Finish.choices, default="", db_default="")
     answer_tokens = models.PositiveIntegerField(null=True)
@@ -127,15 +133,17 @@ class OnlineRequest(models.Model):
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
     kind = models.CharField(max_length=10, choices=OnlineKind.choices, default=OnlineKind.PREDICT)
-    texts = models.JSONField(default=list, blank=True)  # for a classifier; of an explanation its one sentence
+    texts = models.JSONField(
+        default=list, blank=True
+    )  # of a reader question and passage; of an explanation one sentence
     messages = models.JSONField(default=list, blank=True)  # for a chat version
     max_new_tokens = models.PositiveIntegerField(default=256)
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    # per text: labels and [[label, probability], ...]; of a chat one: answer, finish and tokens; of an explanation
-    # what `engine.gpt.explain` tells
+    # per text: labels and [[label, probability], ...], or spans; of a chat one: answer, finish and tokens; of an
+    # explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")

@@ -27,20 +27,26 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
         model = BatchJob
         fields = (
             "id", "model_version", "reference", "source", "dataset_version", "split", "file_name", "text_column",
-            "id_column", "max_new_tokens", "row_count", "stored_count", "bad_count", "bad_rows", "label_counts", "created_at", "job",
-            "state", "error_code", "error_message", "finished_at",
+            "context_column", "id_column", "max_new_tokens", "row_count", "stored_count", "bad_count", "bad_rows",
+            "label_counts", "created_at", "job", "state", "error_code", "error_message", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 
 
 class PredictionSerializer(serializers.ModelSerializer[Prediction]):
-    """One labelled text, or one answered chat."""
+    """One labelled or marked text, or one answered chat."""
 
     labels = serializers.ListField(child=serializers.CharField(), read_only=True)
     probabilities = serializers.ListField(
         child=serializers.ListField(), read_only=True, help_text="[[label, probability], ...], the highest few."
     )
 
+    spans = serializers.ListField(
+        child=serializers.DictField(),
+        read_only=True,
+        allow_null=True,
+        help_text="Of a tagger: start, end (code points), label and probability of each span.",
+    )
     messages = serializers.ListField(
         child=serializers.DictField(), read_only=True, allow_null=True, help_text="Of a chat: what was said before."
     )
@@ -52,7 +58,7 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
         model = Prediction
         fields = (
             "id", "model_version", "position", "custom_id", "text", "labels", "label", "probability", "probabilities",
-            "messages", "answer", "finish", "answer_tokens",
+            "spans", "context", "messages", "answer", "finish", "answer_tokens",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -69,6 +75,9 @@ class TextItemSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
     text = serializers.CharField(required=False, max_length=100_000, trim_whitespace=False)
+    context = serializers.CharField(  # type: ignore[assignment]
+        required=False, max_length=100_000, trim_whitespace=False, help_text="Of a reader: the passage; text is asked."
+    )
     messages = MessageSerializer(many=True, required=False)
 
 
@@ -96,6 +105,9 @@ class StartBatchSerializer(serializers.Serializer[Any]):
     split = serializers.ChoiceField(choices=Split.choices, required=False, default="", allow_blank=True)
     file = serializers.FileField(required=False)
     text_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+    context_column = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=200, help_text="Of a reader: the column of passages."
+    )
     id_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
     max_new_tokens = serializers.IntegerField(
         required=False,
@@ -132,6 +144,50 @@ class OnlineRequestSerializer(serializers.ModelSerializer[OnlineRequest]):
         model = OnlineRequest
         fields = ("id", "model_version", "state", "texts", "results", "error_message", "created_at", "answered_at")
         read_only_fields = fields
+
+
+class FoundSpanSerializer(serializers.Serializer[Any]):
+    """A part of a text that a tagger marked: text[start:end] in code points."""
+
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    probability = serializers.FloatField(help_text="Of the least sure of its words.")
+
+
+class MarkedTextSerializer(serializers.Serializer[Any]):
+    """The spans of one text."""
+
+    spans = FoundSpanSerializer(many=True)
+
+
+class OnlineMarkedSerializer(OnlineRequestSerializer):
+    """A request and, once done, the spans of each text."""
+
+    results = MarkedTextSerializer(many=True, read_only=True)  # type: ignore[assignment]
+
+
+class AskQuestionSerializer(serializers.Serializer[Any]):
+    """A question to answer now from a passage."""
+
+    model = serializers.CharField(max_length=140)
+    question = serializers.CharField(max_length=100_000, trim_whitespace=False)
+    context = serializers.CharField(max_length=100_000, trim_whitespace=False)  # type: ignore[assignment]
+
+
+class FoundAnswerSerializer(serializers.Serializer[Any]):
+    """context[start:end], in code points; an empty answer when the passage does not say."""
+
+    answer = serializers.CharField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    probability = serializers.FloatField()
+
+
+class OnlineFoundSerializer(OnlineRequestSerializer):
+    """A question with its passage (`texts`) and, once done, the answer."""
+
+    results = FoundAnswerSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class AnswerSerializer(serializers.Serializer[Any]):

@@ -8,10 +8,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.forms import AskForm, BatchForm, TryForm
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
+from apps.inference.filters import BatchFilter
+from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, TryForm
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState, Prediction
 from apps.inference.selectors import batch_jobs, label_chart
+from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
@@ -58,6 +59,7 @@ def _start(request: PageRequest, values: dict[str, Any]) -> BatchJob:
             version=version,
             upload=values["file"],
             text_column=values["text_column"],
+            context_column=values["context_column"],
             max_new_tokens=values["max_new_tokens"],
         )
     return services.predict_version(
@@ -94,10 +96,12 @@ def rows(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:
-    filters = row_filter(request.GET, batch_job)
+    use = use_of(batch_job.model_version)
+    filters = use.filter(request.GET, queryset=Prediction.objects.filter(batch_job=batch_job))
     return {
         "batch_job": batch_job,
         "job": batch_job.job,
+        "use": use,
         "chart": label_chart(batch_job),
         "filter": filters,
         "page": keyset(request, filters.qs, size=25),
@@ -118,7 +122,9 @@ def file(request: PageRequest, pk: int) -> HttpResponseBase:
 def ask(request: PageRequest, version_pk: int) -> HttpResponse:
     """The try-it box: an htmx part with a form, then the answer that asks for itself until it is there."""
     version = fetch(request.actor, ModelVersion, "inference.write", pk=version_pk)
-    form: AskForm | TryForm = (AskForm if version.is_chat else TryForm)(request.POST or None)
+    services.require_usable(version)
+    use = use_of(version)
+    form = ASK_FORMS[use.reads](request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             made = _ask(request, version, form)
@@ -126,12 +132,14 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
             form.add_error(None, refused.message)
         else:
             return render(request, "inference/_asked.html", {"asked": made})
-    return render(request, "inference/_try.html", {"form": form, "version": version})
+    return render(request, "inference/_try.html", {"form": form, "version": version, "use": use})
 
 
-def _ask(request: PageRequest, version: ModelVersion, form: AskForm | TryForm) -> OnlineRequest:
+def _ask(request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | TryForm) -> OnlineRequest:
     if isinstance(form, TryForm):
         return services.ask(actor=request.actor, version=version, texts=form.lines())
+    if isinstance(form, QuestionForm):
+        return services.ask_question(actor=request.actor, version=version, **form.cleaned_data)
     said = {"role": "user", "content": form.cleaned_data["message"]}
     return services.ask_chat(actor=request.actor, version=version, messages=[said])
 
@@ -140,11 +148,12 @@ def _ask(request: PageRequest, version: ModelVersion, form: AskForm | TryForm) -
 @page("inference.read")
 def asked(request: PageRequest, pk: int) -> HttpResponse:
     """The answer to a single request, or a part that asks again."""
-    rows = OnlineRequest.objects.filter(kind=OnlineKind.PREDICT)
+    rows = OnlineRequest.objects.select_related("model_version").filter(kind=OnlineKind.PREDICT)
     found = fetch(request.actor, rows, "inference.read", pk=pk)
     is_done = found.state == OnlineState.DONE
     context = {
         "asked": found,
+        "use": use_of(found.model_version),
         "pairs": list(zip(found.texts, found.results, strict=False)) if is_done else [],
         "answers": [{**row, "end": Finish(row["finish"]).label} for row in found.results] if found.messages else [],
     }

@@ -5,32 +5,13 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.registry.models import Approval, CardRevision, Decision, ModelVersion
-
-FIGURE_NAMES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "micro_f1": "Micro F1",
-    "weighted_f1": "Weighted F1",
-    "perplexity": "Perplexity",
-    "bits_per_byte": "Bits per byte",
-    "token_accuracy": "Token accuracy",
-    "exact_match": "Exact answers",
-    "token_f1": "Token F1",
-    "bleu": "BLEU",
-    "chrf": "chrF",
-    "rouge_1": "ROUGE-1",
-    "rouge_2": "ROUGE-2",
-    "rouge_l": "ROUGE-L",
-    "pass_at_1": "pass@1",
-    "win_rate": "Win rate",
-    "reward_margin": "Reward margin",
-    "loss": "Loss",
-}
+from apps.registry.options import FIGURES, SPAN_ERRORS
 
 
 def generated_card(version: ModelVersion) -> str:
     """The part of the card that follows from the version's record."""
-    parts = [_making(version), _figures(version), _classes(version), _evidence(version), _files(version)]
+    parts = [_making(version), _figures(version), _classes(version), _errors(version), _evidence(version)]
+    parts.append(_files(version))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -70,7 +51,7 @@ def _figures(version: ModelVersion) -> str:
     parts = []
     for split, report in sorted(version.metrics.items()):
         rows = [
-            f"| {FIGURE_NAMES.get(name, name)} | {_interval(figure)} |"
+            f"| {FIGURES.get(name, name)} | {_interval(figure)} |"
             for name, figure in sorted(report.get("headline", {}).items())
         ]
         more = [(_("Calibration error"), report.get("calibration", {}).get("ece")), ("ROC-AUC", report.get("roc_auc"))]
@@ -94,6 +75,15 @@ def _classes(version: ModelVersion) -> str:
     return _section(_("By label"), [head, "|---|---|---|---|---|", *rows])
 
 
+def _errors(version: ModelVersion) -> str:
+    """What went wrong with spans, and the report in CoNLL's form."""
+    counts, report = version.report.get("errors"), version.report.get("conll", "")
+    if not counts:
+        return ""
+    lines = [f"- {SPAN_ERRORS.get(name, name)}: {count}" for name, count in sorted(counts.items())]
+    return _section(_("Errors"), [*lines, "", "```", report.replace("`", "'").rstrip(), "```"])
+
+
 def _evidence(version: ModelVersion) -> str:
     """What the gate found at each approval: the suite with its hash, thresholds and figures, and who decided."""
     rows = Approval.objects.filter(version=version, decision=Decision.APPROVED).exclude(evidence={})
@@ -111,7 +101,7 @@ def _evidence(version: ModelVersion) -> str:
             "|---|---|---|---|---|",
         ]
         for check in gate["checks"]:
-            cells = (FIGURE_NAMES.get(check["figure"], check["figure"]), _cell(f"{check['data']} {check['split']}"))
+            cells = (str(FIGURES.get(check["figure"], check["figure"])), _cell(f"{check['data']} {check['split']}"))
             wanted = f"{check['direction']} {check['threshold']}"
             lines.append(_row(*cells, wanted, _interval(check), _("passed")))
         parts.append(_section(_("Evidence"), lines))

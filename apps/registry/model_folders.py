@@ -1,7 +1,7 @@
 """What an unpacked model folder says of itself, and why it is not taken."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ CLASSIFIERS = {
     "deberta-v2": "DebertaV2ForSequenceClassification",
     "albert": "AlbertForSequenceClassification",
     "mpnet": "MPNetForSequenceClassification",
+}
+CASE_TAGGER = "LingxiCaseTagger"  # ours, with case features
+TAGGERS = {kind: name.replace("ForSequence", "ForToken") for kind, name in CLASSIFIERS.items()}
+READERS = {
+    kind: name.replace("ForSequenceClassification", "ForQuestionAnswering") for kind, name in CLASSIFIERS.items()
 }
 WRITERS = {
     "gpt2": "GPT2LMHeadModel",
@@ -42,6 +47,20 @@ DESCRIBED: dict[str, Any] = {
     "decision_threshold": (int, float),
 }
 WRITING_RECIPES = {name for name, recipe in RECIPES.items() if recipe.task == "generation"}
+TAGGER_DESCRIBED: dict[str, Any] = {
+    "labels": list,
+    "unit": str,
+    "case_features": bool,
+    "max_length_tokens": int,
+    "stride_tokens": int,
+}
+READER_DESCRIBED: dict[str, Any] = {
+    "max_length_tokens": int,
+    "stride_tokens": int,
+    "max_answer_tokens": int,
+    "no_answer": bool,
+    "no_answer_margin": (int, float),
+}
 TEMPLATE = ("name", "loss_on", "hash")
 
 
@@ -73,26 +92,84 @@ def check_model_folder(folder: Path) -> ModelFolder:
     if any(name in found for found in (config, tokenizer, generation) for name in ("auto_map", "custom_pipelines")):
         raise Refused("custom_code", say("The model asks for code of its own (auto_map). Such models are not taken."))
     kind, names = config.get("model_type"), config.get("architectures")
-    known = {Task.CLASSIFICATION: CLASSIFIERS, Task.GENERATION: WRITERS} if isinstance(kind, str) else {}
-    task = next((task for task, table in known.items() if kind in table and names == [table[kind]]), None)
+    task = _task(kind, names)
     if task is None or not isinstance(names, list):
         raise Refused(
             "unknown_architecture",
             say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
             hint=say(
-                "Known are text classifiers ({classifiers}) and chat models ({writers}).",
+                "Known are text classifiers, taggers and readers ({classifiers}) and chat models ({writers}).",
                 classifiers=", ".join(sorted(CLASSIFIERS)),
                 writers=", ".join(sorted(WRITERS)),
             ),
         )
     parameters = _tensor_parameters(folder / "model.safetensors")
-    if task == Task.GENERATION:
-        _check_chat_description(folder / "lingxi.json")
-        return ModelFolder(task, names[0], parameters, labels=[], multi_label=False)
+    labels, multi_label = CHECKS[task](config, folder / "lingxi.json")
+    if names == [CASE_TAGGER] and not (folder / "lingxi.json").is_file():
+        raise Refused("file_missing", say("{name} is missing.", name="lingxi.json"))
+    return ModelFolder(task, names[0], parameters, labels=labels, multi_label=multi_label)
+
+
+def _task(kind: Any, names: Any) -> Task | None:
+    """What a model of this kind and architecture does; None for one that is not on a list."""
+    if not isinstance(kind, str):
+        return None
+    if kind in TAGGERS and names == [CASE_TAGGER]:
+        return Task.TAGGING
+    return next((task for task, table in KNOWN.items() if kind in table and names == [table[kind]]), None)
+
+
+def _classifier(config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    """(labels, whether a text may carry several)."""
     labels = _labels(config)
     multi_label = config.get("problem_type") == "multi_label_classification"
-    _check_description(folder / "lingxi.json", labels, multi_label)
-    return ModelFolder(task, names[0], parameters, labels=labels, multi_label=multi_label)
+    _check_description(described, labels, multi_label)
+    return labels, multi_label
+
+
+def _writer(_config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    _check_chat_description(described)
+    return [], False
+
+
+def _tagger(config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    """The labels behind the tags, which must be O, B-label and I-label of each."""
+    tags = _labels(config)
+    labels = sorted({tag[2:] for tag in tags if tag != "O"})
+    if sorted(tags) != sorted(["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]):
+        raise Refused(
+            "no_labels", say("The tags in id2label must be O, and B-… and I-… of each label (the scheme IOB2).")
+        )
+    if described.is_file():
+        found = _json(described)
+        shaped = all(isinstance(found.get(name), kind) for name, kind in TAGGER_DESCRIBED.items())
+        if not shaped or found["labels"] != labels or found.get("recipe") != "tag" or found.get("format") != 1:
+            raise _disagrees()
+    return labels, False
+
+
+def _reader(_config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    if described.is_file():
+        found = _json(described)
+        shaped = all(isinstance(found.get(name), kind) for name, kind in READER_DESCRIBED.items())
+        if not shaped or found.get("recipe") != "extract" or found.get("format") != 1:
+            raise _disagrees()
+    return [], False
+
+
+KNOWN = {
+    Task.CLASSIFICATION: CLASSIFIERS,
+    Task.TAGGING: TAGGERS,
+    Task.EXTRACTION: READERS,
+    Task.GENERATION: WRITERS,
+}
+CHECKS: dict[Task, Callable[[Mapping[str, Any], Path], tuple[list[str], bool]]] = {
+    Task.CLASSIFICATION: _classifier,
+    Task.TAGGING: _tagger,
+    Task.EXTRACTION: _reader,
+    Task.GENERATION: _writer,
+}
+"""For each task the architectures that are taken, and what their descriptions must hold."""
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:

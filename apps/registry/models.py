@@ -10,6 +10,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.registry.tasks import PAGES, TaskPage
+from apps.registry.tasks import Task as Task
 from core.jobs.models import Job
 from core.storage import home
 
@@ -78,13 +80,6 @@ class ModelFamily(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class Task(models.TextChoices):
-    """What the versions of a family do."""
-
-    CLASSIFICATION = "classification", _("Text classification")
-    GENERATION = "generation", _("Chat")
 
 
 class Source(models.TextChoices):
@@ -161,9 +156,9 @@ class ModelVersion(models.Model):
         return home() / self.folder
 
     @property
-    def is_chat(self) -> bool:
-        """Whether the version writes answers; otherwise it gives labels."""
-        return self.task == Task.GENERATION
+    def task_page(self) -> TaskPage:
+        """What pages show of versions of this task; of an unknown one as of a classifier."""
+        return PAGES.get(self.task, PAGES[Task.CLASSIFICATION])
 
     @property
     def weights_hash(self) -> str:

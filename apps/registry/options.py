@@ -8,9 +8,55 @@ RECIPES: dict[str, str | Promise] = {
     "prefer": _("Preferences"),
     "sft": _("Fine-tuning on answers"),
     "pretrain": _("Pretraining"),
+    "tag": _("Span tagging"),
+    "extract": _("Answers from passages"),
 }
 
 PHASES: dict[str, str | Promise] = {"training": _("Training")}
+
+FIGURES: dict[str, str | Promise] = {
+    "accuracy": _("Accuracy"),
+    "entity_f1": _("Entity F1"),
+    "precision": _("Precision"),
+    "recall": _("Recall"),
+    "macro_f1": _("Macro F1"),
+    "weighted_f1": _("Weighted F1"),
+    "micro_f1": _("Micro F1"),
+    "perplexity": _("Perplexity"),
+    "bits_per_byte": _("Bits per byte"),
+    "token_accuracy": _("Token accuracy"),
+    "exact_match": _("Exact answers"),
+    "token_f1": _("Token F1"),
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "pass_at_1": "pass@1",
+    "win_rate": _("Win rate"),
+    "reward_margin": _("Reward margin"),
+    "f1": _("F1 of the words"),
+    "loss": _("Loss"),
+}
+"""Words for the figures of a headline, those first that people look at first."""
+
+NO_SHARES = ("loss", "perplexity", "bits_per_byte", "reward_margin")
+MAIN_FIGURES = (
+    ("accuracy", "macro_f1"),
+    ("entity_f1", "macro_f1"),
+    ("perplexity", "bits_per_byte", "exact_match"),
+    ("exact_match", "f1"),
+)
+"""For each task the figures that stand for a version in a list; the first of them tells the task."""
+
+SPAN_ERRORS: dict[str, str | Promise] = {
+    "boundary": _("Right label, wrong borders"),
+    "label": _("Right borders, wrong label"),
+    "label_and_boundary": _("Overlap with another label"),
+    "missing": _("Missed"),
+    "spurious": _("Where nothing is marked"),
+}
+"""Words for the kinds of wrong spans."""
 
 LABELS: dict[str, str | Promise] = {
     "base_model": _("Base model"),
@@ -28,6 +74,11 @@ LABELS: dict[str, str | Promise] = {
     "virtual_tokens": _("Virtual tokens"),
     "bottleneck_width": _("Bottleneck width"),
     "pooling": _("Pooling"),
+    "unit": _("What carries a tag"),
+    "case_features": _("Case features"),
+    "max_answer_tokens": _("Longest answer in tokens"),
+    "no_answer_margin": _("Margin of “no answer”"),
+    "stride_tokens": _("Tokens that windows share"),
     "max_length_tokens": _("Longest text in tokens"),
     "epochs": _("Epochs"),
     "learning_rate": _("Learning rate"),
@@ -106,7 +157,13 @@ VALUES: dict[str, str | Promise] = {
     "random": _("At random"),
     "accuracy": _("Accuracy"),
     "macro_f1": _("Macro F1"),
+    "entity_f1": _("Entity F1"),
+    "f1": _("F1 of the words"),
+    "exact_match": _("Exact answers"),
     "loss": _("Loss"),
+    "word": _("Each word"),
+    "on": _("Yes"),
+    "off": _("No"),
     "assistant": _("Answers of the assistant"),
     "all": _("Everything"),
     "lingxi-chat-1": _("Lingxi chat, version 1"),

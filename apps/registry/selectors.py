@@ -15,10 +15,12 @@ from apps.registry.models import (
     ExportKind,
     ModelFamily,
     ModelVersion,
+    Task,
     VersionExport,
     VersionImport,
     VersionState,
 )
+from apps.registry.options import FIGURES
 from core.errors import Refused, conflict
 from core.leftovers import Names
 from engine.specs.methods import MERGEABLE
@@ -48,7 +50,7 @@ def export_kinds(version: ModelVersion) -> list[str]:
     if has_adapter and _json_of(version, "adapter/options.json").get("method", MERGEABLE[0]) not in MERGEABLE:
         return found  # the weights beside it are the base's: alone they are another model
     found += [ExportKind.MERGED, ExportKind.ONNX]
-    if version.is_chat and _json_of(version, "config.json").get("model_type") in GGUF_SHAPES:
+    if version.task == Task.GENERATION and _json_of(version, "config.json").get("model_type") in GGUF_SHAPES:
         found.append(ExportKind.GGUF)
     return found
 
@@ -156,17 +158,7 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
 
 def figure_order(name: str) -> tuple[int, str]:
     """Sort key that puts the figures people look at first; JSON in the database keeps no order."""
-    known = (
-        "accuracy",
-        "macro_f1",
-        "weighted_f1",
-        "micro_f1",
-        "perplexity",
-        "bits_per_byte",
-        "token_accuracy",
-        "exact_match",
-        "loss",
-    )
+    known = list(FIGURES)
     return (known.index(name), "") if name in known else (len(known), name)
 
 

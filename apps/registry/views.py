@@ -23,8 +23,6 @@ from core.errors import Refused
 from core.once import once
 from core.pages import keyset, workspace_url
 
-REPORTS = {False: "evaluation/_classification_report.html", True: "evaluation/_chat_report.html"}  # by version.is_chat
-
 
 @page("registry.read")
 @require_GET
@@ -63,7 +61,6 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
     context = {
         "version": version,
         "metrics": version.report,
-        "report_template": REPORTS[version.is_chat],
         "samples": version.samples[:50],
         "card": card,
         "card_html": as_html(card.generated),

@@ -17,6 +17,8 @@ RECIPE_NAMES = {
     "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
     "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
     "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
+    "tag": _("Mark spans such as names, places and slots: fine-tune a pretrained encoder"),
+    "extract": _("Answer questions from passages: fine-tune a pretrained encoder"),
 }
 BASIC = {
     "classify": (
@@ -55,6 +57,27 @@ BASIC = {
         "max_tokens",
         "learning_rate",
         "batch_size",
+        "seed",
+    ),
+    "tag": (
+        "base_model",
+        "method",
+        "unit",
+        "case_features",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "max_length_tokens",
+        "seed",
+    ),
+    "extract": (
+        "base_model",
+        "method",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "max_length_tokens",
+        "max_answer_tokens",
         "seed",
     ),
 }

@@ -88,5 +88,19 @@ MEANINGS = [
     _("Beginnings of dev documents continued for the sample table"),
     _("Longest continuation in the sample table"),
     _("How freely continuations are drawn; 0 always takes the likeliest token"),
+    _(
+        "What carries a tag: words (characters in scripts without spaces), or every character; auto takes "
+        "characters where most letters are Chinese, Japanese or the like"
+    ),
+    _(
+        "Tell the encoder how each word is written (small, capital, digits); auto does so when the tokenizer "
+        "makes all letters small"
+    ),
+    _("Longer texts are read in windows of this many tokens"),
+    _("Tokens that neighbouring windows share"),
+    _("Question and passage together; longer passages are read in windows"),
+    _("Longest answer in tokens"),
+    _("Where some training questions have no answer: “no answer” is given when it scores this much above the best one"),
+    _("Windows in one micro-batch"),
 ]
 """As the engine writes them; a test compares the two."""

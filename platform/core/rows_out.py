@@ -33,8 +33,8 @@ def as_text(
 ) -> Iterator[str]:
     """Pieces of a file with `columns` of `record(row)`.
 
-    "csv" (lists joined by "|") and "jsonl" are exact; "spreadsheet" is CSV with a byte order mark in which a text
-    that a spreadsheet would calculate gets an apostrophe in front.
+    "csv" (lists of texts joined by "|", what has names as JSON) and "jsonl" are exact; "spreadsheet" is CSV with a byte
+    order mark in which a text that a spreadsheet would calculate gets an apostrophe in front.
     """
     if form == "jsonl":
         for found in portions(rows):
@@ -54,10 +54,10 @@ def _harmless(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return "|".join(str(part) for part in value)
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else value
 
 

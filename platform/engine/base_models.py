@@ -72,16 +72,18 @@ def load_config(place: str, revision: str = "") -> Any:
     return config
 
 
-def load_network(place: str, label_count: int, *, revision: str = "", keep_head: bool = False) -> Any:
-    """A sequence-classification network in fp32 with `label_count` outputs, its head new unless `keep_head`."""
-    from transformers import AutoModelForSequenceClassification
+def load_network(
+    place: str, label_count: int, *, revision: str = "", keep_head: bool = False, head: str = "SequenceClassification"
+) -> Any:
+    """A network of transformers in fp32 with a `head` of `label_count` outputs, new unless `keep_head`."""
+    import transformers
 
     quiet_transformers()
     config = load_config(place, revision)
     if not keep_head:
         config.num_labels = label_count
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        return getattr(transformers, f"AutoModelFor{head}").from_pretrained(
             place,
             config=config,
             revision=revision or "main",

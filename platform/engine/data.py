@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.failures import RunFailed
+from engine.spans import Span
+from engine.specs.common import RunOptions
 from engine.specs.records import FIELDS
 from words import say
 
@@ -18,29 +20,51 @@ ROWS_AT_ONCE = 4096
 
 
 @dataclass
-class TextRows:
-    """The rows of one split of a classification dataset, in file order."""
+class Rows:
+    """The rows of one split in file order, column by column; a subclass adds its kind's columns."""
 
     ids: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    labels: list[tuple[str, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def pick(self, positions: Sequence[int]) -> "TextRows":
+    def pick(self, positions: Sequence[int]) -> Self:
         """The rows at `positions`, in that order."""
-        return TextRows(
-            [self.ids[at] for at in positions],
-            [self.texts[at] for at in positions],
-            [self.labels[at] for at in positions],
-        )
+        return type(self)(*([getattr(self, one.name)[at] for at in positions] for one in fields(self)))
 
-    def extend(self, other: "TextRows") -> None:
+    def extend(self, other: Self) -> None:
         """Append the rows of `other`."""
-        self.ids += other.ids
-        self.texts += other.texts
-        self.labels += other.labels
+        for one in fields(self):
+            getattr(self, one.name).extend(getattr(other, one.name))
+
+
+R = TypeVar("R", bound=Rows)
+Answer = tuple[str, int]  # text and its first code point in the context
+
+
+@dataclass
+class TextRows(Rows):
+    """Rows of a classification dataset."""
+
+    texts: list[str] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
+
+
+@dataclass
+class SpanRows(Rows):
+    """Rows of a dataset of marked texts; spans in text order."""
+
+    texts: list[str] = field(default_factory=list)
+    spans: list[list[Span]] = field(default_factory=list)
+
+
+@dataclass
+class QaRows(Rows):
+    """Rows of a dataset of questions about passages; a question without answers has none in its passage."""
+
+    questions: list[str] = field(default_factory=list)
+    contexts: list[str] = field(default_factory=list)
+    answers: list[list[Answer]] = field(default_factory=list)
 
 
 def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -> Iterator[list[dict[str, Any]]]:
@@ -103,16 +127,12 @@ def held_out(count: int, share: float, seed: int, groups: Sequence[Any] | None =
 
 
 @dataclass
-class ChatRows:
-    """The rows of one split of a chat dataset, in file order."""
+class ChatRows(Rows):
+    """Rows of a chat dataset."""
 
-    ids: list[int] = field(default_factory=list)
     messages: list[list[dict[str, str]]] = field(default_factory=list)
     others: dict[int, list[str]] = field(default_factory=dict)  # by id: further answers that are right, too
     tests: dict[int, str] = field(default_factory=dict)  # by id: a program that a written program must pass
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def pick(self, positions: Sequence[int]) -> "ChatRows":
         """The rows at `positions`, in that order."""
@@ -176,6 +196,47 @@ CHATS_OF: dict[str, Callable[[Mapping[str, Any]], list[dict[str, str]]]] = {
     "pairs": _pair_messages,
     "qa": _question_messages,
 }
+
+
+def read_spans(path: Path) -> dict[str, SpanRows]:
+    """Marked texts by split."""
+    splits: dict[str, SpanRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["spans"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", SpanRows())
+            part.ids.append(row["example_id"])
+            part.texts.append(row["text"] or "")
+            part.spans.append(sorted(Span(one["start"], one["end"], one["label"]) for one in row["spans"] or ()))
+    return splits
+
+
+def read_questions(path: Path) -> dict[str, QaRows]:
+    """Questions with their passages by split."""
+    splits: dict[str, QaRows] = {}
+    for rows in iterate_rows(path, ("example_id", "split", *FIELDS["qa"])):
+        for row in rows:
+            part = splits.setdefault(row["split"] or "", QaRows())
+            part.ids.append(row["example_id"])
+            part.questions.append(row["question"] or "")
+            part.contexts.append(row["context"] or "")
+            part.answers.append([(one["text"], one["start"]) for one in row["answers"] or ()])
+    return splits
+
+
+def parts_of(
+    spec: RunOptions,
+    splits: Mapping[str, R],
+    empty: Callable[[], R],
+    groups: Callable[[R], Sequence[Any]] | None = None,
+) -> dict[str, R]:
+    """Rows as train, dev and test; dev is held out of train, evenly from each group, when the dataset has none."""
+    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
+    parts = {part: splits.get(name) or empty() for part, name in named.items()}
+    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
+        whole = parts["train"]
+        kept, out = held_out(len(whole), spec.holdout_share, spec.seed, groups(whole) if groups else None)
+        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    return parts
 
 
 def write_whole(path: Path, table: pa.Table) -> None:

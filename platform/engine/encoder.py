@@ -1,4 +1,4 @@
-"""A text classifier on a pretrained encoder: packed forward without padding, mean or native pooling."""
+"""Pretrained encoders read without padding, and the text classifier on top of one: mean or native pooling."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +26,108 @@ def can_pack(config: Any) -> bool:
     return config.model_type in PACKED_TYPES and not getattr(config, "is_decoder", False)
 
 
-class TextClassifier(nn.Module):
+class PackedEncoder(nn.Module):
+    """Token ids of N texts -> token states; a subclass says which `encoder` and puts its head on top."""
+
+    config: Any
+    is_packed: bool
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder without a head."""
+        raise NotImplementedError
+
+    def token_states(self, sequences: Sequence[Sequence[int]], added: Tensor | None = None) -> Tensor:
+        """Last hidden states [T, D] of N sequences of token ids laid end to end in their order.
+
+        `added` [T, E] is put on top of the token embeddings.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        if not self.is_packed:
+            return self._padded_states(sequences, added)
+        order = sorted(range(len(sequences)), key=lambda at: lengths[at])
+        if added is not None:
+            rows = torch.split(added, lengths)
+            added = torch.cat([rows[at] for at in order])
+        hidden, _ = self._packed_hidden(sequences, order, added)
+        rows = torch.split(hidden, [lengths[at] for at in order])
+        return torch.cat([rows[at] for at in _inverse(order, torch.device("cpu")).tolist()])
+
+    def _padded_states(self, sequences: Sequence[Sequence[int]], added: Tensor | None) -> Tensor:
+        given = self._padded(sequences)
+        mask = given["attention_mask"].bool()  # [N, L]
+        if added is not None:
+            embedded = self.encoder.get_input_embeddings()(given.pop("input_ids"))
+            given["inputs_embeds"] = embedded.masked_scatter(mask[:, :, None], embedded[mask] + added)
+        return cast(Tensor, self.encoder(**given).last_hidden_state[mask])
+
+    def _packed_hidden(
+        self, sequences: Sequence[Sequence[int]], order: Sequence[int], added: Tensor | None = None
+    ) -> tuple[Tensor, list[Run]]:
+        """Last hidden states [T, D] of the sequences laid end to end, which are in order of length, and their runs."""
+        runs = runs_of([len(sequences[at]) for at in order])
+        hidden = self._embedded(sequences, order, runs, added)
+        virtual: VirtualTokens | None = getattr(self.encoder, "virtual", None)
+        if virtual is None:
+            return self._through(hidden, runs), runs
+        if virtual.is_prefix:
+            return self._through(hidden, runs, virtual.keys_values()), runs
+        wide = widened(runs, virtual.count)
+        hidden = self._through(with_first(hidden, runs, virtual.vectors()), wide)
+        return without_first(hidden, wide, virtual.count), runs
+
+    def _embedded(
+        self,
+        sequences: Sequence[Sequence[int]],
+        order: Sequence[int],
+        runs: Sequence[Run],
+        added: Tensor | None = None,
+    ) -> Tensor:
+        """What the first layer reads, [T, D]."""
+        embeddings = self.encoder.embeddings
+        device = embeddings.word_embeddings.weight.device
+        ids = torch.tensor([token for at in order for token in sequences[at]], device=device)
+        offset = 0 if self.config.model_type == "bert" else self.config.pad_token_id + 1
+        hidden = embeddings.word_embeddings(ids) + embeddings.position_embeddings(
+            positions_of(runs).to(device) + offset
+        )
+        hidden = hidden + embeddings.token_type_embeddings.weight[0]
+        hidden = hidden if added is None else hidden + added
+        return cast(Tensor, embeddings.dropout(embeddings.LayerNorm(hidden)))
+
+    def _through(
+        self,
+        hidden: Tensor,
+        runs: Sequence[Run],
+        prefixes: Sequence[tuple[Tensor, Tensor]] = (),
+        seen: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:
+        for number, layer in enumerate(self.encoder.encoder.layer):
+            prefix = prefixes[number] if prefixes else None
+            hidden = _layer(layer, hidden, runs, training=self.training, prefix=prefix, seen=seen)
+        return hidden
+
+    @torch.no_grad()
+    def virtual_start(self, ids: Sequence[int], *, is_prefix: bool) -> Tensor:
+        """Where virtual tokens begin: what the frozen encoder makes of V real tokens, [V, D] or [V, 2 L H d]."""
+        runs = runs_of([len(ids)])
+        hidden = self._embedded([ids], [0], runs)
+        if not is_prefix:
+            return hidden
+        seen: list[tuple[Tensor, Tensor]] = []
+        self._through(hidden, runs, seen=seen)
+        return joined(seen)
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        longest = max(len(sequence) for sequence in sequences)
+        pad = self.config.pad_token_id or 0
+        device = next(self.parameters()).device
+        rows = [[*sequence, *[pad] * (longest - len(sequence))] for sequence in sequences]
+        mask = [[1] * len(sequence) + [0] * (longest - len(sequence)) for sequence in sequences]
+        return {"input_ids": torch.tensor(rows, device=device), "attention_mask": torch.tensor(mask, device=device)}
+
+
+class TextClassifier(PackedEncoder):
     """Token ids of N texts -> logits [N, K].
 
     `network` is a transformers sequence-classification model. With pooling "mean" its own pooler and head are
@@ -49,9 +150,7 @@ class TextClassifier(nn.Module):
             nn.init.zeros_(self.head.bias)
         else:
             self.network = network
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = dropout
+        set_dropout(self, dropout)
 
     @property
     def encoder(self) -> Any:
@@ -90,61 +189,12 @@ class TextClassifier(nn.Module):
         hidden, runs = self._packed_hidden(sequences, order)
         return torch.cat([documents(hidden, run)[:, 0] for run in runs])
 
-    def _packed_hidden(self, sequences: Sequence[Sequence[int]], order: Sequence[int]) -> tuple[Tensor, list[Run]]:
-        """Last hidden states [T, D] of the sequences laid end to end, which are in order of length, and their runs."""
-        runs = runs_of([len(sequences[at]) for at in order])
-        hidden = self._embedded(sequences, order, runs)
-        virtual: VirtualTokens | None = getattr(self.encoder, "virtual", None)
-        if virtual is None:
-            return self._through(hidden, runs), runs
-        if virtual.is_prefix:
-            return self._through(hidden, runs, virtual.keys_values()), runs
-        wide = widened(runs, virtual.count)
-        hidden = self._through(with_first(hidden, runs, virtual.vectors()), wide)
-        return without_first(hidden, wide, virtual.count), runs
 
-    def _embedded(self, sequences: Sequence[Sequence[int]], order: Sequence[int], runs: Sequence[Run]) -> Tensor:
-        """What the first layer reads, [T, D]."""
-        embeddings = self.encoder.embeddings
-        device = embeddings.word_embeddings.weight.device
-        ids = torch.tensor([token for at in order for token in sequences[at]], device=device)
-        offset = 0 if self.config.model_type == "bert" else self.config.pad_token_id + 1
-        hidden = embeddings.word_embeddings(ids) + embeddings.position_embeddings(
-            positions_of(runs).to(device) + offset
-        )
-        hidden = hidden + embeddings.token_type_embeddings.weight[0]
-        return cast(Tensor, embeddings.dropout(embeddings.LayerNorm(hidden)))
-
-    def _through(
-        self,
-        hidden: Tensor,
-        runs: Sequence[Run],
-        prefixes: Sequence[tuple[Tensor, Tensor]] = (),
-        seen: list[tuple[Tensor, Tensor]] | None = None,
-    ) -> Tensor:
-        for number, layer in enumerate(self.encoder.encoder.layer):
-            prefix = prefixes[number] if prefixes else None
-            hidden = _layer(layer, hidden, runs, training=self.training, prefix=prefix, seen=seen)
-        return hidden
-
-    @torch.no_grad()
-    def virtual_start(self, ids: Sequence[int], *, is_prefix: bool) -> Tensor:
-        """Where virtual tokens begin: what the frozen encoder makes of V real tokens, [V, D] or [V, 2 L H d]."""
-        runs = runs_of([len(ids)])
-        hidden = self._embedded([ids], [0], runs)
-        if not is_prefix:
-            return hidden
-        seen: list[tuple[Tensor, Tensor]] = []
-        self._through(hidden, runs, seen=seen)
-        return joined(seen)
-
-    def _padded(self, sequences: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        longest = max(len(sequence) for sequence in sequences)
-        pad = self.config.pad_token_id or 0
-        device = next(self.parameters()).device
-        rows = [[*sequence, *[pad] * (longest - len(sequence))] for sequence in sequences]
-        mask = [[1] * len(sequence) + [0] * (longest - len(sequence)) for sequence in sequences]
-        return {"input_ids": torch.tensor(rows, device=device), "attention_mask": torch.tensor(mask, device=device)}
+def set_dropout(model: nn.Module, share: float) -> None:
+    """Every dropout layer of the model drops this share while training."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
 
 
 def _layer(

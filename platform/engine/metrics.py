@@ -28,7 +28,7 @@ def counts(gold: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> Ints:
 def f1_scores(table: Ints) -> tuple[Floats, Floats, Floats]:
     """(precision, recall, F1) from counts [..., 3, K]; 0 where nothing was predicted or gold."""
     hit, said, true = (table[..., at, :].astype(np.float64) for at in range(3))
-    return _ratio(hit, said), _ratio(hit, true), _ratio(2 * hit, said + true)
+    return ratio(hit, said), ratio(hit, true), ratio(2 * hit, said + true)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -199,9 +199,9 @@ def _from_counts(table: NDArray[Any], accuracy: NDArray[Any]) -> dict[str, Float
     total = table.sum(2).astype(np.float64)
     return {
         "accuracy": np.asarray(accuracy, dtype=np.float64),
-        "macro_f1": _ratio((f1 * seen).sum(1), seen.sum(1).astype(np.float64)),
-        "micro_f1": _ratio(2 * total[:, 0], total[:, 1] + total[:, 2]),
-        "weighted_f1": _ratio((f1 * table[:, 2]).sum(1), total[:, 2]),
+        "macro_f1": ratio((f1 * seen).sum(1), seen.sum(1).astype(np.float64)),
+        "micro_f1": ratio(2 * total[:, 0], total[:, 1] + total[:, 2]),
+        "weighted_f1": ratio((f1 * table[:, 2]).sum(1), total[:, 2]),
     }
 
 
@@ -224,5 +224,6 @@ def _interval(values: NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
+def ratio(top: Floats, bottom: Floats) -> Floats:
+    """top / bottom, 0 where bottom is 0."""
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)

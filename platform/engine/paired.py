@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engine import metrics
+from engine import metrics, span_metrics
+from engine.spans import Span
 
 Rows = Sequence[Sequence[str]]
+SpanRows = Sequence[Sequence[Span]]
 
 
 def compare(
@@ -79,6 +81,59 @@ def compare_chats(
     }
 
 
+def compare_spans(
+    gold: SpanRows, first: SpanRows, second: SpanRows, *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
+) -> dict[str, Any]:
+    """McNemar on "all spans right", and second minus first in the figures of entities by paired bootstrap over rows."""
+    labels = sorted({span.label for rows in (gold, first, second) for row in rows for span in row})
+    one_right, two_right = (
+        np.array([set(a) == set(b) for a, b in zip(gold, side, strict=True)], dtype=bool) for side in (first, second)
+    )
+    whole, drawn = [], []
+    for side in (first, second):
+        table = span_metrics.row_counts(gold, side, labels)
+        sums = metrics.resampled_sums(table.reshape(len(gold), -1).astype(np.float64), rounds, seed)
+        whole.append(span_metrics.averages(table.sum(0, keepdims=True)))
+        drawn.append(span_metrics.averages(sums.reshape(rounds, 3, -1)))
+    return {
+        "kind": "tagging",
+        "rows": len(gold),
+        "mcnemar": metrics.mcnemar(one_right, two_right),
+        **{
+            name: _difference(float(whole[1][name][0] - whole[0][name][0]), drawn[1][name] - drawn[0][name])
+            for name in span_metrics.FIGURES
+        },
+        "seed": seed,
+        "rounds": rounds,
+    }
+
+
+Answers = tuple[NDArray[np.float64], NDArray[np.bool_]]  # F1 and exact match of the rows, [N] each
+
+
+def compare_answers(
+    first: Answers, second: Answers, *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
+) -> dict[str, Any]:
+    """Second minus first in F1 and exact answers by paired bootstrap, and McNemar's test on exact answers."""
+    exact = [side[1].astype(np.float64) for side in (first, second)]
+    return {
+        "kind": "extraction",
+        "rows": len(first[0]),
+        "f1": metrics.paired_bootstrap(first[0], second[0], seed=seed, rounds=rounds),
+        "exact_match": metrics.paired_bootstrap(exact[0], exact[1], seed=seed, rounds=rounds),
+        "mcnemar": metrics.mcnemar(first[1], second[1]),
+        "seed": seed,
+        "rounds": rounds,
+    }
+
+
+def _difference(value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
+    """A difference with the 95 % interval and the two-sided p of its resamples, which is never an impossible zero."""
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    tail = (1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))) / (1 + len(drawn))
+    return {"difference": value, "low": float(low), "high": float(high), "p": min(1.0, 2 * tail)}
+
+
 def _wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
     """Signed-rank test of the paired losses; rows where both are equal say nothing and are left out."""
     difference = second - first
@@ -114,11 +169,8 @@ def _macro_f1(first: _Counts, second: _Counts, size: int, *, seed: int, rounds: 
     for at in range(rounds):  # one round at a time: memory does not grow with the rounds
         weights = np.bincount(generator.integers(0, size, size), minlength=size).astype(np.float64)
         drawn[at] = second.macro_f1(weights) - first.macro_f1(weights)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    tail = (1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))) / (1 + rounds)  # never an impossible zero
     even = np.ones(size)
-    difference = second.macro_f1(even) - first.macro_f1(even)
-    return {"difference": difference, "low": float(low), "high": float(high), "p": min(1.0, 2 * tail)}
+    return _difference(second.macro_f1(even) - first.macro_f1(even), drawn)
 
 
 def _pairs(rows: Rows, place: Mapping[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,21 +9,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine import base_models, preflight_corpus
+from engine import base_models, preflight_corpus, reader
 from engine.corpus import PARTS
-from engine.data import read_chats, read_texts
+from engine.data import read_chats, read_questions, read_spans, read_texts
 from engine.encoder import TextClassifier
 from engine.methods import added_parameters
 from engine.predict import encode
 from engine.preferences import read_preferences
-from engine.recipes import classify_setup, prefer_setup, pretrain_setup, sft_setup
+from engine.preflight_extract import window_problems
+from engine.preflight_tag import border_problems
+from engine.reader import SpanReader
+from engine.recipes import classify_setup, extract, prefer_setup, pretrain_setup, sft_setup, tag_setup
 from engine.report import Report
-from engine.seen import SHOWN_ROWS, seen_chats, seen_documents, seen_texts
-from engine.specs import Problem, Spec
+from engine.seen import SHOWN_ROWS, seen_chats, seen_documents, seen_passages, seen_texts, seen_windows
+from engine.specs import Problem, Spec, has_errors
 from engine.specs.classify import ClassifySpec
+from engine.specs.extract import ExtractSpec
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.sft import SftSpec
+from engine.specs.tag import TagSpec
+from engine.tagger import TokenTagger, surroundings, windows_of
+from engine.units import read_units
 from words import say
 
 WITHOUT_LIMIT = 1 << 20
@@ -88,6 +95,108 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
             "seconds": _seconds(
                 per_token * seen * epochs * (2 if spec.consistency else 1)
                 + 2 * encoder * (seen * bool(probed) + read["dev"] * (epochs + 1) + read["test"])
+            ),
+        },
+    }
+
+
+def preflight_tag(spec: TagSpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a tagger run; reads and tokenises every row, loads no weights."""
+    report.progress(0, 3, "checks", say("reading"))
+    parts, labels, problems = tag_setup.arrange(spec, read_spans(data))
+    report.progress(1, 3, "checks", say("tokenising"))
+    place = base_models.locate(spec.base_model)
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    config = base_models.load_config(place, spec.base_model.revision)
+    limit = classify_setup.reading_length(spec, config, tokenizer)
+    unit = tag_setup.choose_unit(spec, parts["train"].texts)
+    readings = {name: read_units(tokenizer, part.texts, unit) for name, part in parts.items()}
+    if not has_errors(problems):
+        problems += border_problems(parts, readings, labels)
+    special = sum(len(some) for some in surroundings(tokenizer))
+    lengths = np.array([len(one.tokens) + special for some in readings.values() for one in some], dtype=np.int64)
+    windows = windows_of(
+        tokenizer,
+        parts["train"].texts,
+        readings["train"],
+        max_length_tokens=limit,
+        stride_tokens=tag_setup.stride(spec, limit),
+    )
+    report.progress(2, 3, "checks", say("estimating"))
+    model = _empty_tagger(spec, config, tokenizer, len(labels))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
+    trainable = added_parameters(model)
+    per_token = (2 if spec.method == "frozen" else 4 if spec.is_adapter else 6) * encoder
+    read = {name: sum(len(one.tokens) + special for one in some) for name, some in readings.items()}
+    sizes = sorted(len(window.ids) for window in windows)
+    at_once = min(max(sum(sizes[-spec.batch_size :]), limit), spec.max_batch_tokens) if sizes else 0
+    balance = {name: Counter(span.label for spans in part.spans for span in spans) for name, part in parts.items()}
+    report.progress(3, 3, "checks", say("estimating"))
+    return {
+        "problems": [problem.as_mapping() for problem in problems],
+        "rows": {name: len(part) for name, part in parts.items()},
+        "labels": [{"label": label, **{name: found[label] for name, found in balance.items()}} for label in labels],
+        "unit": unit,
+        "lengths": _lengths(lengths),
+        "truncated_share": 0.0,
+        "windowed_share": float(np.mean(lengths > limit)) if len(lengths) else 0.0,
+        "max_length_tokens": limit,
+        "seen": seen_windows(tokenizer, parts["train"], windows),
+        "parameters": {"total": total, "trainable": trainable},
+        "estimate": {
+            "steps": spec.epochs * -(-len(windows) // (spec.batch_size * spec.gradient_accumulation)),
+            "memory_bytes": PROCESS_BYTES
+            + 4 * (total + trainable * (4 + bool(spec.average_decay)))
+            + _activations(*_size(config), at_once),
+            "seconds": _seconds(
+                per_token * sum(sizes) * spec.epochs + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
+            ),
+        },
+    }
+
+
+def preflight_extract(spec: ExtractSpec, data: Path, report: Report) -> dict[str, Any]:
+    """The figures of a reader's run; reads and tokenises every row, loads no weights."""
+    report.progress(0, 3, "checks", say("reading"))
+    parts, problems = extract.arrange(spec, read_questions(data))
+    report.progress(1, 3, "checks", say("tokenising"))
+    place = base_models.locate(spec.base_model)
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    config = base_models.load_config(place, spec.base_model.revision)
+    limit = classify_setup.reading_length(spec, config, tokenizer)
+    cut_to = {"max_length_tokens": limit, "stride_tokens": min(spec.stride_tokens, limit // 3)}
+    windows = {name: reader.windows_of(tokenizer, extract.pairs_of(part), **cut_to) for name, part in parts.items()}
+    if not has_errors(problems):
+        problems += window_problems(parts["train"], windows["train"])
+    sizes = {name: sorted(len(window.ids) for window in some) for name, some in windows.items()}
+    pairs = [pair for part in parts.values() for pair in extract.pairs_of(part)]
+    lengths = _counts(encode(tokenizer, [f"{question} {context}" for question, context in pairs], WITHOUT_LIMIT))
+    report.progress(2, 3, "checks", say("estimating"))
+    model = _empty_reader(spec, config)
+    total, trainable = sum(parameter.numel() for parameter in model.parameters()), added_parameters(model)
+    encoder = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
+    at_once = min(sum(sizes["train"][-spec.batch_size :]), max(spec.max_batch_tokens, limit))
+    per_token = (2 if spec.method == "frozen" else 4 if spec.is_adapter else 6) * encoder
+    report.progress(3, 3, "checks", say("estimating"))
+    return {
+        "problems": [problem.as_mapping() for problem in problems],
+        "rows": {name: len(part) for name, part in parts.items()},
+        "without_answer": {name: sum(not answers for answers in part.answers) for name, part in parts.items()},
+        "lengths": _lengths(lengths),
+        "truncated_share": 0.0,
+        "windows": {name: len(some) for name, some in windows.items()},
+        "max_length_tokens": limit,
+        "seen": seen_passages(tokenizer, parts["train"], windows["train"]),
+        "parameters": {"total": total, "trainable": trainable},
+        "estimate": {
+            "steps": spec.epochs * -(-len(windows["train"]) // (spec.batch_size * spec.gradient_accumulation)),
+            "memory_bytes": PROCESS_BYTES
+            + 4 * (total + trainable * (4 + bool(spec.average_decay)))
+            + _activations(*_size(config), at_once),
+            "seconds": _seconds(
+                per_token * sum(sizes["train"]) * spec.epochs
+                + 2 * encoder * (sum(sizes["dev"]) * (spec.epochs + 1) + sum(sizes["test"]))
             ),
         },
     }
@@ -268,6 +377,28 @@ def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> Text
         return model
 
 
+def _empty_tagger(spec: TagSpec, config: Any, tokenizer: Any, label_count: int) -> TokenTagger:
+    """The network on the meta device: shapes without memory."""
+    from transformers import AutoModelForTokenClassification
+
+    config.num_labels = 1 + 2 * max(label_count, 1)
+    with torch.device("meta"):
+        network = AutoModelForTokenClassification.from_config(config)
+        model = TokenTagger(network, case_features=tag_setup.reads_case(spec, tokenizer))
+        classify_setup.attach_method(model, spec, 0)
+        return model
+
+
+def _empty_reader(spec: ExtractSpec, config: Any) -> SpanReader:
+    """The network on the meta device: shapes without memory."""
+    from transformers import AutoModelForQuestionAnswering
+
+    with torch.device("meta"):
+        model = SpanReader(AutoModelForQuestionAnswering.from_config(config))
+        classify_setup.attach_method(model, spec, 0)
+        return model
+
+
 def _lengths(counts: np.ndarray[Any, np.dtype[np.int64]]) -> Mapping[str, Any]:
     """Quantiles and a histogram of token counts over all parts."""
     if not len(counts):
@@ -307,5 +438,7 @@ CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     ClassifySpec: preflight_classify,
     PreferSpec: preflight_prefer,
     SftSpec: preflight_sft,
+    TagSpec: preflight_tag,
+    ExtractSpec: preflight_extract,
     PretrainSpec: preflight_pretrain,
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from engine.data import ChatRows
-from engine.preflight_classify import naming
+from engine.preflight_rows import naming
 from engine.specs.problems import Problem
 from engine.specs.sft import SftSpec
 from engine.texts import normalised

@@ -7,9 +7,11 @@ from functools import cache
 from itertools import islice
 from typing import Any, Protocol
 
-from engine.data import TextRows
+from engine.data import QaRows, SpanRows, TextRows
 from engine.predict import encode
+from engine.reader import Passage, target_of
 from engine.render import AnyTemplate, Chat, Template
+from engine.tagger import Window
 from engine.vocabulary import Vocabulary
 
 SHOWN_ROWS = 8
@@ -36,6 +38,35 @@ class Rows(Protocol):
         """Example ids in file order."""
 
 
+def seen_windows(tokenizer: Any, rows: SpanRows, windows: Sequence[Window]) -> dict[str, Any]:
+    """The first windows of a tagger; the first token of each word (or character) carries loss."""
+    first = [window for window in windows if window.row < SHOWN_ROWS][:SHOWN_ROWS]
+    shown = []
+    for window in first:
+        tagged = set(window.firsts)
+        row = _row(
+            tokenizer.backend_tokenizer,
+            rows.ids[window.row],
+            window.ids,
+            learnt=[at in tagged for at in range(len(window.ids))],
+            labels=sorted({span.label for span in rows.spans[window.row]}),
+            is_cut=False,
+        )
+        shown.append(row)
+    return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
+
+
+def seen_passages(tokenizer: Any, rows: QaRows, windows: Sequence[Passage]) -> dict[str, Any]:
+    """The first windows of a reader; the answer's tokens, or the first token for “no answer”, are what is learnt."""
+    shown = []
+    for window in [window for window in windows if window.row < SHOWN_ROWS][:SHOWN_ROWS]:
+        first, last = target_of(window, rows.answers[window.row])
+        learnt = [first <= at <= last for at in range(len(window.ids))]
+        number = rows.ids[window.row]
+        shown.append(_row(tokenizer.backend_tokenizer, number, window.ids, learnt=learnt, is_cut=False))
+    return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
+
+
 def seen_chats(template: AnyTemplate, rows: Rows, chats: Sequence[Chat]) -> dict[str, Any]:
     """The first chats as rendered and cut, with the spans that are learnt."""
     tokenizer = template.tokenizer if isinstance(template, Template) else template.tokenizer.backend_tokenizer
@@ -54,6 +85,13 @@ def seen_documents(vocabulary: Vocabulary, documents: Iterable[tuple[int, Sequen
         for number, ids in islice(documents, SHOWN_ROWS)
     ]
     return {"template": {"name": "text", "hash": vocabulary.hash}, "rows": shown}
+
+
+def _reading_hash(tokenizer: Any) -> str:
+    """Of how the tokenizer reads, whatever it was last told to cut or pad."""
+    rule = json.loads(tokenizer.backend_tokenizer.to_str())
+    kept = {name: part for name, part in rule.items() if name not in ("truncation", "padding")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _row(

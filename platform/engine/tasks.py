@@ -11,16 +11,22 @@ import pyarrow as pa
 
 from engine.base_models import own_description
 from engine.chat_folder import holds_chat_model
+from engine.chat_model import load_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
 from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
 from engine.evaluate import evaluate, write_rows
 from engine.export import export
+from engine.extract_tasks import evaluate_reader, find_answers
 from engine.failures import RunFailed
+from engine.gpt.explain import load_explainer
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
-from engine.recipes import classify, prefer, pretrain, sft
+from engine.reader_folder import holds_reader, open_reader
+from engine.recipes import classify, extract, prefer, pretrain, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
+from engine.tag_tasks import evaluate_tagger, mark_rows
+from engine.tagger_folder import holds_tagger, open_tagger
 from words import say
 
 
@@ -79,7 +85,7 @@ def task_of(folder: Path) -> str:
     recipe = own_description(str(folder)).get("recipe", "")
     if recipe in RECIPES:
         return RECIPES[recipe].task
-    return "generation" if holds_chat_model(folder) else "classification"
+    return next((task for task, holds in FOREIGN.items() if holds(folder)), "classification")
 
 
 def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
@@ -151,13 +157,29 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
+FOREIGN = {"generation": holds_chat_model, "tagging": holds_tagger, "extraction": holds_reader}
 TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": classify.train,
+    "tag": tag.train,
+    "extract": extract.train,
     "prefer": prefer.train,
     "pretrain": pretrain.train,
     "sft": sft.train,
 }
 KEEPS_TOKENS = {"pretrain"}  # recipes whose attempts share a folder of tokens
-EVALUATE = {"classification": evaluate_version, "generation": evaluate_chat_version}
-PREDICT = {"classification": predict_rows, "generation": answer_rows}
-"""Filled by name in this file only: what each recipe trains with, what each task of a version is measured and used by."""
+EVALUATE = {
+    "classification": evaluate_version,
+    "tagging": evaluate_tagger,
+    "extraction": evaluate_reader,
+    "generation": evaluate_chat_version,
+}
+PREDICT = {"classification": predict_rows, "tagging": mark_rows, "extraction": find_answers, "generation": answer_rows}
+LOAD: dict[str, Callable[[Path], Any]] = {
+    "classification": load_classifier,
+    "tagging": open_tagger,
+    "extraction": open_reader,
+    "generation": load_chat_model,
+    "explain": load_explainer,
+}
+"""Filled by name in this file only: how a folder of others shows its task, what each recipe trains with, what each task
+of a version is measured, used and loaded by."""

@@ -1,6 +1,7 @@
 """The benches: their bounds, their names, and a split that keeps texts on one side."""
 
 import csv
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from config.management.commands.bench import BENCHES, line_of
 from core.embedded.connect import adopt
+from workers.bench import answers
+from workers.bench.entities import _fold, read
 from workers.bench.measure import Measure
 from workers.bench.quality import _write
 
@@ -55,3 +58,33 @@ def test_held_out_rows_share_no_text_with_the_rest(tmp_path: Path) -> None:
     sides = {side: {row["text"].lower() for row in rows if row["split"] == side} for side in ("train", "test")}
     assert sides["test"] and not sides["train"] & sides["test"]
     assert {row["label"] for row in rows if row["split"] == "test"} == {f"label {n}" for n in range(4)}
+
+
+def test_folds_measure_every_text_once_and_learn_from_no_text_they_measure(tmp_path: Path) -> None:
+    path = tmp_path / "train.conll"
+    sentences = [f"Lena\tB-PER\nvan\tI-PER\nOs\tI-PER\npays\tO\n{n if n % 5 else 'twice'}\tB-SUM" for n in range(40)]
+    path.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
+
+    texts = read(path)
+    folds = [_fold(texts, at, 5) for at in range(5)]
+
+    text, spans = texts[1]
+    assert [(text[one["start"] : one["end"]], one["label"]) for one in spans] == [("Lena van Os", "PER"), ("1", "SUM")]
+    measured = [one[0] for _, test in folds for one in test]
+    assert sorted(measured) == sorted(text for text, _ in texts if not text.endswith("twice"))
+    assert all(not {one[0] for one in train} & {one[0] for one in test} for train, test in folds)
+
+
+def test_all_questions_about_a_passage_stand_on_one_side(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    lines = [
+        {"question": f"why {n}", "context": f"passage {n % 10}", "answers": [{"text": "passage", "answer_start": 0}]}
+        for n in range(60)
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+
+    rows = list(answers.rows(path))
+
+    sides = {side: {row["context"] for row in rows if row["split"] == side} for side in ("train", "test")}
+    assert len(rows) == 60 and not sides["train"] & sides["test"] and len(sides["test"]) == 2
+    assert rows[0]["answers"] == [{"text": "passage", "start": 0}]

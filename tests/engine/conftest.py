@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
 
 WORDS = {
     "card": ["card", "plastic", "chip", "pin"],
@@ -256,3 +263,134 @@ def order(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+MarkedRows = Sequence[tuple[str, Sequence[tuple[int, int, str]], str]]  # text, spans, split
+
+
+def write_spans(path: Path, rows: MarkedRows) -> Path:
+    kind = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("label", pa.string())]))
+    spans = [[{"start": start, "end": end, "label": label} for start, end, label in row[1]] for row in rows]
+    table = pa.table(
+        {
+            "example_id": pa.array(range(100, 100 + len(rows)), pa.int64()),
+            "external_id": pa.array([None] * len(rows), pa.string()),
+            "split": pa.array([row[2] for row in rows], pa.string()),
+            "meta": pa.array(["{}"] * len(rows), pa.string()),
+            "text": pa.array([row[0] for row in rows], pa.string()),
+            "spans": pa.array(spans, kind),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def marked_sentences(count: int, seed: int = 0) -> list[tuple[str, list[tuple[int, int, str]]]]:
+    """Distinct texts in which a key word, and the filler word after it if it is "my", is a span of its group's label."""
+    maker = random.Random(seed)
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    while len(found) < count:
+        words, spans = [], []
+        for _ in range(maker.randint(3, 9)):
+            label = maker.choice([*WORDS, "", "", ""])
+            chosen = [maker.choice(WORDS[label]), *["my"] * maker.randint(0, 1)] if label else [maker.choice(FILLER)]
+            start = len(" ".join(words)) + bool(words)
+            words += chosen
+            if label:
+                spans.append((start, len(" ".join(words)), label))
+                words.append("the")
+        found.setdefault(" ".join(words), spans)
+    return list(found.items())
+
+
+@pytest.fixture(scope="session")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 marked sentences: 84 train, 18 dev, 18 test."""
+    splits = ["train"] * 84 + ["dev"] * 18 + ["test"] * 18
+    rows = [(text, spans, split) for (text, spans), split in zip(marked_sentences(120), splits, strict=True)]
+    return write_spans(tmp_path_factory.mktemp("marked") / "marked.parquet", rows)
+
+
+@pytest.fixture
+def span_file() -> Callable[[Path, MarkedRows], Path]:
+    return write_spans
+
+
+@pytest.fixture
+def marked_texts() -> Callable[..., list[tuple[str, list[tuple[int, int, str]]]]]:
+    return marked_sentences
+
+
+QaRecords = Sequence[tuple[str, str, Sequence[tuple[str, int]], str]]  # question, context, answers, split
+
+
+def write_questions(path: Path, rows: QaRecords) -> Path:
+    kind = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
+    table = pa.table(
+        {
+            "example_id": pa.array(range(100, 100 + len(rows)), pa.int64()),
+            "external_id": pa.array([None] * len(rows), pa.string()),
+            "split": pa.array([row[3] for row in rows], pa.string()),
+            "meta": pa.array(["{}"] * len(rows), pa.string()),
+            "question": pa.array([row[0] for row in rows], pa.string()),
+            "context": pa.array([row[1] for row in rows], pa.string()),
+            "answers": pa.array([[{"text": text, "start": at} for text, at in row[2]] for row in rows], kind),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def asked(count: int, seed: int = 0, *, unanswered: bool = False) -> list[tuple[str, str, list[tuple[str, int]]]]:
+    """Questions for the one key word (with "my" before it) of a passage; every fourth passage may hold none."""
+    maker = random.Random(seed)
+    found: dict[str, list[tuple[str, int]]] = {}
+    while len(found) < count:
+        words = [word for word in maker.choices(FILLER, k=maker.randint(4, 14)) if word != "my"]
+        if unanswered and len(found) % 4 == 3:
+            found.setdefault(" ".join(words), [])
+            continue
+        answer = f"my {maker.choice(WORDS[maker.choice(sorted(WORDS))])}"
+        at = maker.randint(0, len(words))
+        context = " ".join([*words[:at], answer, *words[at:]])
+        found.setdefault(context, [(answer, context.index(answer))])
+    return [("where is it", context, answers) for context, answers in found.items()]
+
+
+@pytest.fixture(scope="session")
+def pair_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of width 16 with random weights, whose tokenizer tells a question from its passage."""
+    folder = tmp_path_factory.mktemp("pairs")
+    words = [*FILLER, *(word for group in WORDS.values() for word in group), "我", "的", "卡", "在", "哪", "里"]
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    BertTokenizerFast(vocab={word: at for at, word in enumerate(names)}, model_max_length=64).save_pretrained(folder)
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(names),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.1,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 questions, every fourth without an answer: 84 train, 18 dev, 18 test."""
+    splits = ["train"] * 84 + ["dev"] * 18 + ["test"] * 18
+    rows = [(*row, split) for row, split in zip(asked(120, unanswered=True), splits, strict=True)]
+    return write_questions(tmp_path_factory.mktemp("questions") / "questions.parquet", rows)
+
+
+@pytest.fixture
+def question_file() -> Callable[[Path, QaRecords], Path]:
+    return write_questions
+
+
+@pytest.fixture
+def asked_questions() -> Callable[..., list[tuple[str, str, list[tuple[str, int]]]]]:
+    return asked

@@ -84,7 +84,7 @@ def test_a_foreign_chat_model_is_taken_in_and_answers_alike(actor: Actor, tiny_c
 
     assert job.state == "succeeded", job.error_message
     version = ModelVersion.objects.get(pk=job.result["model_version"])
-    assert version.is_chat and len(version.template_hash) == 64
+    assert version.task == "generation" and len(version.template_hash) == 64
     assert version.environment == {"architecture": WRITERS[kind]}
     assert answers(version.path) == answers(folder)
 

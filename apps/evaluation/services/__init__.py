@@ -1,7 +1,6 @@
 """What people and workers do in the evaluation room; each verb lives in the file of its subject."""
 
 from apps.evaluation.services.evaluations import (
-    DATA_KINDS,
     LARGEST_ANSWER_TOKENS,
     clear_results,
     delete_evaluation,
@@ -23,7 +22,6 @@ from apps.evaluation.services.suites import (
 )
 
 __all__ = [
-    "DATA_KINDS",
     "LARGEST_ANSWER_TOKENS",
     "CheckPlan",
     "approve",

@@ -6,9 +6,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from apps.accounts.services import audit
-from apps.datasets.models import DatasetVersion, Kind
+from apps.datasets.models import DatasetVersion
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult, SuiteResult
-from apps.registry.models import ModelVersion, Task
+from apps.evaluation.tasks import DATA_KINDS
+from apps.registry.models import ModelVersion
 from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -18,11 +19,6 @@ from words import say
 
 SPLITS = ("", "train", "dev", "test")
 LARGEST_ANSWER_TOKENS = 1024
-# task of a model version -> kinds of dataset it is measured on
-DATA_KINDS: dict[str, tuple[Kind, ...]] = {
-    Task.CLASSIFICATION: (Kind.CLASSIFICATION,),
-    Task.GENERATION: (Kind.CHAT, Kind.CORPUS),
-}
 
 
 def check_rows(dataset_version: DatasetVersion, split: str, max_new_tokens: int) -> None:
@@ -55,7 +51,7 @@ def start_evaluation(
 ) -> EvaluationJob:
     """Queue measuring `model_version` on a split ("" = all rows) of `dataset_version`."""
     version_folder(model_version)
-    wanted = DATA_KINDS.get(Task(model_version.task)) if model_version.task in Task.values else None
+    wanted = DATA_KINDS.get(model_version.task)
     if wanted is None:
         raise Refused(
             "task_not_supported",

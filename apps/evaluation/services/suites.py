@@ -15,7 +15,8 @@ from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
 from apps.evaluation.models import Bound, Direction, EvaluationJob, Gate, Suite, SuiteCheck, SuiteResult, SuiteRun
 from apps.evaluation.selectors import usable_evaluation
-from apps.evaluation.services.evaluations import DATA_KINDS, check_rows, start_evaluation
+from apps.evaluation.services.evaluations import check_rows, start_evaluation
+from apps.evaluation.tasks import DATA_KINDS
 from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.errors import Refused, conflict

@@ -5,7 +5,11 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext_lazy as _
 
+from apps.evaluation.tasks import measuring_of
+from apps.registry.options import SPAN_ERRORS
+
 register = template.Library()
+register.filter("measuring", measuring_of)
 
 LABELS_SHOWN = 40
 
@@ -99,6 +103,20 @@ def endings(metrics: dict[str, Any]) -> list[tuple[Any, int]]:
     """How the written answers ended, in words, the most frequent first."""
     counts: dict[str, int] = metrics.get("finish", {})
     return [(ENDINGS.get(name, name), count) for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+
+
+@register.filter
+def f1_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """Data of a histogram of the answers' F1, None without them."""
+    found = metrics.get("f1_histogram")
+    return {**found, "x": _("F1 of the words")} if found else None
+
+
+@register.filter
+def span_errors(metrics: dict[str, Any]) -> list[tuple[Any, int]]:
+    """The kinds of wrong spans in words, the most frequent first."""
+    counts: dict[str, int] = metrics.get("errors", {})
+    return [(SPAN_ERRORS.get(name, name), count) for name, count in sorted(counts.items(), key=lambda item: -item[1])]
 
 
 @register.filter

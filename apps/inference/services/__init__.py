@@ -1,8 +1,7 @@
 """What people, programs and workers do with predictions; each verb lives in the file of its subject."""
 
-from apps.inference.services.asking import LARGEST_ANSWER_TOKENS
+from apps.inference.services.asking import LARGEST_ANSWER_TOKENS, require_usable
 from apps.inference.services.batches import (
-    TEXT_KINDS,
     expire_files,
     keep_predictions,
     predict_texts,
@@ -18,6 +17,7 @@ from apps.inference.services.online import (
     ask,
     ask_chat,
     ask_explanation,
+    ask_question,
     claim_online,
     expire_explanations,
 )
@@ -27,11 +27,11 @@ __all__ = [
     "MAX_SENTENCE_CHARACTERS",
     "ONLINE_ATTEMPTS",
     "ONLINE_CHANNEL",
-    "TEXT_KINDS",
     "answer",
     "ask",
     "ask_chat",
     "ask_explanation",
+    "ask_question",
     "claim_online",
     "expire_explanations",
     "expire_files",
@@ -40,4 +40,5 @@ __all__ = [
     "predict_upload",
     "predict_version",
     "prepared",
+    "require_usable",
 ]

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from apps.registry.models import ModelVersion, Task, VersionState
+from apps.inference.tasks import USES
+from apps.registry.models import ModelVersion, VersionState
 from core.errors import Refused
 from engine.specs.records import check_record
 from words import say
@@ -27,7 +28,7 @@ def checked_messages(messages: Sequence[Mapping[str, str]], field: str) -> list[
 
 def require_usable(version: ModelVersion) -> None:
     """Refused when the version does nothing we know, or its files are damaged."""
-    if version.task not in Task.values:
+    if version.task not in USES:
         raise Refused(
             "wrong_task", say("“{version}” neither labels texts nor answers chats.", version=version), field="model"
         )

@@ -16,9 +16,10 @@ from apps.accounts.services import audit
 from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem
 from apps.datasets.formats.sniffing import sniff
-from apps.datasets.models import DatasetVersion, Kind
+from apps.datasets.models import DatasetVersion
 from apps.inference.models import BatchJob, Prediction, Source
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.inference.tasks import CONTEXT_COLUMNS, use_of
 from apps.registry.models import ModelVersion
 from core import storage
 from core.access import Actor
@@ -30,9 +31,6 @@ from core.jobs.states import ENDED
 from words import say
 
 MAX_LISTED_TEXTS = 10_000
-TEXT_COLUMNS = ("text", "content", "sentence", "review", "question", "query", "文本", "内容", "正文", "评论", "问题")
-PROMPT_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "对话", "prompt", "提示", *TEXT_COLUMNS)
-TEXT_KINDS = (Kind.CLASSIFICATION, Kind.CORPUS, Kind.SPANS)  # datasets whose examples are single texts
 ID_COLUMNS = ("id", "external_id", "custom_id", "编号")
 
 
@@ -47,12 +45,10 @@ def predict_version(
     reference: str = "",
 ) -> BatchJob:
     """Queue a frozen dataset version, or one of its splits; of a chat the last answer is written anew."""
-    if version.is_chat and data.dataset.kind != Kind.CHAT:
-        raise Refused(
-            "wrong_kind", say("A chat version answers chats. Choose a chat dataset."), field="dataset_version"
-        )
-    if not version.is_chat and data.dataset.kind not in TEXT_KINDS:
-        raise Refused("wrong_kind", say("Choose a dataset whose examples are single texts."), field="dataset_version")
+    require_usable(version)
+    use = use_of(version)
+    if data.dataset.kind not in use.data_kinds:
+        raise Refused("wrong_kind", use.other_data(), field="dataset_version")
     return _start(
         actor,
         version,
@@ -71,11 +67,12 @@ def predict_upload(
     version: ModelVersion,
     upload: Any,
     text_column: str = "",
+    context_column: str = "",
     id_column: str = "",
     max_new_tokens: int | None = None,
     reference: str = "",
 ) -> BatchJob:
-    """Keep an uploaded file, find its column of texts (or prompts, or messages) and queue it."""
+    """Keep an uploaded file, find its column of texts (prompts, messages, questions and their passages) and queue it."""
     require_usable(version)
     storage.require_free_space(upload.size)
     folder = storage.workspace_folder(actor.workspace.pk, "predictions", uuid4().hex)
@@ -85,8 +82,11 @@ def predict_upload(
             for chunk in upload.chunks():
                 handle.write(chunk)
         options, columns = _recognised(path, upload.name)
-        guesses = PROMPT_COLUMNS if version.is_chat else TEXT_COLUMNS
-        text_column = _column(text_column, columns, guesses, required=True)
+        text_column = _column(text_column, columns, use_of(version).columns, required=True)
+        if use_of(version).reads == "question":
+            context_column = _column(context_column, columns, CONTEXT_COLUMNS, required=True, field="context_column")
+        else:
+            context_column = ""
         id_column = _column(id_column, columns, ID_COLUMNS, required=False)
         with transaction.atomic():
             return _start(
@@ -98,6 +98,7 @@ def predict_upload(
                 file_path=str(path.relative_to(storage.home())),
                 options=options.as_mapping(),
                 text_column=text_column,
+                context_column=context_column,
                 id_column=id_column,
                 max_new_tokens=max_new_tokens,
                 reference=reference,
@@ -115,7 +116,10 @@ def predict_texts(
     max_new_tokens: int | None = None,
     reference: str = "",
 ) -> BatchJob:
-    """Queue {"id", "text"} items, for a chat version also {"id", "messages"}; ids must differ."""
+    """Queue {"id", "text"} items, for a reader with the passage as "context", for a chat version also {"id", "messages"}.
+
+    Ids must differ.
+    """
     require_usable(version)
     if not 1 <= len(items) <= MAX_LISTED_TEXTS:
         raise Refused(
@@ -138,7 +142,8 @@ def predict_texts(
             source=Source.TEXTS,
             file_path=str(path.relative_to(storage.home())),
             options=ReadOptions(format="jsonl").as_mapping(),
-            text_column="messages" if version.is_chat else "text",
+            text_column="messages" if use_of(version).reads == "messages" else "text",
+            context_column="context" if use_of(version).reads == "question" else "",
             id_column="id",
             max_new_tokens=max_new_tokens,
             reference=reference,
@@ -153,13 +158,15 @@ def _item(version: ModelVersion, item: Mapping[str, Any], at: int) -> dict[str, 
             "text_or_messages", say("Give each item a text or messages, one of the two."), field=f"texts.{at}"
         )
     name = item.get("id", "")
-    if version.is_chat:
+    if use_of(version).reads == "messages":
         spoken: Sequence[Mapping[str, str]] = [{"role": "user", "content": str(text)}] if messages is None else messages
         return {"id": name, "messages": checked_messages(spoken, f"texts.{at}.messages")}
     if text is None:
         raise Refused(
             "wrong_task", say("“{version}” labels texts; it does not answer messages.", version=version), field="model"
         )
+    if use_of(version).reads == "question":
+        return {"id": name, "text": text, "context": item.get("context") or ""}
     return {"id": name, "text": text}
 
 
@@ -169,12 +176,11 @@ def _start(
     require_usable(version)
     storage.require_free_space()
     length = answer_length(max_new_tokens)
-    title = say("Answer {data}", data=what) if version.is_chat else say("Label {data}", data=what)
     job = jobs.create(
         kind="inference.batch",
         workspace=actor.workspace,
         queue="infer",
-        title=title,
+        title=use_of(version).title(what),
         by=actor.user,
         unit="texts",
         can_pause=True,
@@ -201,24 +207,26 @@ def _recognised(path: Path, name: str) -> tuple[ReadOptions, list[str]]:
     return found.options, list(found.columns)
 
 
-def _column(wanted: str, columns: list[str], guesses: Iterable[str], *, required: bool) -> str:
+def _column(
+    wanted: str, columns: list[str], guesses: Iterable[str], *, required: bool, field: str = "text_column"
+) -> str:
     if wanted:
         if wanted not in columns:
             raise Refused(
                 "unknown_column",
                 say("The file has no column “{name}”. It has: {columns}", name=wanted, columns=", ".join(columns[:30])),
-                field="text_column",
+                field=field,
             )
         return wanted
     by_name = {column.strip().lower(): column for column in columns}
     found = next((by_name[guess] for guess in guesses if guess in by_name), "")
     if required and not found:
-        if len(columns) == 1:
+        if len(columns) == 1 and field == "text_column":
             return columns[0]
         raise Refused(
-            "text_column_missing",
+            f"{field}_missing",
             say("Which column holds the texts? The file has: {columns}", columns=", ".join(columns[:30])),
-            field="text_column",
+            field=field,
         )
     return found
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.errors import Refused
@@ -26,12 +27,17 @@ ONLINE_CHANNEL = "lingxi:online"
 
 
 @transaction.atomic
-def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineRequest:
-    """Ask for labels of a few texts now; the resident role answers within a moment."""
+def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str], task: str = "") -> OnlineRequest:
+    """Ask for labels (of a tagger: spans) of a few texts now; the resident role answers within a moment.
+
+    With `task` a version of another task is refused, as one that does not read texts always is.
+    """
     require_usable(version)
-    if version.is_chat:
+    if use_of(version).reads != "text" or (task and version.task != task):
         raise Refused(
-            "wrong_task", say("“{version}” does not label texts. Choose a classifier.", version=version), field="model"
+            "wrong_task",
+            say("“{version}” does something else. Choose a version of another task.", version=version),
+            field="model",
         )
     cleaned = [text for text in texts if text.strip()]
     if not 1 <= len(cleaned) <= MAX_ONLINE_TEXTS:
@@ -57,6 +63,35 @@ def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str]) -> OnlineR
 
 
 @transaction.atomic
+def ask_question(*, actor: Actor, version: ModelVersion, question: str, context: str) -> OnlineRequest:
+    """Ask a reader for the answer to a question in a passage now."""
+    require_usable(version)
+    if use_of(version).reads != "question":
+        raise Refused(
+            "wrong_task",
+            say("“{version}” does something else. Choose a version of another task.", version=version),
+            field="model",
+        )
+    for name, text in (("question", question), ("context", context)):
+        if not text.strip():
+            raise Refused("empty", say("“{name}” is empty.", name=name), field=name)
+        if len(text) > MAX_TEXT_CHARACTERS or "\0" in text:
+            raise Refused(
+                "text_too_long",
+                say(
+                    "A text has at most {max_text_characters} characters and no NUL.",
+                    max_text_characters=MAX_TEXT_CHARACTERS,
+                ),
+                field=name,
+            )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace, model_version=version, texts=[question, context], requested_by=actor.user
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+@transaction.atomic
 def ask_chat(
     *,
     actor: Actor,
@@ -66,7 +101,7 @@ def ask_chat(
 ) -> OnlineRequest:
     """Ask for the answer to one chat now; the resident role writes it within some seconds."""
     require_usable(version)
-    if not version.is_chat:
+    if use_of(version).reads != "messages":
         raise Refused(
             "wrong_task",
             say("“{version}” does not answer chats. Choose a chat version.", version=version),
@@ -92,7 +127,7 @@ def ask_chat(
 def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> OnlineRequest:
     """Ask for everything a GPT computes on the way from a sentence to its next token."""
     require_usable(version)
-    if not version.is_chat:
+    if not version.task_page.is_explained:
         raise Refused(
             "wrong_task",
             say("“{version}” gives labels. Choose a version that writes.", version=version),

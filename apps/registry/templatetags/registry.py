@@ -5,9 +5,11 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
-from apps.registry.options import LABELS, PHASES, RECIPES, VALUES
+from apps.registry.options import FIGURES, LABELS, MAIN_FIGURES, NO_SHARES, PHASES, RECIPES, VALUES
+from apps.registry.tasks import task_name
 
 register = template.Library()
+register.filter("task_name", task_name)
 
 
 @register.filter
@@ -38,3 +40,22 @@ def recipe_name(name: str) -> str:
 def scientific(value: float) -> str:
     """A number with two digits: 2.4e-06, 3.1."""
     return f"{value:.2g}"
+
+
+@register.filter
+def figure_name(name: str) -> str:
+    """The words for a figure."""
+    return str(FIGURES.get(name, name))
+
+
+@register.filter
+def is_share(name: str) -> bool:
+    """Whether a figure lies between 0 and 1."""
+    return name not in NO_SHARES
+
+
+@register.filter
+def main_figures(headline: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The two figures that stand for a version in a list, with their names."""
+    chosen: tuple[str, ...] = next((names for names in MAIN_FIGURES if names[0] in headline), ())
+    return [(name, headline[name]) for name in chosen if headline.get(name)]

@@ -59,13 +59,15 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
                 hint=say("Split the dataset and freeze a new version, or choose another split."),
             )
         )
-    if recipe == "classify" and len(version.labels) < 2:
+    least = specs.RECIPES[recipe].least_labels
+    if len(version.labels) < least:
         problems.append(
             Problem(
                 code="too_few_labels",
                 field="dataset_version",
                 message=say(
-                    "A classifier needs at least two labels; this version has {labels_count}.",
+                    "This recipe needs at least {least} labels; this version has {labels_count}.",
+                    least=least,
                     labels_count=len(version.labels),
                 ),
                 hint=say("Label more examples, then freeze a new version."),

@@ -1,8 +1,10 @@
 """Small filters and tags that every page may use."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from django import forms, template
 from django.forms import BoundField
@@ -11,9 +13,9 @@ from django.template.context import Context
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import formats, timezone
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -200,3 +202,42 @@ def as_text(value: Any) -> str:
 def unit_name(value: str) -> str:
     """The word for what a job counts."""
     return str(UNITS.get(value, value))
+
+
+AROUND_CHARACTERS = 160
+
+
+@register.filter
+def around(text: str, place: Mapping[str, Any]) -> SafeString:
+    """A part of a text ({"start", "end"}, code points) marked, with what stands around it."""
+    start, end = place["start"], place["end"]
+    first, last = max(0, start - AROUND_CHARACTERS), min(len(text), end + AROUND_CHARACTERS)
+    before, behind = "…" if first else "", "…" if last < len(text) else ""
+    return format_html("{}{}<mark>{}</mark>{}{}", before, text[first:start], text[start:end], text[end:last], behind)
+
+
+MARKED_CHARACTERS = 600
+MARK_COLOURS = 7
+
+
+@register.filter
+def marked(text: str, spans: Sequence[Mapping[str, Any]] | None) -> SafeString:
+    """The beginning of a text with its spans ({"start", "end", "label"}, code points) marked and named."""
+    shown, pieces, at = text[:MARKED_CHARACTERS], [], 0
+    for span in sorted(spans or (), key=lambda span: (span["start"], span["end"])):
+        if span["start"] < at or span["start"] >= len(shown):
+            continue
+        pieces.append(escape(shown[at : span["start"]]))
+        colour = crc32(span["label"].encode()) % MARK_COLOURS + 1
+        at = span["end"]
+        pieces.append(
+            format_html(
+                '<mark class="lx-span" data-colour="{}">{}<span>{}</span></mark>',
+                colour,
+                shown[span["start"] : at],
+                span["label"],
+            )
+        )
+    pieces.append(escape(shown[at:]))
+    more = "…" if len(text) > len(shown) else ""
+    return mark_safe("".join(pieces) + more)  # noqa: S308 - every piece is escaped

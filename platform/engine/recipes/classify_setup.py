@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.data import TextRows, held_out
-from engine.encoder import TextClassifier, can_pack
+from engine.data import TextRows, parts_of
+from engine.encoder import PackedEncoder, can_pack
 from engine.failures import RunFailed
 from engine.methods import Attached, attach
 from engine.preflight_classify import classification_problems
@@ -17,12 +17,7 @@ from words import say
 
 def arrange(spec: ClassifySpec, splits: dict[str, TextRows]) -> tuple[dict[str, TextRows], list[str], list[Problem]]:
     """(rows by part, labels in order, problems): dev is held out of train when the dataset has none."""
-    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
-    parts = {part: splits.get(name, TextRows()) for part, name in named.items()}
-    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
-        whole = parts["train"]
-        kept, out = held_out(len(whole), spec.holdout_share, spec.seed, whole.labels)
-        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    parts = parts_of(spec, splits, TextRows, groups=lambda rows: rows.labels)
     for name in parts:  # an unlabelled text teaches nothing where exactly one label is due
         if not spec.multi_label:
             parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
@@ -41,53 +36,56 @@ def choose_pooling(spec: ClassifySpec, config: Any) -> str:
     return "native" if spec.pooling == "native" or not can_pack(config) else "mean"
 
 
-def reading_length(spec: ClassifySpec, config: Any, tokenizer: Any) -> int:
+def reading_length(spec: Any, config: Any, tokenizer: Any) -> int:
     """The shortest of what the spec, the positions and the tokenizer allow."""
     offset = 0 if config.model_type == "bert" else 2
     positions = getattr(config, "max_position_embeddings", None) or 1 << 30
     return int(min(spec.max_length_tokens, positions - offset, tokenizer.model_max_length))
 
 
-def parameter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
+def parameter_groups(model: PackedEncoder, spec: Any) -> list[dict[str, Any]]:
     """AdamW groups with their peak rate: head, then each layer below slower by `layer_decay`."""
     if spec.is_adapter:
         return adapter_groups(model, spec)
-    depth = int(getattr(model.config, "num_hidden_layers", 1))
+    depth, head = int(getattr(model.config, "num_hidden_layers", 1)), head_names(model)
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
-        words = name.split(".")
-        if is_head(model, name):
+        if not parameter.requires_grad:
+            continue
+        if name in head:
             peak = spec.head_learning_rate
         else:
-            number = next((int(word) for word in words if word.isdigit()), -1)
+            number = next((int(word) for word in name.split(".") if word.isdigit()), -1)
             peak = spec.learning_rate * spec.layer_decay ** (depth - 1 - number)
         decay = spec.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((peak, decay), []).append(parameter)
     return [{"params": found, "peak": peak, "weight_decay": decay} for (peak, decay), found in groups.items()]
 
 
-def adapter_groups(model: TextClassifier, spec: ClassifySpec) -> list[dict[str, Any]]:
+def adapter_groups(model: PackedEncoder, spec: Any) -> list[dict[str, Any]]:
     """AdamW groups of what an adapter method trains: the new module, and the head."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    head = [p for name, p in named if is_head(model, name)]
-    added = [p for name, p in named if not is_head(model, name)]
+    named, names = [(name, p) for name, p in model.named_parameters() if p.requires_grad], head_names(model)
+    head = [p for name, p in named if name in names]
+    added = [p for name, p in named if name not in names]
     return [
         {"params": added, "peak": spec.adapter_learning_rate, "weight_decay": 0.0},
         {"params": head, "peak": spec.head_learning_rate, "weight_decay": spec.weight_decay},
     ]
 
 
-def is_head(model: TextClassifier, name: str) -> bool:
-    """Whether a parameter belongs to the classification head."""
-    words = name.split(".")
-    return words[0] == "head" or not name.startswith(("base.", f"network.{model_prefix(model)}.")) or "pooler" in words
+def head_names(model: PackedEncoder) -> set[str]:
+    """The names of the parameters that are not the encoder's: the head, and the encoder's pooler."""
+    inner = {id(parameter) for parameter in model.encoder.parameters()}
+    return {name for name, p in model.named_parameters() if id(p) not in inner or "pooler" in name.split(".")}
 
 
-def attach_method(model: TextClassifier, spec: ClassifySpec, vocabulary: int) -> Attached | None:
+def attach_method(model: PackedEncoder, spec: Any, vocabulary: int) -> Attached | None:
     """Put the spec's adapter into the encoder and let the head learn beside it; None for the whole encoder.
 
     Virtual tokens begin as what the encoder makes of random tokens of its vocabulary.
     """
+    if spec.method == "frozen":
+        model.encoder.requires_grad_(False)
     if not spec.is_adapter:
         return None
     encoder = model.encoder
@@ -98,8 +96,9 @@ def attach_method(model: TextClassifier, spec: ClassifySpec, vocabulary: int) ->
             say("Choose LoRA, or a BERT-like base model."),
         )
     attached = attach(encoder, spec)
+    head = head_names(model)
     for name, parameter in model.named_parameters():
-        if is_head(model, name):
+        if name in head:
             parameter.requires_grad_(True)
     if attached.virtual is not None and vocabulary:
         drawn = torch.randint(vocabulary, (spec.virtual_tokens,)).tolist()
@@ -108,8 +107,3 @@ def attach_method(model: TextClassifier, spec: ClassifySpec, vocabulary: int) ->
         encoder.virtual = attached.virtual
         attached.virtual.start(start)
     return attached
-
-
-def model_prefix(model: TextClassifier) -> str:
-    """The attribute of a native network that holds its encoder."""
-    return str(model.network.base_model_prefix) if model.pooling == "native" else ""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine import base_models
 from engine.chat_folder import OWN_TEMPLATE, end_tokens
-from engine.data import ChatRows, held_out
+from engine.data import ChatRows, parts_of
 from engine.gpt import Gpt, GptConfig, Run, next_token_targets
 from engine.gpt.hugging_face import load_gpt, read_config
 from engine.gpt.runs import runs_of
@@ -32,12 +32,7 @@ DecoderSpec = SftSpec | PreferSpec  # recipes that tune a model that writes
 
 def arrange(spec: SftSpec, splits: Mapping[str, ChatRows]) -> tuple[dict[str, ChatRows], list[Problem]]:
     """(rows by part, problems): dev is held out of train when the dataset has none."""
-    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
-    parts = {part: splits.get(name, ChatRows()) for part, name in named.items()}
-    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
-        whole = parts["train"]
-        kept, out = held_out(len(whole), spec.holdout_share, spec.seed)
-        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    parts = parts_of(spec, splits, ChatRows)
     return parts, chat_problems(spec, parts)
 
 

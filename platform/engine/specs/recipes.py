@@ -9,11 +9,13 @@ from typing import Any, cast
 
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
+from engine.specs.extract import ExtractSpec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.sft import SftSpec
+from engine.specs.tag import TagSpec
 from words import say
 
 
@@ -25,14 +27,18 @@ class Recipe:
     data_kinds: tuple[str, ...]  # dataset kinds it learns from, the usual one first
     task: str  # of the model version it makes
     dev_metrics: tuple[str, ...] = ("loss",)  # measured on dev after each epoch; a sweep looks for the first
+    least_labels: int = 0  # that the dataset version must know
     least_rows: int = 8  # to learn from; with fewer a run is not started
 
 
 CLASS_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "loss")
+SPAN_METRICS = ("entity_f1", "precision", "recall", "macro_f1", "weighted_f1", "loss")
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
 RECIPES: dict[str, Recipe] = {
-    "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS),
+    "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS, least_labels=2),
+    "tag": Recipe(TagSpec, ("spans",), "tagging", SPAN_METRICS, least_labels=1),
+    "extract": Recipe(ExtractSpec, ("qa",), "extraction", ("f1", "exact_match", "loss")),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
     "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", ("loss", "perplexity", "bits_per_byte"), least_rows=1),

@@ -19,7 +19,9 @@ from core.embedded.stack import Stack
 from workers.bench.measure import Measure, Options
 
 BENCHES = {
+    "answers": "workers.bench.answers",
     "datasets": "workers.bench.datasets",
+    "entities": "workers.bench.entities",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
     "train": "workers.bench.train",
@@ -40,8 +42,13 @@ class Command(BaseCommand):
         parser.add_argument("--home", help="a running installation to measure in; its first workspace keeps the runs")
         parser.add_argument("--small", action="store_true", help="a tenth of the size, to try the bench itself")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
-        parser.add_argument("--data", type=Path, help="quality: BANKING77's training file; train: a text")
+        parser.add_argument(
+            "--data",
+            type=Path,
+            help="quality: BANKING77's training file; entities: CoNLL folder; answers: JSONL; train: a text",
+        )
         parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
+        parser.add_argument("--folds", type=int, default=0, help="entities: measure so many folds of all texts in turn")
         parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
         parser.add_argument("--only", nargs="+", default=[], help="train: speed, packing, characters")
 
@@ -54,6 +61,7 @@ class Command(BaseCommand):
             data=options["data"],
             seeds=tuple(options["seeds"]),
             spec=options["spec"],
+            folds=options["folds"],
             only=tuple(options["only"]),
         )
         for measure in self._measures(options["name"], wanted):

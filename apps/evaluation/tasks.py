@@ -1,0 +1,119 @@
+"""How versions of each task are measured and shown: one entry a task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from apps.datasets.models import Kind
+from apps.evaluation.models import EvaluationJob
+from apps.registry.models import Task
+
+ORDERS = {
+    "rank": ("rank", False, _("Wrong and confident first")),
+    "loss": ("loss", True, _("Highest loss first")),
+    "unsure": ("probability", False, _("Least sure first")),
+}
+CHAT_ORDERS = {
+    "rank": ("rank", False, _("Wrong and unlikely first")),
+    "loss": ("loss", True, _("Highest loss first")),
+    "likely": ("loss", False, _("Lowest loss first")),
+}
+CORPUS_ORDERS = {
+    "rank": ("rank", False, _("Highest loss first")),
+    "likely": ("loss", False, _("Lowest loss first")),
+}
+FLIPS = {
+    "first_only": (True, False),
+    "second_only": (False, True),
+    "both_wrong": (False, False),
+    "both_right": (True, True),
+}
+LIKELIER = {"first_likelier": "gt", "second_likelier": "lt"}  # how the loss of the other side compares
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What an evaluation of a task reads, keeps and shows."""
+
+    data_kind: Kind  # of the datasets it is measured on
+    rows: str  # template of the table of example rows
+    flips: str  # template of the rows that flipped
+    compared: str  # template of the tests of two versions
+    columns: tuple[str, ...]  # of a download
+    orders: Mapping[str, tuple[str, bool, Any]]  # name -> (column, descending, words)
+    flip_names: tuple[str, ...]  # the second one is shown first
+    has_answers: bool = False  # rows are looked for by a part of the answer, else by label
+    is_judged: bool = True  # rows are right or wrong
+
+
+MEASURING: dict[str, tuple[Measuring, ...]] = {
+    Task.CLASSIFICATION: (
+        Measuring(
+            Kind.CLASSIFICATION,
+            "evaluation/_rows_labels.html",
+            "evaluation/_flips_labels.html",
+            "evaluation/_compared_classifiers.html",
+            ("example_id", "text", "gold", "predicted", "probability", "loss", "correct"),
+            ORDERS,
+            tuple(FLIPS),
+        ),
+    ),
+    Task.TAGGING: (
+        Measuring(
+            Kind.SPANS,
+            "evaluation/_rows_spans.html",
+            "evaluation/_flips_spans.html",
+            "evaluation/_compared_taggers.html",
+            ("example_id", "text", "gold_spans", "predicted_spans", "probability", "loss", "correct"),
+            ORDERS,
+            tuple(FLIPS),
+        ),
+    ),
+    Task.EXTRACTION: (
+        Measuring(
+            Kind.QA,
+            "evaluation/_rows_answers.html",
+            "evaluation/_flips_answers.html",
+            "evaluation/_compared_readers.html",
+            ("example_id", "text", "gold_text", "predicted_text", "f1", "probability", "loss", "correct"),
+            ORDERS,
+            tuple(FLIPS),
+            has_answers=True,
+        ),
+    ),
+    Task.GENERATION: (
+        Measuring(
+            Kind.CHAT,
+            "evaluation/_rows_chats.html",
+            "evaluation/_flips_chats.html",
+            "evaluation/_compared_chats.html",
+            ("example_id", "text", "gold_text", "predicted_text", "answer_tokens", "loss", "probability", "correct"),
+            CHAT_ORDERS,
+            (*LIKELIER, *FLIPS),
+            has_answers=True,
+        ),
+        Measuring(
+            Kind.CORPUS,
+            "evaluation/_rows_documents.html",
+            "evaluation/_flips_chats.html",
+            "evaluation/_compared_chats.html",
+            ("example_id", "text", "gold_text", "predicted_text", "answer_tokens", "loss", "probability", "correct"),
+            CORPUS_ORDERS,
+            tuple(LIKELIER),
+            is_judged=False,
+        ),
+    ),
+}
+"""For each task how its versions are measured, by the kind of the data."""
+
+DATA_KINDS: dict[str, tuple[Kind, ...]] = {
+    task: tuple(way.data_kind for way in ways) for task, ways in MEASURING.items()
+}
+
+
+def measuring_of(evaluation: EvaluationJob) -> Measuring:
+    """How this evaluation's version is measured on data of this kind."""
+    kind = evaluation.dataset_version.dataset.kind
+    return next(way for way in MEASURING[evaluation.model_version.task] if way.data_kind == kind)

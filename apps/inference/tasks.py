@@ -1,0 +1,133 @@
+"""What batches of each task read, keep, show and give out: one entry a task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django_filters import FilterSet
+
+from apps.datasets.models import Kind
+from apps.inference.filters import AnswerFilter, FoundFilter, PredictionFilter
+from apps.inference.models import Prediction
+from apps.registry.models import ModelVersion, Task
+from words import say
+
+TEXT_COLUMNS = ("text", "content", "sentence", "review", "question", "query", "文本", "内容", "正文", "评论", "问题")
+PROMPT_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "对话", "prompt", "提示", *TEXT_COLUMNS)
+QUESTION_COLUMNS = ("question", "query", "问题", "提问", "text")
+CONTEXT_COLUMNS = ("context", "passage", "paragraph", "document", "上下文", "段落", "篇章")
+TEXT_KINDS = (Kind.CLASSIFICATION, Kind.CORPUS, Kind.SPANS)  # datasets whose examples are single texts
+
+
+@dataclass(frozen=True)
+class Use:
+    """How versions of a task are used."""
+
+    data_kinds: tuple[Kind, ...]  # of datasets whose examples it can read
+    other_data: Callable[[], str]  # why another dataset is refused
+    reads: str  # "text", "question" (with a passage) or "messages"
+    columns: tuple[str, ...]  # of a file, guessed in this order
+    title: Callable[[Any], str]  # of a job, from what it works on
+    rows: str  # template of the stored rows
+    answer: str  # template of the answer to a single request
+    now: str | Promise  # on the button of the try-it box
+    filter: type[FilterSet]
+    header: tuple[str, ...]  # of an export as a table
+    said: Callable[[Prediction], dict[str, Any]]  # what the version said of a row, for exports
+
+
+def _labels(row: Prediction) -> dict[str, Any]:
+    return {
+        "label": row.label,
+        "labels": row.labels,
+        "probability": row.probability,
+        "probabilities": row.probabilities,
+    }
+
+
+def _spans(row: Prediction) -> dict[str, Any]:
+    return {"spans": row.spans, "labels": row.labels, "probability": row.probability}
+
+
+def _found(row: Prediction) -> dict[str, Any]:
+    place = row.spans[0] if row.spans else {}
+    return {
+        "context": row.context,
+        "answer": row.answer,
+        "start": place.get("start"),
+        "end": place.get("end"),
+        "probability": row.probability,
+    }
+
+
+def _answer(row: Prediction) -> dict[str, Any]:
+    return {
+        "messages": row.messages,
+        "answer": row.answer,
+        "finish": row.finish,
+        "answer_tokens": row.answer_tokens,
+    }
+
+
+MADE_BY = ("model_version", "model_version_id")
+USES: dict[str, Use] = {
+    Task.CLASSIFICATION: Use(
+        data_kinds=TEXT_KINDS,
+        other_data=lambda: say("Choose a dataset whose examples are single texts."),
+        reads="text",
+        columns=TEXT_COLUMNS,
+        title=lambda data: say("Label {data}", data=data),
+        rows="inference/_rows_labels.html",
+        answer="inference/_asked_labels.html",
+        now=_("Label now"),
+        filter=PredictionFilter,
+        header=("position", "id", "text", "label", "labels", "probability", *MADE_BY),
+        said=_labels,
+    ),
+    Task.TAGGING: Use(
+        data_kinds=TEXT_KINDS,
+        other_data=lambda: say("Choose a dataset whose examples are single texts."),
+        reads="text",
+        columns=TEXT_COLUMNS,
+        title=lambda data: say("Mark {data}", data=data),
+        rows="inference/_rows_spans.html",
+        answer="inference/_asked_spans.html",
+        now=_("Mark now"),
+        filter=PredictionFilter,
+        header=("position", "id", "text", "spans", "labels", "probability", *MADE_BY),
+        said=_spans,
+    ),
+    Task.EXTRACTION: Use(
+        data_kinds=(Kind.QA,),
+        other_data=lambda: say("A reader answers questions about passages. Choose a dataset of that kind."),
+        reads="question",
+        columns=QUESTION_COLUMNS,
+        title=lambda data: say("Answer {data}", data=data),
+        rows="inference/_rows_found.html",
+        answer="inference/_asked_found.html",
+        now=_("Answer now"),
+        filter=FoundFilter,
+        header=("position", "id", "text", "context", "answer", "start", "end", "probability", *MADE_BY),
+        said=_found,
+    ),
+    Task.GENERATION: Use(
+        data_kinds=(Kind.CHAT,),
+        other_data=lambda: say("A chat version answers chats. Choose a chat dataset."),
+        reads="messages",
+        columns=PROMPT_COLUMNS,
+        title=lambda data: say("Answer {data}", data=data),
+        rows="inference/_rows_answers.html",
+        answer="inference/_asked_chat.html",
+        now=_("Answer now"),
+        filter=AnswerFilter,
+        header=("position", "id", "text", "messages", "answer", "finish", "answer_tokens", *MADE_BY),
+        said=_answer,
+    ),
+}
+
+
+def use_of(version: ModelVersion) -> Use:
+    """How this version is used; KeyError for a task that has no use."""
+    return USES[version.task]

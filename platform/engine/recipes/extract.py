@@ -1,0 +1,248 @@
+"""Fine-tune a reader from a pretrained encoder, from Parquet rows of questions and passages to a frozen model folder."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import base_models, checkpoint
+from engine.answer_metrics import answer_f1, exact_match
+from engine.data import QaRows, parts_of, read_questions
+from engine.evaluate_answers import evaluate_answers, write_answer_rows
+from engine.failures import refuse
+from engine.loop import NotFinite, Pace, Training
+from engine.plan import Window as Step
+from engine.plan import cut, epoch_windows
+from engine.preflight_extract import question_problems, window_problems
+from engine.reader import Pair, Passage, Reader, SpanReader, target_of, window_losses
+from engine.reader_folder import HEAD, save_reader
+from engine.recipes.classify_setup import attach_method, parameter_groups, reading_length
+from engine.report import Report
+from engine.seen import seen_passages
+from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
+from words import say
+
+
+def arrange(spec: ExtractSpec, splits: Mapping[str, QaRows]) -> tuple[dict[str, QaRows], list[Problem]]:
+    """(rows by part, problems): dev is held out of train when the dataset has none."""
+    parts = parts_of(spec, dict(splits), QaRows)
+    return parts, question_problems(spec, parts)
+
+
+def pairs_of(rows: QaRows) -> list[Pair]:
+    """Question and passage of each row."""
+    return list(zip(rows.questions, rows.contexts, strict=True))
+
+
+def train(
+    spec: ExtractSpec,
+    data: Path,
+    out: Path,
+    report: Report,
+    *,
+    resume_from: Path | None = None,
+    micro_batch: int | None = None,
+    data_hash: str = "",
+) -> dict[str, Any]:
+    """Train, evaluate and write `out`/model; returns the result event as plain JSON.
+
+    `micro_batch` halves memory after an out-of-memory kill without changing which windows form a step. Raises
+    RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
+    """
+    started = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+
+    # 1. The rows, and a last look at them: the same checks as the preflight.
+    report.progress(0, 1, "datasets", say("reading"))
+    parts, problems = arrange(spec, read_questions(data))
+    refuse("bad_data", problems)
+
+    # 2. The network, its tokens, and the windows.
+    place = base_models.locate(spec.base_model)
+    torch.manual_seed(spec.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    network = base_models.load_network(place, 2, revision=spec.base_model.revision, head=HEAD)
+    max_length = reading_length(spec, network.config, tokenizer)
+    model = SpanReader(network, dropout=spec.dropout)
+    attached = attach_method(model, spec, network.config.vocab_size)
+    model.to(device)
+    description = {
+        "recipe": "extract",
+        "max_length_tokens": max_length,
+        "stride_tokens": min(spec.stride_tokens, max_length // 3),
+        "max_answer_tokens": spec.max_answer_tokens,
+        "no_answer": not all(parts["train"].answers),
+        "no_answer_margin": spec.no_answer_margin,
+        "template": None,
+        "method": spec.method,
+        "base_model": str(spec.base_model),
+        "spec": to_mapping(spec),
+        "spec_hash": spec_hash(spec),
+        "data_hash": data_hash,
+    }
+    reader = Reader(model, tokenizer, description)
+    windows = reader.windows(pairs_of(parts["train"]))
+    for problem in [*problems, *window_problems(parts["train"], windows)]:
+        report.log("warning", problem.message)
+    report.seen(seen_passages(tokenizer, parts["train"], windows))
+    report.log(
+        "info",
+        say(
+            "{parameters:,} parameters, {trainable:,} of them trained, {windows:,} windows of {max_length} tokens",
+            parameters=sum(p.numel() for p in model.parameters()),
+            trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            windows=len(windows),
+            max_length=max_length,
+        ),
+    )
+
+    # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
+    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    training = Training(
+        model,
+        optimiser,
+        # A mean of weights that were cut and of those before the cut is neither.
+        pace=Pace.of(spec, average_decay=0.0 if spec.method == "adalora" else spec.average_decay),
+        report=report,
+        out=out,
+        contract={
+            "recipe": "extract",
+            "spec_hash": spec_hash(spec),
+            "data_hash": data_hash,
+            "threads": torch.get_num_threads(),
+            "micro_batch": micro_batch,
+        },
+        companion=attached,
+    )
+
+    # 4. The epochs, from the start or from a checkpoint.
+    if resume_from is not None:
+        training.resume(checkpoint.find_checkpoint(resume_from))
+    targets = [target_of(window, parts["train"].answers[window.row]) for window in windows]
+    rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    cursor = training.fit(ExtractWork(spec, reader, windows, targets, parts, report, rows_at_once))
+
+    # 5. The best weights, measured once on dev and test, then written as the model.
+    evaluations: dict[str, Any] = {}
+    for name in ("dev", "test"):
+        part = parts[name]
+        if not len(part):
+            continue
+        said = training.saving_when_stopped(partial(reader.read, pairs_of(part), gold=part.answers, report=report))
+        found, examples = evaluate_answers(said, part, seed=spec.seed)
+        write_answer_rows(out / f"examples-{name}.parquet", examples)
+        (out / f"evaluation-{name}.json").write_text(
+            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
+        evaluations[name] = {
+            "headline": found["headline"],
+            "rows": found["rows"],
+            "metrics": str(out / f"evaluation-{name}.json"),
+            "examples": str(out / f"examples-{name}.parquet"),
+        }
+    trainable = sum(parameter.numel() for parameter in training.names)
+    headlines = {name: found["headline"] for name, found in evaluations.items()}
+    written = save_reader(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
+    return {
+        "model": str(out / "model"),
+        "files": written["files"],
+        "labels": [],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": trainable,
+        "evaluations": evaluations,
+        **cursor.told(time.monotonic() - started),
+        "spec_hash": spec_hash(spec),
+        "environment": written["environment"],
+    }
+
+
+@dataclass(frozen=True)
+class ExtractWork:
+    """The steps of a reader's run: windows of like length together, their mean loss."""
+
+    spec: ExtractSpec
+    reader: Reader
+    windows: Sequence[Passage]
+    targets: Sequence[tuple[int, int]]
+    parts: Mapping[str, QaRows]
+    report: Report
+    rows_at_once: int
+
+    def steps(self, epoch: int) -> list[Step]:
+        """Which windows form which step."""
+        return epoch_windows(
+            self.lengths(),
+            seed=self.spec.seed,
+            epoch=epoch,
+            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
+            rows_at_once=self.rows_at_once,
+            tokens_at_once=self.spec.max_batch_tokens,
+        )
+
+    def heaviest(self) -> Step:
+        """The longest windows as one micro-batch."""
+        lengths = self.lengths()
+        longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[: self.rows_at_once]
+        return cut(longest, lengths, rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)[:1]
+
+    def tokens(self, step: Step) -> int:
+        """Tokens the step reads."""
+        return sum(len(self.windows[at].ids) for batch in step for at in batch)
+
+    def rows(self, step: Step) -> list[int]:
+        """Example ids of the step."""
+        return [self.parts["train"].ids[self.windows[at].row] for batch in step for at in batch]
+
+    def backward(self, step: Step) -> float:
+        """Gradients of the mean loss of the step's windows, whatever the micro-batches; returns that mean."""
+        count = sum(len(batch) for batch in step)
+        losses = []
+        for batch in step:
+            rows = self.losses(batch)
+            (rows.sum() / count).backward()  # type: ignore[no-untyped-call]
+            losses.append(rows.detach())
+        whole = torch.cat(losses)
+        if not torch.isfinite(whole).all():
+            order = self.rows(step)
+            raise NotFinite([order[at] for at in torch.nonzero(~torch.isfinite(whole)).flatten().tolist()])
+        return float(whole.mean())
+
+    def losses(self, batch: Sequence[int]) -> Tensor:
+        """The loss of each window, [B]."""
+        windows = [self.windows[at] for at in batch]
+        device = self.reader.model.network.qa_outputs.weight.device
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            logits = self.reader.model(windows).float()
+        return window_losses(logits, windows, [self.targets[at] for at in batch])
+
+    def measure(self) -> dict[str, float]:
+        """Loss, exact match and F1 on dev."""
+        dev = self.parts["dev"]
+        if not len(dev):
+            return {}
+        self.reader.model.eval()
+        said = self.reader.read(pairs_of(dev), gold=dev.answers, report=self.report)
+        gold = [[text for text, _ in answers] for answers in dev.answers]
+        return {
+            "loss": float(np.mean([one.loss for one in said])),
+            "exact_match": float(
+                np.mean([exact_match(one.answer, true) for one, true in zip(said, gold, strict=True)])
+            ),
+            "f1": float(np.mean([answer_f1(one.answer, true) for one, true in zip(said, gold, strict=True)])),
+        }
+
+    def value(self, measured: Mapping[str, float]) -> float:
+        """The spec's own choice; of losses the lower one."""
+        return -measured["loss"] if self.spec.best_metric == "loss" else measured[self.spec.best_metric]
+
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return [len(window.ids) for window in self.windows]

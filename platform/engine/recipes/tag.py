@@ -1,0 +1,270 @@
+"""Fine-tune a tagger from a pretrained encoder, from Parquet rows with spans to a frozen model folder."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from engine import base_models, checkpoint, span_metrics
+from engine.data import SpanRows, read_spans
+from engine.evaluate_spans import evaluate_spans, write_span_rows
+from engine.failures import refuse
+from engine.loop import NotFinite, Pace, Training
+from engine.plan import Window as Step
+from engine.plan import cut, epoch_windows
+from engine.preflight_tag import border_problems
+from engine.recipes.classify import hide_tokens
+from engine.recipes.classify_setup import attach_method, parameter_groups, reading_length
+from engine.recipes.tag_setup import arrange, choose_unit, reads_case, stride
+from engine.report import Report
+from engine.seen import seen_windows
+from engine.spans import tags_of
+from engine.specs import TagSpec, spec_hash, to_mapping
+from engine.tagger import Tagger, TokenTagger, Window
+from engine.tagger_folder import save_tagger
+from engine.units import Reading, read_units
+from words import say
+
+
+def train(
+    spec: TagSpec,
+    data: Path,
+    out: Path,
+    report: Report,
+    *,
+    resume_from: Path | None = None,
+    micro_batch: int | None = None,
+    data_hash: str = "",
+) -> dict[str, Any]:
+    """Train, evaluate and write `out`/model; returns the result event as plain JSON.
+
+    `micro_batch` halves memory after an out-of-memory kill without changing which windows form a step. Raises
+    RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
+    """
+    started = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+
+    # 1. The rows, and a last look at them: the same checks as the preflight.
+    report.progress(0, 1, "datasets", say("reading"))
+    parts, labels, problems = arrange(spec, read_spans(data))
+    refuse("bad_data", problems)
+
+    # 2. The network, its tokens, and what carries a tag.
+    place = base_models.locate(spec.base_model)
+    torch.manual_seed(spec.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    tag_count = 1 + 2 * len(labels)
+    network = base_models.load_network(place, tag_count, revision=spec.base_model.revision, head="TokenClassification")
+    max_length = reading_length(spec, network.config, tokenizer)
+    model = TokenTagger(network, case_features=reads_case(spec, tokenizer), dropout=spec.dropout)
+    attached = attach_method(model, spec, network.config.vocab_size)
+    model.to(device)
+    description = {
+        "recipe": "tag",
+        "labels": labels,
+        "unit": choose_unit(spec, parts["train"].texts),
+        "max_length_tokens": max_length,
+        "stride_tokens": stride(spec, max_length),
+        "template": None,
+        "method": spec.method,
+        "base_model": str(spec.base_model),
+        "spec": to_mapping(spec),
+        "spec_hash": spec_hash(spec),
+        "data_hash": data_hash,
+    }
+    tagger = Tagger(model, tokenizer, description)
+    readings = {name: read_units(tokenizer, part.texts, description["unit"]) for name, part in parts.items()}
+    for problem in [*problems, *border_problems(parts, readings, labels)]:
+        report.log("warning", problem.message)
+    report.log(
+        "info",
+        say(
+            "{parameters:,} parameters, {trainable:,} of them trained, {labels_count} labels, {max_length} tokens",
+            parameters=sum(p.numel() for p in model.parameters()),
+            trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            labels_count=len(labels),
+            max_length=max_length,
+        ),
+    )
+
+    # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
+    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    training = Training(
+        model,
+        optimiser,
+        # A mean of weights that were cut and of those before the cut is neither.
+        pace=Pace.of(spec, average_decay=0.0 if spec.method == "adalora" else spec.average_decay),
+        report=report,
+        out=out,
+        contract={
+            "recipe": "tag",
+            "spec_hash": spec_hash(spec),
+            "data_hash": data_hash,
+            "labels": labels,
+            "threads": torch.get_num_threads(),
+            "micro_batch": micro_batch,
+        },
+        companion=attached,
+    )
+
+    # 4. The epochs, from the start or from a checkpoint.
+    if resume_from is not None:
+        training.resume(checkpoint.find_checkpoint(resume_from))
+    rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=rows_at_once)
+    report.seen(seen_windows(tokenizer, parts["train"], work.windows))
+    cursor = training.fit(work)
+
+    # 5. The best weights, measured once on dev and test, then written as the model.
+    evaluations: dict[str, Any] = {}
+    for name in ("dev", "test"):
+        part = parts[name]
+        if not len(part):
+            continue
+        marked = training.saving_when_stopped(partial(tagger.mark, part.texts, gold=part.spans, report=report))
+        found, examples = evaluate_spans(marked, part, labels, seed=spec.seed)
+        write_span_rows(out / f"examples-{name}.parquet", examples)
+        (out / f"evaluation-{name}.json").write_text(
+            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+        )
+        evaluations[name] = {
+            "headline": found["headline"],
+            "rows": found["rows"],
+            "metrics": str(out / f"evaluation-{name}.json"),
+            "examples": str(out / f"examples-{name}.parquet"),
+        }
+    trainable = sum(parameter.numel() for parameter in training.names)
+    headlines = {name: found["headline"] for name, found in evaluations.items()}
+    written = save_tagger(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
+    return {
+        "model": str(out / "model"),
+        "files": written["files"],
+        "labels": labels,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trainable_parameters": trainable,
+        "evaluations": evaluations,
+        **cursor.told(time.monotonic() - started),
+        "spec_hash": spec_hash(spec),
+        "environment": written["environment"],
+    }
+
+
+@dataclass(frozen=True)
+class TagWork:
+    """The steps of a tagger's run: windows of like length together, the mean loss of their units."""
+
+    spec: TagSpec
+    tagger: Tagger
+    windows: Sequence[Window]
+    tags: Sequence[list[int]]  # of each window's units
+    parts: Mapping[str, SpanRows]
+    report: Report
+    mask_id: int
+    rows_at_once: int
+
+    @classmethod
+    def of(
+        cls,
+        spec: TagSpec,
+        tagger: Tagger,
+        parts: Mapping[str, SpanRows],
+        readings: Sequence[Reading],
+        report: Report,
+        *,
+        rows_at_once: int,
+    ) -> "TagWork":
+        """The work on rows by part; `readings` are those of train."""
+        train, tokenizer = parts["train"], tagger.tokenizer
+        windows = tagger.windows(train.texts, readings)
+        whole = [
+            tags_of(reading.spans, spans, tagger.labels).tags
+            for reading, spans in zip(readings, train.spans, strict=True)
+        ]
+        mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
+        tags = [whole[window.row][slice(*window.units)] for window in windows]
+        return cls(spec, tagger, windows, tags, parts, report, mask_id, rows_at_once)
+
+    def steps(self, epoch: int) -> list[Step]:
+        """Which windows form which step."""
+        return epoch_windows(
+            self.lengths(),
+            seed=self.spec.seed,
+            epoch=epoch,
+            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
+            rows_at_once=self.rows_at_once,
+            tokens_at_once=self.spec.max_batch_tokens,
+        )
+
+    def heaviest(self) -> Step:
+        """The longest windows as one micro-batch."""
+        lengths = self.lengths()
+        longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[: self.rows_at_once]
+        return cut(longest, lengths, rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)[:1]
+
+    def tokens(self, step: Step) -> int:
+        """Tokens the step reads."""
+        return sum(len(self.windows[at].ids) for batch in step for at in batch)
+
+    def rows(self, step: Step) -> list[int]:
+        """Example ids of the step."""
+        return [self.parts["train"].ids[self.windows[at].row] for batch in step for at in batch]
+
+    def backward(self, step: Step) -> float:
+        """Gradients of the mean loss of the step's units, whatever the micro-batches; returns that mean."""
+        count = sum(len(self.tags[at]) for batch in step for at in batch)
+        sums = []
+        for batch in step:
+            losses = self.unit_losses(batch)
+            (losses.sum() / count).backward()  # type: ignore[no-untyped-call]
+            sums += [part.sum() for part in torch.split(losses.detach(), [len(self.tags[at]) for at in batch])]
+        whole = torch.stack(sums)  # [rows of the step]
+        if not torch.isfinite(whole).all():
+            order = self.rows(step)
+            raise NotFinite([order[at] for at in torch.nonzero(~torch.isfinite(whole)).flatten().tolist()])
+        return float(whole.sum() / count)
+
+    def unit_losses(self, batch: Sequence[int]) -> torch.Tensor:
+        """The loss of each unit of the windows, [U]."""
+        model = self.tagger.model
+        windows = [hidden(self.windows[at], self.mask_id, self.spec.token_dropout) for at in batch]
+        targets = torch.tensor(
+            [tag for at in batch for tag in self.tags[at]], device=model.network.classifier.weight.device
+        )
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=targets.is_cuda):
+            logits = model(windows).float()
+        return F.cross_entropy(logits, targets, label_smoothing=self.spec.label_smoothing, reduction="none")
+
+    def measure(self) -> dict[str, float]:
+        """Loss and entity figures on dev."""
+        dev = self.parts["dev"]
+        if not len(dev):
+            return {}
+        self.tagger.model.eval()
+        marked = self.tagger.mark(dev.texts, gold=dev.spans, report=self.report)
+        said = [[span for span, _ in one.spans] for one in marked]
+        table = span_metrics.row_counts(dev.spans, said, self.tagger.labels)
+        units = max(1, sum(one.units for one in marked))
+        figures = span_metrics.averages(table.sum(0, keepdims=True))
+        loss = float(np.sum([one.loss for one in marked]) / units)
+        return {"loss": loss, **{name: float(value[0]) for name, value in figures.items()}}
+
+    def value(self, measured: Mapping[str, float]) -> float:
+        """The spec's own choice; of losses the lower one."""
+        return -measured["loss"] if self.spec.best_metric == "loss" else measured[self.spec.best_metric]
+
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return [len(window.ids) for window in self.windows]
+
+
+def hidden(window: Window, mask_id: int, share: float) -> Window:
+    """The window with about `share` of its inner tokens behind the mask, drawn from torch's generator."""
+    return replace(window, ids=hide_tokens(window.ids, mask_id, share))
