@@ -84,7 +84,7 @@ def _follow(run: Run, training_job: TrainingJob, child: Child, mirrors: Mirrors)
             services.keep_metrics(run=run, training_job=training_job, points=points)
             mirrors.tell(points)
             points = []
-        if judged:
+        if judged and event is not None:
             _prune(run, training_job, event)
         if event is None:
             run.check()

@@ -74,7 +74,7 @@ class StartSweepSerializer(serializers.Serializer[Any]):
     family_name = serializers.CharField(required=False, default="", allow_blank=True, max_length=120)
 
 
-class TrialSerializer(serializers.Serializer[Trial]):
+class TrialSerializer(serializers.Serializer[Any]):
     """One run of a sweep."""
 
     number = serializers.IntegerField()

@@ -23,7 +23,10 @@ def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tup
     rows = known.filter(task_family=FAMILIES.get(task, "encoder"))
     found = {f"{row.kind}:{row.reference}": row.name for row in rows}
     found |= {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task=task)}
-    new = {str(default): _("A new network")} if default.is_new else {}
+    needs_none = specs.parse_spec(recipe, {"base_model": str(default)})[0] is not None
+    new = {str(default): _("A new network")} if default.is_new and needs_none else {}
+    if not new and not found and default.is_new:
+        return [("", _("There is no model to start from yet"))]
     return list((new | found or {str(default): str(default)}).items())
 
 

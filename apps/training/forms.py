@@ -107,7 +107,10 @@ class TrainingForm(forms.Form):
         assert isinstance(version_field, forms.ModelChoiceField)
         version_field.queryset = versions.order_by("-id")
         for info in specs.spec_fields(recipe):
-            self.fields[f"spec-{info.name}"] = _field(info, actor, recipe)
+            field = _field(info, actor, recipe)
+            if info.when is not None:
+                field.shown_when = (f"spec-{info.when[0]}", " ".join(info.when[1]))  # type: ignore[attr-defined]
+            self.fields[f"spec-{info.name}"] = field
 
     def spec(self) -> dict[str, Any]:
         """The options that were filled in."""

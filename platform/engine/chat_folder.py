@@ -68,9 +68,10 @@ def save_chat_model(
         special = {"eos_token_id": ids.get(END), "pad_token_id": ids.get(PAD)} if ids else {}
         save_gpt(model, beside, special=special, weights=plain_weights(model.state_dict()))
         tokenizer.save_pretrained(beside)
-        for name in KEPT_OF_BASE if foreign is not None else ():
-            if (foreign / name).is_file():
-                shutil.copyfile(foreign / name, beside / name)
+        kept = [foreign / name for name in KEPT_OF_BASE] if foreign is not None else []
+        for path in kept:
+            if path.is_file():
+                shutil.copyfile(path, beside / path.name)
 
     return write_folder(folder, fill, {**description, "template": template.description()})
 

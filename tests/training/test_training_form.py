@@ -1,5 +1,6 @@
 """The training form: every option has words that can be translated, every problem stands at its field."""
 
+import re
 from typing import Any
 
 import pytest
@@ -61,3 +62,26 @@ def test_a_viewer_may_look_but_not_train(actor: Any, bob: Any, workspace: Any, f
 
     assert client.get(f"/w/{workspace.slug}/training/").status_code == 200
     assert client.get(f"/w/{workspace.slug}/training/new").status_code == 403
+
+
+def test_an_option_of_one_method_is_shown_with_that_method(alice: Any, workspace: Any, frozen: Any, page: Any) -> None:
+    answer = page(alice).get(f"/w/{workspace.slug}/training/new?recipe=classify").content.decode()
+
+    shown = re.findall(r'data-shown-when="spec-method" data-shown-values="([^"]*)".*?name="spec-(\w+)"', answer, re.S)
+    assert ("lora rslora dora adalora", "adapter_rank") in shown
+    assert ("bottleneck", "bottleneck_width") in shown
+    assert "epochs" not in {name for _, name in shown}
+
+
+def test_a_recipe_that_needs_a_base_offers_none_where_there_is_none(
+    alice: Any, workspace: Any, chat_version: Any, page: Any
+) -> None:
+    address = f"/w/{workspace.slug}/training/new?recipe="
+    before = page(alice).get(address + "prefer").content.decode()
+    version = chat_version("own")
+
+    after = page(alice).get(address + "prefer").content.decode()
+
+    assert "There is no model to start from yet" in before and "A new network" not in before
+    assert f'value="version:{version.pk}"' in after
+    assert "A new network" in page(alice).get(address + "sft").content.decode()

@@ -57,10 +57,10 @@ def beginning(spec: DecoderSpec, train: ChatRows | None = None, known_tokenizer:
     """
     if isinstance(spec, SftSpec) and spec.base_model.is_new:
         own = Tokenizer.from_str(known_tokenizer) if known_tokenizer else None
-        template = (
+        new = (
             Template(own, spec.template, spec.loss_on) if own is not None else learn_template(spec, train or ChatRows())
         )
-        return Beginning(template, model_config(spec, template), ends_of(template))
+        return Beginning(new, model_config(spec, new), ends_of(new))
     place = base_models.fetched(spec.base_model)
     path = place / "config.json"
     config = dataclasses.replace(read_config(json.loads(path.read_text(encoding="utf-8"))), dropout=spec.dropout)

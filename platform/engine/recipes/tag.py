@@ -81,7 +81,7 @@ def train(
         "data_hash": data_hash,
     }
     tagger = Tagger(model, tokenizer, description)
-    readings = {name: read_units(tokenizer, part.texts, description["unit"]) for name, part in parts.items()}
+    readings = {name: read_units(tokenizer, part.texts, str(description["unit"])) for name, part in parts.items()}
     for problem in [*problems, *border_problems(parts, readings, labels)]:
         report.log("warning", problem.message)
     report.log(

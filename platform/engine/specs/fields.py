@@ -26,6 +26,7 @@ class FieldInfo:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    when: tuple[str, tuple[str, ...]] | None = None  # looked at only while that option has one of these values
 
 
 def option(
@@ -35,11 +36,12 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    when: tuple[str, tuple[str, ...]] | None = None,
 ) -> Any:
     """A dataclass field with its default, one line of meaning and its inclusive bounds."""
     return field(
         default=default,
-        metadata={"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices},
+        metadata={"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices, "when": when},
     )
 
 

@@ -12,6 +12,7 @@ MERGEABLE = (*LOW_RANK, "ia3")  # what they learn can be written into the weight
 VIRTUAL = ("prefix", "p_tuning", "prompt")  # they put virtual tokens before the text
 ADAPTERS = (*MERGEABLE, *VIRTUAL, "bottleneck")
 METHODS = ("full", "frozen", *ADAPTERS)
+_OF_LOW_RANK = ("method", LOW_RANK)
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,41 @@ class MethodOptions:
         choices=METHODS,
     )
     adapter_rank: int = option(
-        8, "LoRA family: rank of the update; AdaLoRA starts at half as much again", minimum=1, maximum=1024
+        8,
+        "LoRA family: rank of the update; AdaLoRA starts at half as much again",
+        minimum=1,
+        maximum=1024,
+        when=_OF_LOW_RANK,
     )
     adapter_alpha: float = option(
         16.0,
         "LoRA family: the update is scaled by alpha / rank (rsLoRA: alpha / sqrt(rank))",
         minimum=0.01,
         maximum=4096,
+        when=_OF_LOW_RANK,
     )
     adapter_dropout: float = option(
-        0.0, "LoRA family: share of input values dropped before the update", minimum=0, maximum=0.9
+        0.0, "LoRA family: share of input values dropped before the update", minimum=0, maximum=0.9, when=_OF_LOW_RANK
     )
     adapter_targets: str = option(
         "all",
         "LoRA family: which matrices of each layer are updated",
         choices=("query_value", "attention", "all"),
+        when=_OF_LOW_RANK,
     )
     adapter_learning_rate: float = option(
-        1e-3, "Peak learning rate of what an adapter method adds", minimum=0, maximum=10
+        1e-3, "Peak learning rate of what an adapter method adds", minimum=0, maximum=10, when=("method", ADAPTERS)
     )
-    virtual_tokens: int = option(20, "Prefix, P- and prompt tuning: number of virtual tokens", minimum=1, maximum=1024)
-    bottleneck_width: int = option(64, "Bottleneck adapter: width between its two matrices", minimum=1, maximum=8192)
+    virtual_tokens: int = option(
+        20, "Prefix, P- and prompt tuning: number of virtual tokens", minimum=1, maximum=1024, when=("method", VIRTUAL)
+    )
+    bottleneck_width: int = option(
+        64,
+        "Bottleneck adapter: width between its two matrices",
+        minimum=1,
+        maximum=8192,
+        when=("method", ("bottleneck",)),
+    )
 
     @property
     def is_adapter(self) -> bool:

@@ -10,6 +10,8 @@ from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 from words import say
 
+_NEW = ("base_model", ("scratch:gpt",))
+
 
 @dataclass(frozen=True)
 class SftSpec(MethodOptions, RunOptions):
@@ -21,18 +23,24 @@ class SftSpec(MethodOptions, RunOptions):
     instruction: str = option(
         "", "System message put before pairs and questions, such as “Translate into Chinese”; chats keep their own"
     )
-    layers: int = option(4, "Transformer layers", minimum=1, maximum=64)
-    width: int = option(128, "Width of the hidden vectors; a multiple of heads", minimum=8, maximum=8192)
-    heads: int = option(4, "Attention heads", minimum=1, maximum=128)
-    kv_heads: int = option(4, "Key-value heads; fewer than heads shares them (grouped queries)", minimum=1, maximum=128)
+    layers: int = option(4, "Transformer layers", minimum=1, maximum=64, when=_NEW)
+    width: int = option(128, "Width of the hidden vectors; a multiple of heads", minimum=8, maximum=8192, when=_NEW)
+    heads: int = option(4, "Attention heads", minimum=1, maximum=128, when=_NEW)
+    kv_heads: int = option(
+        4, "Key-value heads; fewer than heads shares them (grouped queries)", minimum=1, maximum=128, when=_NEW
+    )
     feed_forward: int = option(
-        0, "Width of the feed-forward layer; 0 takes 8/3 of the width, rounded up to 16", minimum=0, maximum=65_536
+        0,
+        "Width of the feed-forward layer; 0 takes 8/3 of the width, rounded up to 16",
+        minimum=0,
+        maximum=65_536,
+        when=_NEW,
     )
     context_tokens: int = option(256, "Longest sequence the model can read", minimum=16, maximum=32_768)
     vocabulary_size: int = option(
-        4096, "Most entries of the byte-level BPE learnt on the data", minimum=300, maximum=200_000
+        4096, "Most entries of the byte-level BPE learnt on the data", minimum=300, maximum=200_000, when=_NEW
     )
-    tie_embeddings: bool = option(True, "Input and output embeddings are one matrix")
+    tie_embeddings: bool = option(True, "Input and output embeddings are one matrix", when=_NEW)
     template: str = option("lingxi-chat-1", "How messages become tokens", choices=("lingxi-chat-1",))
     loss_on: str = option(
         "assistant", "Which tokens are learnt: the assistant's answers, or everything", choices=("assistant", "all")

@@ -13,12 +13,14 @@ import { bindCharts } from "./charts.js";
 import { bindDrops } from "./drop.js";
 import { bindProgress } from "./progress.js";
 import { bindRelative } from "./relative.js";
+import { bindShown } from "./shown.js";
 import { bindSortable } from "./sortable.js";
 import { bindTables } from "./tables.js";
 
 function bind(root) {
   bindTables(root);
   bindSortable(root);
+  bindShown(root);
   bindRelative(root);
   bindDrops(root);
   bindProgress(root);
