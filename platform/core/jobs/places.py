@@ -43,8 +43,9 @@ class Place:
 
 
 def place_of(job: Job) -> Place | None:
-    """The place of a job that is due and waits; None for any other."""
-    if job.state != State.QUEUED:
+    """The place of a job that is due and waits; None for any other, and in a queue that this installation lacks."""
+    limit = settings.JOBS_RUNNING_PER_WORKSPACE.get(job.queue)
+    if job.state != State.QUEUED or limit is None:
         return None
     with connection.cursor() as cursor:
         cursor.execute(_AHEAD, [job.queue, timezone.now(), job.pk])
@@ -54,7 +55,6 @@ def place_of(job: Job) -> Place | None:
     position, waiting = row
     at_work = list(Job.objects.filter(queue=job.queue, state=State.RUNNING))
     mine = [other for other in at_work if other.workspace_id == job.workspace_id]
-    limit = settings.JOBS_RUNNING_PER_WORKSPACE[job.queue]
     return Place(position, waiting, len(mine), limit, _seconds(job, position - 1, at_work, mine, limit))
 
 
