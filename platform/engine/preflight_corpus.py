@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from engine.corpus import PARTS, Corpus, Membership
-from engine.preflight_classify import naming
+from engine.preflight_rows import naming
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem
 from engine.texts import normalised

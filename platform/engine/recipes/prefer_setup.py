@@ -7,7 +7,7 @@ from typing import Any
 from engine.data import held_out
 from engine.preferences import PreferenceRows
 from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
-from engine.preflight_classify import naming
+from engine.preflight_rows import naming
 from engine.recipes.sft_setup import Beginning
 from engine.render import Chat, Unrenderable, render
 from engine.specs import Problem
