@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, Prediction
+from apps.inference.filters import BatchFilter, row_filter
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest
 from apps.inference.serializers import (
     AskChatSerializer,
     AskQuestionSerializer,
@@ -25,7 +25,6 @@ from apps.inference.serializers import (
     PredictionSerializer,
     StartBatchSerializer,
 )
-from apps.inference.tasks import use_of
 from apps.registry.models import Task
 from apps.registry.selectors import resolve_version
 from core.access import fetch
@@ -117,9 +116,7 @@ class BatchViewSet(WorkspaceViewSet):
     def rows(self, request: Request, pk: int) -> Response:
         """Rows stored so far, also while the batch runs."""
         batch_job = self._one(pk)
-        filters = use_of(batch_job.model_version).filter(
-            request.query_params, queryset=Prediction.objects.filter(batch_job=batch_job)
-        )
+        filters = row_filter(request.query_params, batch_job)
         if not filters.is_valid():
             name, words = next(iter(filters.form.errors.items()))
             raise Refused("invalid", str(words[0]), field=name)

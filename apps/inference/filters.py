@@ -1,10 +1,12 @@
 """Filters of batches and of their rows, shared by page and API."""
 
 from django.forms import HiddenInput
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
 
 from apps.inference.models import BatchJob, Finish, Prediction
+from apps.registry.models import Task
 from core.jobs.states import State
 
 
@@ -54,3 +56,18 @@ class AnswerFilter(FilterSet):
     class Meta:
         model = Prediction
         fields = ("finish", "answer")
+
+
+ROW_FILTERS: dict[str, type[FilterSet]] = {
+    Task.CLASSIFICATION: PredictionFilter,
+    Task.TAGGING: PredictionFilter,
+    Task.EXTRACTION: FoundFilter,
+    Task.GENERATION: AnswerFilter,
+}
+"""By what the batch's version says."""
+
+
+def row_filter(query: QueryDict, batch_job: BatchJob) -> FilterSet:
+    """The filter that fits what the batch's version says."""
+    kind = ROW_FILTERS[batch_job.model_version.task]
+    return kind(query, queryset=Prediction.objects.filter(batch_job=batch_job))

@@ -6,10 +6,8 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django_filters import FilterSet
 
 from apps.datasets.models import Kind
-from apps.inference.filters import AnswerFilter, FoundFilter, PredictionFilter
 from apps.inference.models import Prediction
 from apps.registry.models import ModelVersion, Task
 from words import say
@@ -33,7 +31,6 @@ class Use:
     rows: str  # template of the stored rows
     answer: str  # template of the answer to a single request
     now: str | Promise  # on the button of the try-it box
-    filter: type[FilterSet]
     header: tuple[str, ...]  # of an export as a table
     said: Callable[[Prediction], dict[str, Any]]  # what the version said of a row, for exports
 
@@ -82,7 +79,6 @@ USES: dict[str, Use] = {
         rows="inference/_rows_labels.html",
         answer="inference/_asked_labels.html",
         now=_("Label now"),
-        filter=PredictionFilter,
         header=("position", "id", "text", "label", "labels", "probability", *MADE_BY),
         said=_labels,
     ),
@@ -95,7 +91,6 @@ USES: dict[str, Use] = {
         rows="inference/_rows_spans.html",
         answer="inference/_asked_spans.html",
         now=_("Mark now"),
-        filter=PredictionFilter,
         header=("position", "id", "text", "spans", "labels", "probability", *MADE_BY),
         said=_spans,
     ),
@@ -108,7 +103,6 @@ USES: dict[str, Use] = {
         rows="inference/_rows_found.html",
         answer="inference/_asked_found.html",
         now=_("Answer now"),
-        filter=FoundFilter,
         header=("position", "id", "text", "context", "answer", "start", "end", "probability", *MADE_BY),
         said=_found,
     ),
@@ -121,7 +115,6 @@ USES: dict[str, Use] = {
         rows="inference/_rows_answers.html",
         answer="inference/_asked_chat.html",
         now=_("Answer now"),
-        filter=AnswerFilter,
         header=("position", "id", "text", "messages", "answer", "finish", "answer_tokens", *MADE_BY),
         said=_answer,
     ),

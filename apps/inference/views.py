@@ -8,9 +8,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
-from apps.inference.filters import BatchFilter
+from apps.inference.filters import BatchFilter, row_filter
 from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, TryForm
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState, Prediction
+from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
 from apps.inference.selectors import batch_jobs, label_chart
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
@@ -96,12 +96,11 @@ def rows(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:
-    use = use_of(batch_job.model_version)
-    filters = use.filter(request.GET, queryset=Prediction.objects.filter(batch_job=batch_job))
+    filters = row_filter(request.GET, batch_job)
     return {
         "batch_job": batch_job,
         "job": batch_job.job,
-        "use": use,
+        "use": use_of(batch_job.model_version),
         "chart": label_chart(batch_job),
         "filter": filters,
         "page": keyset(request, filters.qs, size=25),

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.datasets.models import Dataset, DatasetVersion
 from apps.evaluation.models import Comparison, EvaluationJob
-from apps.evaluation.selectors import flips_of
+from apps.evaluation.tasks import measuring_of
 from apps.evaluation.services import start_comparison, start_evaluation
 from apps.registry.cards import generated_card
 from apps.registry.model_folders import check_model_folder
@@ -115,7 +115,7 @@ def test_two_versions_are_compared_by_the_loss_of_each_document(
     found = Comparison.objects.select_related("job", "first").get(pk=compared.pk)
 
     assert found.figures["unit"] == "answer" and found.figures["rows"] == 8
-    assert flips_of(found) == ["first_likelier", "second_likelier"]
+    assert measuring_of(found.first).flip_names == ("first_likelier", "second_likelier")
     shown = page(alice).get(reverse("evaluation:comparison", args=["harbour", found.pk])).content.decode()
     assert "Loss of a whole document" in shown and "Exact answers, second" not in shown
 

@@ -67,10 +67,11 @@ def train(
     model = TokenTagger(network, case_features=reads_case(spec, tokenizer), dropout=spec.dropout)
     attached = attach_method(model, spec, network.config.vocab_size)
     model.to(device)
+    unit = choose_unit(spec, parts["train"].texts)
     description = {
         "recipe": "tag",
         "labels": labels,
-        "unit": choose_unit(spec, parts["train"].texts),
+        "unit": unit,
         "max_length_tokens": max_length,
         "stride_tokens": stride(spec, max_length),
         "template": None,
@@ -81,7 +82,7 @@ def train(
         "data_hash": data_hash,
     }
     tagger = Tagger(model, tokenizer, description)
-    readings = {name: read_units(tokenizer, part.texts, str(description["unit"])) for name, part in parts.items()}
+    readings = {name: read_units(tokenizer, part.texts, unit) for name, part in parts.items()}
     for problem in [*problems, *border_problems(parts, readings, labels)]:
         report.log("warning", problem.message)
     report.log(
