@@ -14,11 +14,11 @@ from engine.specs import FieldInfo
 
 RECIPE_NAMES = {
     "classify": _("Classify texts: fine-tune a pretrained encoder"),
-    "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
-    "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
-    "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
     "tag": _("Mark spans such as names, places and slots: fine-tune a pretrained encoder"),
     "extract": _("Answer questions from passages: fine-tune a pretrained encoder"),
+    "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
+    "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
+    "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
 }
 BASIC = {
     "classify": (

@@ -57,7 +57,7 @@ def new(request: PageRequest) -> HttpResponse:
             add_problems(form, refused)
         else:
             return redirect(workspace_url(request.actor, "training:detail", pk=training_job.pk))
-    context = {"form": form, "recipe": recipe, "recipes": RECIPE_NAMES}
+    context = {"form": form, "recipe": recipe, "recipes": list(RECIPE_NAMES), "meaning": RECIPE_NAMES[recipe]}
     return render(request, "training/new.html", context, status=422 if form.errors else 200)
 
 

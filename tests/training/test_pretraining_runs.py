@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from apps.datasets.models import Dataset, DatasetVersion
 from apps.evaluation.models import Comparison, EvaluationJob
-from apps.evaluation.tasks import measuring_of
 from apps.evaluation.services import start_comparison, start_evaluation
+from apps.evaluation.tasks import measuring_of
 from apps.registry.cards import generated_card
 from apps.registry.model_folders import check_model_folder
 from apps.registry.selectors import version_folder

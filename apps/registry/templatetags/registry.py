@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.registry.options import FIGURES, LABELS, MAIN_FIGURES, NO_SHARES, PHASES, RECIPES, VALUES
 from apps.registry.tasks import task_name
+from engine import specs
 
 register = template.Library()
 register.filter("task_name", task_name)
@@ -19,10 +20,29 @@ def option_name(name: str) -> str:
 
 
 @register.filter
+def options_of(spec: dict[str, Any], recipe: str) -> list[tuple[str, Any]]:
+    """(name, value) of a recipe's options as they are written in its form, without those that were not looked at."""
+    if recipe not in specs.RECIPES:
+        return list(spec.items())
+    infos = {info.name: info for info in specs.spec_fields(recipe) if info.name in spec}
+    shown = [info.name for info in infos.values() if info.when is None or _plain(spec, info.when[0]) in info.when[1]]
+    return [(name, spec[name]) for name in [*shown, *(name for name in spec if name not in infos)]]
+
+
+def _plain(spec: dict[str, Any], name: str) -> str:
+    value = spec.get(name)
+    return f"{value['kind']}:{value['name']}" if isinstance(value, dict) else str(value)
+
+
+@register.filter
 def option_value(value: Any) -> str:
     """An option's value as people read it."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, dict) and value.get("kind") == "scratch":
+        return _("a new network")
+    if isinstance(value, dict) and value.get("kind") == "version":
+        return str(_("version %s") % value["name"])
     if isinstance(value, dict) and "name" in value:
         return str(value["name"])
     if value in (None, ""):
