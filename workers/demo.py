@@ -28,6 +28,7 @@ from words import say
 DEMO = Path(apps.dashboard.__file__).parent / "demo"
 LOOK_SECONDS = 0.5
 QUESTIONS = "Service questions (English)"
+RUN = "Intents"
 MODEL = "Intents"
 SPEC = {"epochs": 5, "max_length_tokens": 64, "seed": 17}
 
@@ -99,6 +100,12 @@ def _version(actor: Actor) -> DatasetVersion:
     return DatasetVersion.objects.filter(dataset=_questions(actor)).latest("number")
 
 
+def demo_training(actor: Actor) -> TrainingJob | None:
+    """The demo's own training job, whatever people start meanwhile."""
+    jobs = TrainingJob.objects.filter(workspace=actor.workspace, dataset_version__dataset__name=QUESTIONS, name=RUN)
+    return jobs.order_by("id").first()
+
+
 def _split(run: Run, actor: Actor) -> None:
     dataset = _questions(actor)
     if dataset.split_job is None or dataset.split_job.state in {State.FAILED, State.CANCELLED}:
@@ -118,17 +125,17 @@ def _freeze(run: Run, actor: Actor) -> None:
 
 
 def _train(run: Run, actor: Actor) -> None:
-    training_job = TrainingJob.objects.filter(workspace=actor.workspace).order_by("-id").first()
+    training_job = demo_training(actor)
     if training_job is None:
         training_job = training.start(
-            actor=actor, recipe="classify", spec=SPEC, version=_version(actor), name="Intents", family_name=MODEL
+            actor=actor, recipe="classify", spec=SPEC, version=_version(actor), name=RUN, family_name=MODEL
         )
     _wait(run, training_job.job)
 
 
 def _evaluate(run: Run, actor: Actor) -> None:
-    training_job = TrainingJob.objects.filter(workspace=actor.workspace).latest("id")
-    assert training_job.model_version is not None
+    training_job = demo_training(actor)
+    assert training_job is not None and training_job.model_version is not None
     found = training_job.model_version.evaluations.order_by("-id").first()
     if found is None:
         found = evaluation.start_evaluation(
@@ -138,9 +145,9 @@ def _evaluate(run: Run, actor: Actor) -> None:
 
 
 def _predict(run: Run, actor: Actor) -> None:
-    training_job = TrainingJob.objects.filter(workspace=actor.workspace).latest("id")
-    assert training_job.model_version is not None
-    batch_job = BatchJob.objects.filter(workspace=actor.workspace).order_by("-id").first()
+    training_job = demo_training(actor)
+    assert training_job is not None and training_job.model_version is not None
+    batch_job = BatchJob.objects.filter(model_version=training_job.model_version).order_by("id").first()
     if batch_job is None:
         batch_job = inference.predict_version(
             actor=actor, version=training_job.model_version, data=_version(actor), split="test"
