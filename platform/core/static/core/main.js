@@ -16,11 +16,13 @@ import { bindRelative } from "./relative.js";
 import { bindShown } from "./shown.js";
 import { bindSortable } from "./sortable.js";
 import { bindTables } from "./tables.js";
+import { bindTabs } from "./tabs.js";
 
 function bind(root) {
   bindTables(root);
   bindSortable(root);
   bindShown(root);
+  bindTabs(root);
   bindRelative(root);
   bindDrops(root);
   bindProgress(root);
