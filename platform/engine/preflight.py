@@ -24,6 +24,7 @@ from engine.report import Report
 from engine.seen import SHOWN_ROWS, seen_chats, seen_documents, seen_passages, seen_texts, seen_windows
 from engine.specs import Problem, Spec, has_errors
 from engine.specs.classify import ClassifySpec
+from engine.specs.distil import DistilSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
@@ -436,6 +437,7 @@ def _seconds(operations: float) -> float:
 
 CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     ClassifySpec: preflight_classify,
+    DistilSpec: preflight_classify,
     PreferSpec: preflight_prefer,
     SftSpec: preflight_sft,
     TagSpec: preflight_tag,

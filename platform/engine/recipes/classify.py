@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -38,10 +38,11 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    teacher: Teacher | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
-    `micro_batch` halves memory after an out-of-memory kill without changing which rows form a step. Raises
+    With a `teacher` the run is the recipe "distil". `micro_batch` halves memory after an out-of-memory kill without changing which rows form a step. Raises
     RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
     started = time.monotonic()
@@ -50,7 +51,7 @@ def train(
     # 1. The rows, and a last look at them: the same checks as the preflight.
     report.progress(0, 1, "datasets", say("reading"))
     splits = read_texts(data)
-    parts, labels, problems = arrange(spec, splits)
+    parts, labels, problems = arrange(spec, splits, known=teacher.names if teacher else ())
     refuse("bad_data", problems)
     for problem in problems:
         report.log("warning", problem.message)
@@ -61,6 +62,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     network = base_models.load_network(place, len(labels), revision=spec.base_model.revision)
+    keep_layers(network, getattr(spec, "student_layers", 0))
     max_length = reading_length(spec, network.config, tokenizer)
     model = TextClassifier(network, len(labels), pooling=choose_pooling(spec, network.config), dropout=spec.dropout)
     attached = attach_method(model, spec, network.config.vocab_size)
@@ -97,7 +99,7 @@ def train(
         report=report,
         out=out,
         contract={
-            "recipe": "classify",
+            "recipe": "distil" if teacher else "classify",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
             "labels": labels,
@@ -113,7 +115,10 @@ def train(
     elif spec.head_start == "probe" or spec.method == "frozen":
         start_head(model, encoded["train"], targets["train"], spec, report)
     rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    work = ClassifyWork(spec, model, encoded, targets, parts["train"].ids, report, mask_id, rows_at_once)
+    soft = teacher.soft(parts["train"].texts, report) if teacher else None
+    work = ClassifyWork(
+        spec, model, encoded, targets, parts["train"].ids, report, mask_id, rows_at_once, teacher=teacher, soft=soft
+    )
     cursor = training.fit(work)
 
     # 5. The best weights, measured once on dev and test, then written as the model.
@@ -152,7 +157,7 @@ def train(
         labels,
         attached=attached,
         description={
-            "recipe": "classify",
+            "recipe": "distil" if teacher else "classify",
             "multi_label": spec.multi_label,
             "decision_threshold": spec.decision_threshold,
             "max_length_tokens": max_length,
@@ -165,6 +170,8 @@ def train(
             "metrics": {name: found["headline"] for name, found in evaluations.items()},
         },
     )
+    if teacher:
+        beside_teacher(teacher, out, parts, list(evaluations), spec.seed)
     return {
         "model": str(out / "model"),
         "files": description["files"],
@@ -176,6 +183,35 @@ def train(
         "spec_hash": spec_hash(spec),
         "environment": description["environment"],
     }
+
+
+class Teacher(Protocol):
+    """What a run that is taught needs of its teacher (engine.recipes.distil)."""
+
+    @property
+    def names(self) -> list[str]:
+        """The labels the student will know."""
+
+    def soft(self, texts: Sequence[str], report: Report) -> Tensor:
+        """The teacher's certainty of every text, [N, K]."""
+
+    def losses(self, logits: Tensor, hard: Tensor, soft: Tensor) -> Tensor:
+        """The loss of each row, [B]."""
+
+    def compared(
+        self, student: Classifier, texts: Sequence[str], gold: Sequence[Sequence[str]], seed: int
+    ) -> dict[str, Any]:
+        """Student beside teacher on the same texts."""
+
+
+def beside_teacher(teacher: Teacher, out: Path, parts: Mapping[str, TextRows], names: Sequence[str], seed: int) -> None:
+    """Add to the evaluations in `out` how the saved student does beside its teacher."""
+    student = load_classifier(out / "model")
+    for name in names:
+        path = out / f"evaluation-{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["teacher"] = teacher.compared(student, parts[name].texts, parts[name].labels, seed)
+        path.write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -190,6 +226,8 @@ class ClassifyWork:
     report: Report
     mask_id: int
     rows_at_once: int
+    teacher: Teacher | None = None
+    soft: Tensor | None = None  # [N, K] of the training rows, by the teacher
 
     def steps(self, epoch: int) -> list[Window]:
         """Which rows form which step."""
@@ -223,7 +261,13 @@ class ClassifyWork:
         losses = []
         for batch in step:
             sequences = [hide_tokens(self.encoded["train"][at], self.mask_id, self.spec.token_dropout) for at in batch]
-            rows = row_losses(self.model, sequences, self.targets["train"][batch].to(device), self.spec)
+            hard = self.targets["train"][batch].to(device)
+            if self.teacher is not None and self.soft is not None:
+                with torch.autocast("cuda", dtype=torch.bfloat16, enabled=hard.is_cuda):
+                    logits = self.model(sequences).float()
+                rows = self.teacher.losses(logits, hard, self.soft[batch].to(device))
+            else:
+                rows = row_losses(self.model, sequences, hard, self.spec)
             (rows.sum() / count).backward()  # type: ignore[no-untyped-call]
             losses.append(rows.detach())
         whole = torch.cat(losses)

@@ -1,5 +1,6 @@
 """What a classifier run is made of before it starts: rows by part, pooling, reading length, learning rates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,14 +16,50 @@ from engine.specs.methods import VIRTUAL
 from words import say
 
 
-def arrange(spec: ClassifySpec, splits: dict[str, TextRows]) -> tuple[dict[str, TextRows], list[str], list[Problem]]:
-    """(rows by part, labels in order, problems): dev is held out of train when the dataset has none."""
+def arrange(
+    spec: ClassifySpec, splits: dict[str, TextRows], *, known: Sequence[str] = ()
+) -> tuple[dict[str, TextRows], list[str], list[Problem]]:
+    """(rows by part, labels in order, problems): dev is held out of train when the dataset has none.
+
+    `known` are the labels of a teacher, who also has something to say of texts to learn from that have no label.
+    """
     parts = parts_of(spec, splits, TextRows, groups=lambda rows: rows.labels)
     for name in parts:  # an unlabelled text teaches nothing where exactly one label is due
-        if not spec.multi_label:
+        if not spec.multi_label and not (known and name == "train"):
             parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
     labels = sorted({label for names in parts["train"].labels for label in names})
-    return parts, labels, classification_problems(spec, parts, labels)
+    problems = classification_problems(spec, parts, labels)
+    strange = [name for name in labels if known and name not in known]
+    if strange:
+        problems.append(
+            Problem(
+                "unknown_label",
+                "teacher",
+                say("The teacher does not know the label “{name}”.", name=strange[0]),
+                say("Choose a teacher of the same labels, or rename them."),
+            )
+        )
+    return parts, list(known) or labels, problems
+
+
+def keep_layers(network: Any, wanted: int) -> None:
+    """Take layers out of a BERT-like network until `wanted` are left (0: all), spread evenly with the last among them.
+
+    RunFailed("not_together") for another architecture or more layers than there are.
+    """
+    count = network.config.num_hidden_layers
+    if not wanted or wanted == count:
+        return
+    if not can_pack(network.config) or wanted > count:
+        raise RunFailed(
+            "not_together",
+            say("{wanted} layers cannot be kept of this base model.", wanted=wanted),
+            say("Choose a BERT-like base model with at least as many layers."),
+        )
+    layers = network.base_model.encoder.layer
+    kept = [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
+    network.base_model.encoder.layer = type(layers)([layers[at] for at in kept])
+    network.config.num_hidden_layers = wanted
 
 
 def choose_pooling(spec: ClassifySpec, config: Any) -> str:

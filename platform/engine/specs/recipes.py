@@ -10,6 +10,7 @@ from typing import Any, cast
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.extract import ExtractSpec
+from engine.specs.distil import DistilSpec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
@@ -39,6 +40,7 @@ RECIPES: dict[str, Recipe] = {
     "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS, least_labels=2),
     "tag": Recipe(TagSpec, ("spans",), "tagging", SPAN_METRICS, least_labels=1),
     "extract": Recipe(ExtractSpec, ("qa",), "extraction", ("f1", "exact_match", "loss")),
+    "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
     "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", ("loss", "perplexity", "bits_per_byte"), least_rows=1),

@@ -1,0 +1,47 @@
+"""The spec of teaching a smaller classifier by a larger one."""
+
+from dataclasses import dataclass
+
+from engine.specs.base_models import BaseModel
+from engine.specs.classify import ClassifySpec
+from engine.specs.fields import option
+from engine.specs.problems import Problem
+from words import say
+
+NO_VERSION = BaseModel("version", "0")
+
+
+@dataclass(frozen=True)
+class DistilSpec(ClassifySpec):
+    """Options of the recipe "distil": those of a classifier, the teacher, and how it is listened to."""
+
+    teacher: BaseModel = option(NO_VERSION, "Model version whose labels and certainty are learnt")
+    student_layers: int = option(
+        0, "Keep this many layers of the base model, spread evenly over it; 0 keeps all", minimum=0, maximum=1000
+    )
+    temperature: float = option(
+        2.0, "The teacher's and the student's logits are divided by this before they are compared", minimum=0.1, maximum=100
+    )
+    hard_share: float = option(
+        0.2, "Weight of the given labels beside the teacher's; texts without a label learn from the teacher alone",
+        minimum=0,
+        maximum=1,
+    )
+
+    def problems(self) -> list[Problem]:
+        """Those of a classifier, and a teacher that is missing or speaks of several labels."""
+        found = super().problems()
+        if self.teacher == NO_VERSION:
+            found.append(
+                Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))
+            )
+        if self.multi_label:
+            found.append(
+                Problem(
+                    "not_together",
+                    "multi_label",
+                    say("Distilling is defined for exactly one label per text."),
+                    say("Set multi_label to false."),
+                )
+            )
+        return found
