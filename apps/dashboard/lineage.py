@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, Window
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -13,7 +13,7 @@ from apps.dashboard.selectors import model_versions
 from apps.datasets.models import DatasetVersion, ImportJob
 from apps.evaluation.models import EvaluationJob
 from apps.inference.models import BatchJob
-from apps.registry.models import Alias, BaseModel, ModelVersion, VersionExport, VersionImport
+from apps.registry.models import Alias, BaseModel, ModelVersion, Source, VersionExport, VersionImport
 from apps.registry.services import users_of
 from apps.training.models import TrainingJob
 from core.access import Actor
@@ -36,6 +36,8 @@ KINDS: dict[str, tuple[Kind, str]] = {  # kind of node -> words and icon, permis
     "batch": (Kind(_("Batch prediction"), "tags"), "inference.read"),
     "export": (Kind(_("Export"), "package-export"), "registry.read"),
 }
+
+KIND_CODES = tuple(KINDS)
 
 Key = tuple[str, int]
 
@@ -136,10 +138,10 @@ class _Builder:
 
     def few(self, kind: str, rows: QuerySet[Any]) -> list[Any]:
         """The newest rows, and a note of how many more there are."""
-        found = list(rows.order_by("-pk")[: SHOWN + 1])
-        if len(found) > SHOWN:
-            self.graph.left_out[kind] = self.graph.left_out.get(kind, 0) + rows.count() - SHOWN
-        return found[:SHOWN]
+        found = list(rows.annotate(row_total=Window(Count("pk"))).order_by("-pk")[:SHOWN])
+        if found and found[0].row_total > SHOWN:
+            self.graph.left_out[kind] = self.graph.left_out.get(kind, 0) + found[0].row_total - SHOWN
+        return found
 
     def done(self) -> Graph:
         """The graph, without edges to what is not shown."""
@@ -170,10 +172,7 @@ def lineage_of_data(actor: Actor, version: DatasetVersion) -> Graph:
         build.edge(("dataset_version", version.pk), _training(build, training))
     made = build.few("model_version", model_versions().filter(dataset_version=version))
     _models(build, made)
-    _evaluations(build, EvaluationJob.objects.filter(dataset_version=version), ("dataset_version", version.pk))
-    for batch in build.few("batch", BatchJob.objects.filter(dataset_version=version).select_related("job")):
-        build.edge(("dataset_version", version.pk), _batch(build, batch))
-    _descendants(build, made)
+    _descendants(build, made, data=version)
     return build.done()
 
 
@@ -186,7 +185,9 @@ def used_by(actor: Actor, version: ModelVersion | DatasetVersion) -> list[str]:
 
 def _models(build: _Builder, versions: Sequence[ModelVersion], *, side: str = "downstream") -> None:
     """Versions with what made them: training, data, base model, parent or upload."""
-    imports = {row.version_id: row for row in VersionImport.objects.filter(version__in=versions)}
+    taken_in = [version for version in versions if version.source == Source.IMPORT]
+    uploads = VersionImport.objects.filter(version__in=taken_in) if taken_in else ()
+    imports = {row.version_id: row for row in uploads}
     for version in versions:
         mine = build.add(
             "model_version", version.pk, version, "registry:detail", version.content_hash[:8], pk=version.pk, side=side
@@ -207,8 +208,8 @@ def _models(build: _Builder, versions: Sequence[ModelVersion], *, side: str = "d
             build.edge(build.add("model_import", upload.pk, upload.filename, "registry:import", **place), mine)
 
 
-def _descendants(build: _Builder, versions: Sequence[ModelVersion]) -> None:
-    """Versions made from these, generation by generation, and what all of them are used for."""
+def _descendants(build: _Builder, versions: Sequence[ModelVersion], *, data: DatasetVersion | None = None) -> None:
+    """Versions made from these, generation by generation, and what all of them (and `data`) are used for."""
     found, frontier = {row.pk: row for row in versions}, list(versions)
     for _generation in range(DEEPEST):
         children = build.few("model_version", model_versions().filter(parent__in=frontier).exclude(pk__in=found))
@@ -217,12 +218,16 @@ def _descendants(build: _Builder, versions: Sequence[ModelVersion]) -> None:
         _models(build, children)
         found |= {row.pk: row for row in children}
         frontier = children
-    _evaluations(build, EvaluationJob.objects.filter(model_version__in=found))
+    used = Q(model_version__in=found) | (Q(dataset_version=data) if data else Q())
+    _evaluations(build, EvaluationJob.objects.filter(used), data)
     for alias in build.few("alias", Alias.objects.filter(version__in=found)):
         key = build.add("alias", alias.pk, alias.name, "registry:family", pk=alias.family_id)
         build.edge(("model_version", alias.version_id), key)
-    for batch in build.few("batch", BatchJob.objects.filter(model_version__in=found).select_related("job")):
-        build.edge(("model_version", batch.model_version_id), _batch(build, batch))
+    for batch in build.few("batch", BatchJob.objects.filter(used).select_related("job")):
+        key = _batch(build, batch)
+        build.edge(("model_version", batch.model_version_id), key)
+        if data is not None and batch.dataset_version_id == data.pk:
+            build.edge(("dataset_version", data.pk), key)
     exports = VersionExport.objects.filter(version__in=found, job__state=State.SUCCEEDED)
     for export in build.few("export", exports):
         title, place = export.get_kind_display(), {"pk": export.version_id}
@@ -232,14 +237,15 @@ def _descendants(build: _Builder, versions: Sequence[ModelVersion]) -> None:
         )
 
 
-def _evaluations(build: _Builder, rows: QuerySet[EvaluationJob], data: Key | None = None) -> None:
+def _evaluations(build: _Builder, rows: QuerySet[EvaluationJob], data: DatasetVersion | None) -> None:
     rows = rows.select_related("model_version__family", "dataset_version__dataset")
     for row in build.few("evaluation", rows.defer("model_version__samples", "model_version__metrics", "metrics")):
-        title = f"{row.dataset_version} {row.split}".strip() if data is None else str(row.model_version)
+        on_it = data is not None and row.dataset_version_id == data.pk
+        title = str(row.model_version) if on_it else f"{row.dataset_version} {row.split}".strip()
         key = build.add("evaluation", row.pk, title, "evaluation:detail", f"#{row.pk}", pk=row.pk)
         build.edge(("model_version", row.model_version_id), key)
-        if data is not None:
-            build.edge(data, key)
+        if on_it:
+            build.edge(("dataset_version", row.dataset_version_id), key)
 
 
 def _imports(build: _Builder, versions: Iterable[DatasetVersion]) -> None:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.dashboard.lineage import KINDS, Graph, lineage_of_data, lineage_of_model, used_by
+from apps.dashboard.lineage import KIND_CODES, Graph, lineage_of_data, lineage_of_model, used_by
 from apps.dashboard.selectors import dataset_versions, model_versions
 from apps.datasets.models import DatasetVersion
 from apps.registry.models import ModelVersion
@@ -19,7 +19,7 @@ class NodeSerializer(serializers.Serializer[Any]):
     """One thing of the graph."""
 
     id = serializers.CharField(help_text="Kind and id, e.g. model_version:12.")
-    kind = serializers.ChoiceField(choices=list(KINDS))
+    kind = serializers.ChoiceField(choices=KIND_CODES)
     title = serializers.CharField()
     detail = serializers.CharField(help_text="The first digits of its hash, or its number.")
     side = serializers.ChoiceField(choices=["upstream", "focus", "downstream"])

@@ -9,7 +9,7 @@ from apps.datasets.models import Split
 from apps.evaluation.models import Bound, Direction, Gate, Suite, SuiteCheck, SuiteRun
 from apps.evaluation.services import LARGEST_ANSWER_TOKENS
 from apps.evaluation.tasks import DATA_KINDS
-from apps.evaluation.verdicts import FAILED, PASSED, WAITING, Verdict
+from apps.evaluation.verdicts import STATES, Verdict
 
 
 class CheckSerializer(serializers.ModelSerializer[Any]):
@@ -73,7 +73,7 @@ class CheckVerdictSerializer(CheckSerializer):
             "why": str(found.why),
         }
 
-    state = serializers.ChoiceField(choices=[PASSED, FAILED, WAITING], read_only=True)
+    state = serializers.ChoiceField(choices=STATES, read_only=True)
     value = serializers.FloatField(read_only=True, allow_null=True)
     low = serializers.FloatField(read_only=True, allow_null=True)
     high = serializers.FloatField(read_only=True, allow_null=True)
@@ -92,7 +92,7 @@ class VerdictSerializer(serializers.Serializer[Any]):
     revision = serializers.IntegerField(source="suite.revision")
     content_hash = serializers.CharField(source="suite.content_hash")
     model_version = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(choices=[PASSED, FAILED, WAITING])
+    state = serializers.ChoiceField(choices=STATES)
     is_required = serializers.SerializerMethodField(
         help_text="Whether the model requires it for its protected aliases."
     )

@@ -84,15 +84,27 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
         ),
     ),
     Task.GENERATION: (
-        Measuring(
-            Kind.CHAT,
-            "evaluation/_rows_chats.html",
-            "evaluation/_flips_chats.html",
-            "evaluation/_compared_chats.html",
-            ("example_id", "text", "gold_text", "predicted_text", "answer_tokens", "loss", "probability", "correct"),
-            CHAT_ORDERS,
-            (*LIKELIER, *FLIPS),
-            has_answers=True,
+        *(
+            Measuring(
+                kind,
+                "evaluation/_rows_chats.html",
+                "evaluation/_flips_chats.html",
+                "evaluation/_compared_chats.html",
+                (
+                    "example_id",
+                    "text",
+                    "gold_text",
+                    "predicted_text",
+                    "answer_tokens",
+                    "loss",
+                    "probability",
+                    "correct",
+                ),
+                CHAT_ORDERS,
+                (*LIKELIER, *FLIPS),
+                has_answers=True,
+            )
+            for kind in (Kind.CHAT, Kind.PAIRS, Kind.QA)
         ),
         Measuring(
             Kind.CORPUS,
@@ -114,6 +126,7 @@ DATA_KINDS: dict[str, tuple[Kind, ...]] = {
 
 
 def measuring_of(evaluation: EvaluationJob) -> Measuring:
-    """How this evaluation's version is measured on data of this kind."""
+    """How this evaluation's version is measured on data of this kind; of an unknown task as a classifier's is."""
     kind = evaluation.dataset_version.dataset.kind
-    return next(way for way in MEASURING[evaluation.model_version.task] if way.data_kind == kind)
+    ways = MEASURING.get(evaluation.model_version.task, MEASURING[Task.CLASSIFICATION])
+    return next((way for way in ways if way.data_kind == kind), ways[0])

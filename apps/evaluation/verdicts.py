@@ -8,7 +8,7 @@ from apps.evaluation.models import Bound, Direction, EvaluationJob, Suite, Suite
 from core.jobs.states import ENDED
 from words import say
 
-PASSED, FAILED, WAITING = "passed", "failed", "waiting"
+STATES = PASSED, FAILED, WAITING = ("passed", "failed", "waiting")
 
 
 @dataclass(frozen=True)

@@ -69,5 +69,5 @@ ROW_FILTERS: dict[str, type[FilterSet]] = {
 
 def row_filter(query: QueryDict, batch_job: BatchJob) -> FilterSet:
     """The filter that fits what the batch's version says."""
-    kind = ROW_FILTERS[batch_job.model_version.task]
+    kind = ROW_FILTERS.get(batch_job.model_version.task, ROW_FILTERS[Task.CLASSIFICATION])
     return kind(query, queryset=Prediction.objects.filter(batch_job=batch_job))

@@ -122,5 +122,5 @@ USES: dict[str, Use] = {
 
 
 def use_of(version: ModelVersion) -> Use:
-    """How this version is used; KeyError for a task that has no use."""
-    return USES[version.task]
+    """How this version is used; of an unknown task, which `require_usable` refuses, as a classifier's is."""
+    return USES.get(version.task, USES[Task.CLASSIFICATION])

@@ -15,7 +15,9 @@ def dependents(row: models.Model, *, besides: tuple[type[models.Model], ...] = (
         model: type[models.Model] = relation.related_model
         if model in besides or getattr(relation, "on_delete", None) not in {models.RESTRICT, models.PROTECT}:
             continue
-        found: list[Any] = list(model._base_manager.filter(**{relation.field.name: row}).order_by("pk")[: SHOWN + 1])
+        named_by = [field.name for field in model._meta.fields if field.many_to_one and not field.null]
+        rows = model._base_manager.filter(**{relation.field.name: row}).select_related(*named_by)
+        found: list[Any] = list(rows.order_by("pk")[: SHOWN + 1])
         named += [f"{model._meta.verbose_name} {one}" for one in found[:SHOWN]]
         if len(found) > SHOWN:
             named.append(_("and more"))

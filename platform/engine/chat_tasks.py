@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.base_models import own_description
 from engine.chat_model import MAX_NEW_TOKENS, Answer, load_chat_model
 from engine.corpus_tasks import evaluate_on_texts
 from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
@@ -20,11 +21,16 @@ WINDOW = 128  # prompts; the rows of a finished window are visible while the nex
 
 
 def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Measure a chat folder on the chats or plain texts of data.split (all splits when it is empty)."""
-    if order["data"].get("kind") == "corpus":
+    """Measure a folder that writes on chats, pairs, questions or plain texts of data.split (all splits when it is empty).
+
+    Pairs and questions are told as chats, behind the instruction that the version was trained with.
+    """
+    kind = order["data"].get("kind") or "chat"
+    if kind == "corpus":
         return evaluate_on_texts(order, data, out, report)
     split = order["data"].get("split", "")
-    found = read_chats(data)
+    instruction = own_description(order["model"]).get("spec", {}).get("instruction", "")
+    found = read_chats(data, kind, instruction)
     rows = ChatRows()
     for name in sorted(found):
         if not split or name == split:

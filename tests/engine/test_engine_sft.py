@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from engine import tasks
 from engine.chat_folder import open_chat_model
 from engine.data import ChatRows, read_chats
 from engine.evaluate_chat import ChatExample, answer_figures
@@ -363,3 +364,25 @@ def test_programs_are_run_where_rows_bring_tests(tmp_path: Path) -> None:
 
     assert figures["pass_at_1"]["value"] == 1.0
     assert notes["programs"]["reasons"] == {"passed": 1}
+
+
+def test_a_version_tuned_on_pairs_is_measured_on_pairs_behind_its_instruction(tmp_path: Path) -> None:
+    count = 16
+    columns = {
+        "example_id": list(range(count)),
+        "split": ["train"] * 10 + ["dev"] * 3 + ["test"] * 3,
+        "meta": ["{}"] * count,
+        "source": [f"card {at}" for at in range(count)],
+        "target": [f"map {at}" for at in range(count)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "pairs.parquet")
+    data = {"path": str(tmp_path / "pairs.parquet"), "kind": "pairs"}
+    spec = spec_of(instruction="Say where.", epochs=1)
+    trained = sft.train(spec, Path(data["path"]), tmp_path / "run", Silent(), data_kind="pairs")
+    order = {"task": "evaluate", "model": trained["model"], "data": {**data, "split": "test"}, "out": str(tmp_path)}
+
+    measured = tasks.perform(order, None, Silent())
+
+    assert measured["rows"] == 3
+    expected = trained["evaluations"]["test"]["headline"]["loss"]["value"]
+    assert measured["headline"]["loss"]["value"] == pytest.approx(expected, abs=1e-6)
