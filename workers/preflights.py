@@ -7,7 +7,7 @@ from django.conf import settings
 
 from apps.datasets.selectors import version_file
 from apps.training import services
-from apps.training.bases import base_version, places
+from apps.training.bases import places
 from apps.training.models import Preflight
 from core.jobs.run import Run
 from core.jobs.work import work_folder
@@ -26,7 +26,7 @@ def run_preflight(run: Run) -> dict[str, Any]:
         "spec": preflight.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(place / "out"),
-        "bases": places(base_version(specs.parse_spec(preflight.recipe, preflight.spec)[0], preflight.workspace)),
+        "bases": places(specs.parse_spec(preflight.recipe, preflight.spec)[0], preflight.workspace),
     }
     try:
         found = run_engine(run, order, place, threads=settings.TRAIN_THREADS)

@@ -19,6 +19,7 @@ from apps.training.selectors import EVENT_FOLDER, newest_checkpoint
 from core import storage
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
+from engine import specs
 from words import say
 from workers.child import Child, engine_child
 from workers.mirrors import Mirrors, mirrored
@@ -48,7 +49,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
         "spec": training_job.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(folder),
-        "bases": places(training_job.base_version),
+        "bases": places(specs.parse_spec(training_job.recipe, training_job.spec)[0], training_job.workspace),
         "cache": str(folder.parent / "cache"),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 RECIPES: dict[str, str | Promise] = {
     "classify": _("Text classification"),
+    "distil": _("Distilling"),
     "prefer": _("Preferences"),
     "sft": _("Fine-tuning on answers"),
     "pretrain": _("Pretraining"),
@@ -62,6 +63,10 @@ LABELS: dict[str, str | Promise] = {
     "base_model": _("Base model"),
     "multi_label": _("Several labels per text"),
     "method": _("Method"),
+    "teacher": _("Teacher"),
+    "student_layers": _("Layers of the student"),
+    "temperature": _("Temperature"),
+    "hard_share": _("Weight of the given labels"),
     "instruction": _("Instruction"),
     "beta": _("Beta"),
     "answer_weight": _("Weight of the answers"),

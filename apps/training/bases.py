@@ -1,5 +1,6 @@
 """What a run may start from: base models that fit its recipe, and versions of the workspace itself."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ FAMILIES = {"generation": "decoder"}  # task of a recipe -> family of base model
 def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tuple[str, str]]:
     """(reference, name) of everything a run of `recipe` may start from, the default first."""
     task = specs.RECIPES[recipe].task
+    versions = {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task=task)}
+    if default.kind == "version":
+        return list(versions.items()) or [("", _("There is no model to start from yet"))]
     known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=workspace)).order_by("id")
     rows = known.filter(task_family=FAMILIES.get(task, "encoder"))
     found = {f"{row.kind}:{row.reference}": row.name for row in rows}
-    found |= {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task=task)}
+    found |= versions
     needs_none = specs.parse_spec(recipe, {"base_model": str(default)})[0] is not None
     new = {str(default): _("A new network")} if default.is_new and needs_none else {}
     if not new and not found and default.is_new:
@@ -30,33 +34,41 @@ def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tup
     return list((new | found or {str(default): str(default)}).items())
 
 
+def named_versions(parsed: Any) -> dict[str, str]:
+    """Field -> number of every version a spec names: its base, its teacher."""
+    values = {item.name: getattr(parsed, item.name) for item in fields(parsed)} if parsed is not None else {}
+    return {
+        name: value.name for name, value in values.items() if isinstance(value, Reference) and value.kind == "version"
+    }
+
+
 def base_version(parsed: Any, workspace: Any) -> ModelVersion | None:
-    """The version a spec starts from, if it starts from one of this workspace."""
-    named = getattr(parsed, "base_model", None)
-    if named is None or named.kind != "version":
-        return None
-    return ModelVersion.objects.filter(workspace=workspace, pk=int(named.name)).select_related("family").first()
+    """The version a run goes on from: the one it starts from, else its teacher; None when it names none of the workspace."""
+    numbers = named_versions(parsed)
+    number = numbers.get("base_model") or numbers.get("teacher")
+    found = ModelVersion.objects.filter(workspace=workspace).select_related("family")
+    return found.filter(pk=int(number)).first() if number is not None else None
 
 
 def base_problems(recipe: str, parsed: Any, workspace: Any) -> list[Problem]:
-    """Why the version a spec names cannot be started from."""
-    named = getattr(parsed, "base_model", None)
-    if named is None or named.kind != "version":
-        return []
-    found = base_version(parsed, workspace)
-    if found is None:
-        reason = say("This workspace has no model version {number}.", number=named.name)
-    elif found.task != specs.RECIPES[recipe].task:
-        reason = say("“{version}” does something else than this recipe makes.", version=found)
-    elif found.state == VersionState.DAMAGED:
-        reason = say("The files of “{version}” are not what was registered. Choose another version.", version=found)
-    else:
-        return []
-    return [
-        Problem(code="unknown_base", field="spec.base_model", message=reason, hint=say("Choose another base model."))
-    ]
+    """Why the versions a spec names cannot be gone on from."""
+    problems = []
+    for name, number in named_versions(parsed).items():
+        found = ModelVersion.objects.filter(workspace=workspace, pk=int(number)).select_related("family").first()
+        if found is None:
+            reason = say("This workspace has no model version {number}.", number=number)
+        elif found.task != specs.RECIPES[recipe].task:
+            reason = say("“{version}” does something else than this recipe makes.", version=found)
+        elif found.state == VersionState.DAMAGED:
+            reason = say("The files of “{version}” are not what was registered. Choose another version.", version=found)
+        else:
+            continue
+        hint = say("Choose another base model.")
+        problems.append(Problem(code="unknown_base", field=f"spec.{name}", message=reason, hint=hint))
+    return problems
 
 
-def places(version: ModelVersion | None) -> dict[str, str]:
-    """Where the engine finds the version a run starts from, for its order."""
-    return {f"version:{version.pk}": str(Path(version_folder(version)))} if version is not None else {}
+def places(parsed: Any, workspace: Any) -> dict[str, str]:
+    """Where the engine finds the versions a spec names, for its order."""
+    rows = ModelVersion.objects.filter(workspace=workspace, pk__in=map(int, named_versions(parsed).values()))
+    return {f"version:{row.pk}": str(Path(version_folder(row))) for row in rows}

@@ -20,6 +20,7 @@ from engine.preflight_extract import window_problems
 from engine.preflight_tag import border_problems
 from engine.reader import SpanReader
 from engine.recipes import classify_setup, extract, prefer_setup, pretrain_setup, sft_setup, tag_setup
+from engine.recipes.distil import load_teacher
 from engine.report import Report
 from engine.seen import SHOWN_ROWS, seen_chats, seen_documents, seen_passages, seen_texts, seen_windows
 from engine.specs import Problem, Spec, has_errors
@@ -53,7 +54,8 @@ def preflight(spec: Spec, data: Path, report: Report, **options: Any) -> dict[st
 def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
     """The figures of a classifier run; reads and tokenises every row, loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
-    parts, labels, problems = classify_setup.arrange(spec, read_texts(data))
+    known = load_teacher(spec).names if isinstance(spec, DistilSpec) else ()
+    parts, labels, problems = classify_setup.arrange(spec, read_texts(data), known=known)
     report.progress(1, 3, "checks", say("tokenising"))
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
@@ -373,6 +375,7 @@ def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> Text
     config.num_labels = max(label_count, 1)
     with torch.device("meta"):
         network = AutoModelForSequenceClassification.from_config(config)
+        classify_setup.keep_layers(network, getattr(spec, "student_layers", 0))
         model = TextClassifier(network, max(label_count, 1), pooling=classify_setup.choose_pooling(spec, config))
         classify_setup.attach_method(model, spec, 0)
         return model

@@ -22,7 +22,7 @@ from engine.gpt.explain import load_explainer
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.reader_folder import holds_reader, open_reader
-from engine.recipes import classify, extract, prefer, pretrain, sft, tag
+from engine.recipes import classify, distil, extract, prefer, pretrain, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from engine.tag_tasks import evaluate_tagger, mark_rows
@@ -160,6 +160,7 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
 FOREIGN = {"generation": holds_chat_model, "tagging": holds_tagger, "extraction": holds_reader}
 TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": classify.train,
+    "distil": distil.train,
     "tag": tag.train,
     "extract": extract.train,
     "prefer": prefer.train,

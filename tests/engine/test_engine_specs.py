@@ -61,7 +61,10 @@ def test_an_unknown_recipe_is_a_problem() -> None:
     assert parse_spec("dance", {})[1][0].field == "recipe"
 
 
-NEEDED = {"prefer": {"base_model": "folder:/models/small"}}  # options that have no default of their own
+NEEDED = {
+    "distil": {"teacher": "version:7"},
+    "prefer": {"base_model": "folder:/models/small"},
+}  # options that have no default of their own
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

@@ -200,3 +200,24 @@ def test_only_a_version_of_the_workspace_and_task_can_be_started_from(
     problems = base_problems("sft", SftSpec(base_model=BaseModel("version", number)), workspace)
 
     assert len(problems) == 1 and says in str(problems[0].message)
+
+
+def test_a_taught_version_has_its_teacher_as_parent_and_stands_beside_it(
+    actor: Any, frozen: Any, tiny_classifier: Any, spec: dict[str, Any], page: Any, alice: Any, settings: Any
+) -> None:
+    settings.JOB_BEAT_SECONDS = 3600
+    labels = ("card", "loan", "refund")
+    teacher = register_version(
+        workspace=actor.workspace, name="Large", folder=tiny_classifier(labels, 1), recipe="classify",
+        task="classification", labels=list(labels), by=actor.user,
+    )  # fmt: skip
+    options = {**spec, "teacher": f"version:{teacher.pk}", "epochs": 1}
+    training_job = services.start(actor=actor, recipe="distil", spec=options, version=frozen, name="Small")
+
+    run_next("train")
+
+    done = fresh(training_job)
+    assert done.job.state == State.SUCCEEDED, done.job.error_message
+    assert done.model_version is not None and done.model_version.parent == teacher
+    shown = page(alice).get(f"/w/{actor.workspace.slug}/models/versions/{done.model_version.pk}").content.decode()
+    assert "Student and teacher on the same texts" in shown

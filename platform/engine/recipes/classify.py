@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,18 @@ from engine.model_folder import save_classifier
 from engine.plan import Window, epoch_windows
 from engine.predict import encode, forward_all
 from engine.probe import fit_probe
-from engine.recipes.classify_setup import arrange, attach_method, choose_pooling, parameter_groups, reading_length
+from engine.recipes.classify_setup import (
+    arrange,
+    attach_method,
+    choose_pooling,
+    keep_layers,
+    parameter_groups,
+    reading_length,
+)
 from engine.report import Report
 from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
+from engine.teaching import Teacher, beside_teacher
 from words import say
 
 
@@ -42,8 +50,9 @@ def train(
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
-    With a `teacher` the run is the recipe "distil". `micro_batch` halves memory after an out-of-memory kill without changing which rows form a step. Raises
-    RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
+    With a `teacher` the run is the recipe "distil". `micro_batch` halves memory after an out-of-memory kill without
+    changing which rows form a step. Raises RunFailed for what the user can mend and Stopped after a checkpoint when the
+    report asks to stop.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -183,35 +192,6 @@ def train(
         "spec_hash": spec_hash(spec),
         "environment": description["environment"],
     }
-
-
-class Teacher(Protocol):
-    """What a run that is taught needs of its teacher (engine.recipes.distil)."""
-
-    @property
-    def names(self) -> list[str]:
-        """The labels the student will know."""
-
-    def soft(self, texts: Sequence[str], report: Report) -> Tensor:
-        """The teacher's certainty of every text, [N, K]."""
-
-    def losses(self, logits: Tensor, hard: Tensor, soft: Tensor) -> Tensor:
-        """The loss of each row, [B]."""
-
-    def compared(
-        self, student: Classifier, texts: Sequence[str], gold: Sequence[Sequence[str]], seed: int
-    ) -> dict[str, Any]:
-        """Student beside teacher on the same texts."""
-
-
-def beside_teacher(teacher: Teacher, out: Path, parts: Mapping[str, TextRows], names: Sequence[str], seed: int) -> None:
-    """Add to the evaluations in `out` how the saved student does beside its teacher."""
-    student = load_classifier(out / "model")
-    for name in names:
-        path = out / f"evaluation-{name}.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["teacher"] = teacher.compared(student, parts[name].texts, parts[name].labels, seed)
-        path.write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,14 @@ class DistilSpec(ClassifySpec):
         0, "Keep this many layers of the base model, spread evenly over it; 0 keeps all", minimum=0, maximum=1000
     )
     temperature: float = option(
-        2.0, "The teacher's and the student's logits are divided by this before they are compared", minimum=0.1, maximum=100
+        2.0,
+        "The teacher's and the student's logits are divided by this before they are compared",
+        minimum=0.1,
+        maximum=100,
     )
     hard_share: float = option(
-        0.2, "Weight of the given labels beside the teacher's; texts without a label learn from the teacher alone",
+        0.2,
+        "Weight of the given labels beside the teacher's; texts without a label learn from the teacher alone",
         minimum=0,
         maximum=1,
     )

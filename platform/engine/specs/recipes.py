@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
-from engine.specs.extract import ExtractSpec
 from engine.specs.distil import DistilSpec
+from engine.specs.extract import ExtractSpec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
