@@ -63,6 +63,8 @@ ACTIONS: dict[str, str | Promise] = {
     "suite.revise": _("revision of a suite made"),
     "suite.run": _("suite run"),
     "training.start": _("training started"),
+    "training.sweep": _("sweep started"),
+    "training.sweep_cancel": _("sweep cancelled"),
     "user.deactivate": _("person deactivated"),
     "user.password": _("password set"),
     "user.reactivate": _("person let in again"),

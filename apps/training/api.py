@@ -19,7 +19,7 @@ from apps.training.serializers import (
     AskPreflightSerializer,
     CheckedSerializer,
     CheckpointSerializer,
-    ComparedSerializer,
+    ComparedRunsSerializer,
     CurvesSerializer,
     PreflightSerializer,
     RecipeSerializer,
@@ -127,7 +127,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
 
     @extend_schema(
         summary="Compare training jobs",
-        responses=ComparedSerializer,
+        responses=ComparedRunsSerializer,
         filters=False,
         parameters=[OpenApiParameter("id", int, many=True, description="Up to six jobs; the first is the measure.")],
     )
@@ -138,7 +138,7 @@ class TrainingJobViewSet(WorkspaceViewSet):
             raise Refused("two_needed", say("Name at least two training jobs."), field="id")
         options = [{"option": name, "values": values} for name, values in differing_options(runs)]
         found = {"ids": [run.pk for run in runs], "options": options, "figures": figures_of(runs)}
-        return Response(ComparedSerializer(found).data)
+        return Response(ComparedRunsSerializer(found).data)
 
     @extend_schema(summary="Run a training job again", request=None, responses={201: TrainingJobSerializer})
     def reproduce(self, request: Request, pk: int) -> Response:

@@ -165,7 +165,7 @@ class FigureRowSerializer(serializers.Serializer[Any]):
     cells = BesideSerializer(many=True)
 
 
-class ComparedSerializer(serializers.Serializer[Any]):
+class ComparedRunsSerializer(serializers.Serializer[Any]):
     """Training jobs beside each other."""
 
     ids = serializers.ListField(child=serializers.IntegerField())

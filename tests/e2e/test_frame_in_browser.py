@@ -163,7 +163,13 @@ def test_the_api_is_browsable(visit: Any, alice: User, workspace: Workspace) -> 
     page.get_by_role("link", name="REST API").click()
 
     expect(page.get_by_role("heading", name=re.compile("Lingxi API"))).to_be_visible(timeout=60_000)
-    page.locator("#operations-datasets-datasets_list").get_by_role("button").first.click()
+    listed = page.locator("#operations-datasets-datasets_list")
+    for _ in range(200):  # only what is in sight is drawn
+        if listed.count():
+            break
+        page.mouse.wheel(0, 300)
+        page.wait_for_timeout(50)
+    listed.get_by_role("button").first.click()
     expect(page.get_by_text("List datasets").first).to_be_visible()
 
 
