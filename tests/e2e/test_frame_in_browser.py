@@ -128,6 +128,7 @@ def test_everything_is_reached_by_keyboard(visit: Any, alice: User, job: Job) ->
     page.keyboard.press("g")
     page.keyboard.press("j")
     expect(page).to_have_url(re.compile("/w/harbour/jobs$"))
+    expect(page.locator("html[data-ready=true]")).to_be_attached()  # keys are heard once the page is ready
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox", name="Title")).to_be_focused()
 
