@@ -1,31 +1,21 @@
 """Preference rows of a frozen version: a prompt, the chosen answer and the rejected one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.data import iterate_rows
+from engine.data import Rows, iterate_rows
 from engine.specs.records import FIELDS
 
 Message = dict[str, str]
 
 
 @dataclass
-class PreferenceRows:
-    """The rows of one split, in file order."""
+class PreferenceRows(Rows):
+    """Rows of a preference dataset."""
 
-    ids: list[int] = field(default_factory=list)
     prompts: list[list[Message]] = field(default_factory=list)
     chosen: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def pick(self, positions: Sequence[int]) -> "PreferenceRows":
-        """The rows at `positions`, in that order."""
-        columns = (self.ids, self.prompts, self.chosen, self.rejected)
-        return PreferenceRows(*([column[at] for at in positions] for column in columns))  # type: ignore[arg-type]
 
     def answered(self, at: int, answer: str) -> list[Message]:
         """The prompt of row `at` followed by an answer."""

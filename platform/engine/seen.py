@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
-from engine.data import QaRows, SpanRows, TextRows
+from engine.data import QaRows, Rows, SpanRows, TextRows
 from engine.predict import encode
 from engine.reader import Passage, target_of
 from engine.render import AnyTemplate, Chat, Template
@@ -28,14 +28,6 @@ def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]],
         for number, full, ids, labels in zip(rows.ids, whole, encoded, rows.labels, strict=False)
     ]
     return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
-
-
-class Rows(Protocol):
-    """Rows that have ids."""
-
-    @property
-    def ids(self) -> list[int]:
-        """Example ids in file order."""
 
 
 def seen_windows(tokenizer: Any, rows: SpanRows, windows: Sequence[Window]) -> dict[str, Any]:

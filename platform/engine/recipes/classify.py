@@ -1,6 +1,5 @@
 """Fine-tune a text classifier from a pretrained encoder, from Parquet rows to a frozen model folder."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from engine import base_models, checkpoint, evaluate, metrics
 from engine.data import read_texts
 from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
-from engine.loop import NotFinite, Pace, Training
+from engine.loop import NotFinite
 from engine.model_folder import save_classifier
 from engine.plan import Window, epoch_windows
 from engine.predict import encode, forward_all
@@ -27,9 +26,9 @@ from engine.recipes.classify_setup import (
     attach_method,
     choose_pooling,
     keep_layers,
-    parameter_groups,
     reading_length,
 )
+from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
 from engine.report import Report
 from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
@@ -94,28 +93,21 @@ def train(
         ),
     )
 
-    # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
-    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
-    training = Training(
+    # 3. The loop.
+    training = encoder_training(
         model,
-        optimiser,
-        pace=Pace.of(
-            spec,
-            epochs=0 if spec.method == "frozen" else spec.epochs,
-            # A mean of weights that were cut and of those before the cut is neither.
-            average_decay=0.0 if spec.method == "adalora" else spec.average_decay,
-        ),
-        report=report,
-        out=out,
+        spec,
+        attached,
         contract={
             "recipe": "distil" if teacher else "classify",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
             "labels": labels,
-            "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        companion=attached,
+        report=report,
+        out=out,
+        epochs=0 if spec.method == "frozen" else spec.epochs,
     )
 
     # 4. The epochs, from a checkpoint or from a head fitted on the frozen encoder.
@@ -149,15 +141,7 @@ def train(
             seed=spec.seed,
         )
         evaluate.write_rows(out / f"examples-{name}.parquet", rows)
-        (out / f"evaluation-{name}.json").write_text(
-            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-        )
-        evaluations[name] = {
-            "headline": found["headline"],
-            "rows": found["rows"],
-            "metrics": str(out / f"evaluation-{name}.json"),
-            "examples": str(out / f"examples-{name}.parquet"),
-        }
+        evaluations[name] = kept_evaluation(out, name, found)
     trainable = sum(parameter.numel() for parameter in training.names)
     description = save_classifier(
         out / "model",
@@ -222,9 +206,7 @@ class ClassifyWork:
 
     def heaviest(self) -> Window:
         """The longest rows as one micro-batch."""
-        lengths = self.lengths()
-        longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[: self.rows_at_once]
-        return [fit_tokens(longest, lengths, self.spec.max_batch_tokens)]
+        return longest_first(self.lengths(), rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)
 
     def tokens(self, step: Window) -> int:
         """Tokens the step reads."""
@@ -326,9 +308,3 @@ def dev_figures(logits: Tensor, targets: Tensor, spec: ClassifySpec) -> dict[str
         loss = F.cross_entropy(logits, targets)
         decided = evaluate.choose(logits.numpy(), multi_label=False, threshold=0)
     return {"loss": float(loss), **metrics.averages(np.asarray(targets.numpy() > 0), decided)}
-
-
-def fit_tokens(batch: list[int], lengths: Sequence[int], limit: int) -> list[int]:
-    """The longest prefix of `batch` within `limit` tokens, at least one row."""
-    total = np.cumsum([lengths[at] for at in batch])
-    return batch[: max(1, int(np.searchsorted(total, limit, side="right")))]

@@ -1,6 +1,5 @@
 """Fine-tune a reader from a pretrained encoder, from Parquet rows of questions and passages to a frozen model folder."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from engine.answer_metrics import answer_f1, exact_match
 from engine.data import QaRows, parts_of, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import refuse
-from engine.loop import NotFinite, Pace, Training
+from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import cut, epoch_windows
+from engine.plan import epoch_windows
 from engine.preflight_extract import question_problems, window_problems
 from engine.reader import Pair, Passage, Reader, SpanReader, target_of, window_losses
 from engine.reader_folder import HEAD, save_reader
-from engine.recipes.classify_setup import attach_method, parameter_groups, reading_length
+from engine.recipes.classify_setup import attach_method, reading_length
+from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
 from engine.report import Report
 from engine.seen import seen_passages
 from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
@@ -104,23 +104,19 @@ def train(
         ),
     )
 
-    # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
-    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
-    training = Training(
+    # 3. The loop.
+    training = encoder_training(
         model,
-        optimiser,
-        # A mean of weights that were cut and of those before the cut is neither.
-        pace=Pace.of(spec, average_decay=0.0 if spec.method == "adalora" else spec.average_decay),
-        report=report,
-        out=out,
+        spec,
+        attached,
         contract={
             "recipe": "extract",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
-            "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        companion=attached,
+        report=report,
+        out=out,
     )
 
     # 4. The epochs, from the start or from a checkpoint.
@@ -139,15 +135,7 @@ def train(
         said = training.saving_when_stopped(partial(reader.read, pairs_of(part), gold=part.answers, report=report))
         found, examples = evaluate_answers(said, part, seed=spec.seed)
         write_answer_rows(out / f"examples-{name}.parquet", examples)
-        (out / f"evaluation-{name}.json").write_text(
-            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-        )
-        evaluations[name] = {
-            "headline": found["headline"],
-            "rows": found["rows"],
-            "metrics": str(out / f"evaluation-{name}.json"),
-            "examples": str(out / f"examples-{name}.parquet"),
-        }
+        evaluations[name] = kept_evaluation(out, name, found)
     trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_reader(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
@@ -189,9 +177,7 @@ class ExtractWork:
 
     def heaviest(self) -> Step:
         """The longest windows as one micro-batch."""
-        lengths = self.lengths()
-        longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[: self.rows_at_once]
-        return cut(longest, lengths, rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)[:1]
+        return longest_first(self.lengths(), rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)
 
     def tokens(self, step: Step) -> int:
         """Tokens the step reads."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.data import held_out
+from engine.data import parts_of
 from engine.preferences import PreferenceRows
 from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
 from engine.preflight_rows import naming
@@ -28,12 +28,7 @@ class Pair:
 
 def arrange(spec: PreferSpec, splits: Mapping[str, PreferenceRows]) -> tuple[dict[str, PreferenceRows], list[Problem]]:
     """(rows by part, problems): dev is held out of train when the dataset has none."""
-    named = {"train": spec.train_split, "dev": spec.dev_split, "test": spec.test_split}
-    parts = {part: splits.get(name, PreferenceRows()) for part, name in named.items()}
-    if not len(parts["dev"]) and spec.holdout_share > 0 and len(parts["train"]):
-        whole = parts["train"]
-        kept, out = held_out(len(whole), spec.holdout_share, spec.seed)
-        parts["train"], parts["dev"] = whole.pick(kept), whole.pick(out)
+    parts = parts_of(spec, splits, PreferenceRows)
     return parts, preference_problems(spec, parts)
 
 

@@ -1,6 +1,5 @@
 """Fine-tune a tagger from a pretrained encoder, from Parquet rows with spans to a frozen model folder."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,13 @@ from engine import base_models, checkpoint, span_metrics
 from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, write_span_rows
 from engine.failures import refuse
-from engine.loop import NotFinite, Pace, Training
+from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import cut, epoch_windows
+from engine.plan import epoch_windows
 from engine.preflight_tag import border_problems
 from engine.recipes.classify import hide_tokens
-from engine.recipes.classify_setup import attach_method, parameter_groups, reading_length
+from engine.recipes.classify_setup import attach_method, reading_length
+from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
 from engine.recipes.tag_setup import arrange, choose_unit, reads_case, stride
 from engine.report import Report
 from engine.seen import seen_windows
@@ -96,24 +96,20 @@ def train(
         ),
     )
 
-    # 3. The optimiser: lower layers learn slower, the head faster, vectors do not decay.
-    optimiser = torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True)
-    training = Training(
+    # 3. The loop.
+    training = encoder_training(
         model,
-        optimiser,
-        # A mean of weights that were cut and of those before the cut is neither.
-        pace=Pace.of(spec, average_decay=0.0 if spec.method == "adalora" else spec.average_decay),
-        report=report,
-        out=out,
+        spec,
+        attached,
         contract={
             "recipe": "tag",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
             "labels": labels,
-            "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        companion=attached,
+        report=report,
+        out=out,
     )
 
     # 4. The epochs, from the start or from a checkpoint.
@@ -133,15 +129,7 @@ def train(
         marked = training.saving_when_stopped(partial(tagger.mark, part.texts, gold=part.spans, report=report))
         found, examples = evaluate_spans(marked, part, labels, seed=spec.seed)
         write_span_rows(out / f"examples-{name}.parquet", examples)
-        (out / f"evaluation-{name}.json").write_text(
-            json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-        )
-        evaluations[name] = {
-            "headline": found["headline"],
-            "rows": found["rows"],
-            "metrics": str(out / f"evaluation-{name}.json"),
-            "examples": str(out / f"examples-{name}.parquet"),
-        }
+        evaluations[name] = kept_evaluation(out, name, found)
     trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_tagger(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
@@ -206,9 +194,7 @@ class TagWork:
 
     def heaviest(self) -> Step:
         """The longest windows as one micro-batch."""
-        lengths = self.lengths()
-        longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[: self.rows_at_once]
-        return cut(longest, lengths, rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)[:1]
+        return longest_first(self.lengths(), rows_at_once=self.rows_at_once, tokens_at_once=self.spec.max_batch_tokens)
 
     def tokens(self, step: Step) -> int:
         """Tokens the step reads."""
