@@ -32,6 +32,10 @@ class Rows:
         """The rows at `positions`, in that order."""
         return type(self)(*([getattr(self, one.name)[at] for at in positions] for one in fields(self)))
 
+    def wording(self, at: int) -> str:
+        """All that people wrote in the row at a position."""
+        raise NotImplementedError
+
     def extend(self, other: Self) -> None:
         """Append the rows of `other`."""
         for one in fields(self):
@@ -49,6 +53,10 @@ class TextRows(Rows):
     texts: list[str] = field(default_factory=list)
     labels: list[tuple[str, ...]] = field(default_factory=list)
 
+    def wording(self, at: int) -> str:
+        """The text."""
+        return self.texts[at]
+
 
 @dataclass
 class SpanRows(Rows):
@@ -56,6 +64,10 @@ class SpanRows(Rows):
 
     texts: list[str] = field(default_factory=list)
     spans: list[list[Span]] = field(default_factory=list)
+
+    def wording(self, at: int) -> str:
+        """The text."""
+        return self.texts[at]
 
 
 @dataclass
@@ -65,6 +77,10 @@ class QaRows(Rows):
     questions: list[str] = field(default_factory=list)
     contexts: list[str] = field(default_factory=list)
     answers: list[list[Answer]] = field(default_factory=list)
+
+    def wording(self, at: int) -> str:
+        """Question, passage and answers."""
+        return "\n".join([self.questions[at], self.contexts[at], *(text for text, _ in self.answers[at])])
 
 
 def iterate_rows(path: Path, columns: Sequence[str], size: int = ROWS_AT_ONCE) -> Iterator[list[dict[str, Any]]]:
@@ -133,6 +149,10 @@ class ChatRows(Rows):
     messages: list[list[dict[str, str]]] = field(default_factory=list)
     others: dict[int, list[str]] = field(default_factory=dict)  # by id: further answers that are right, too
     tests: dict[int, str] = field(default_factory=dict)  # by id: a program that a written program must pass
+
+    def wording(self, at: int) -> str:
+        """Every message."""
+        return "\n".join(message["content"] for message in self.messages[at])
 
     def pick(self, positions: Sequence[int]) -> "ChatRows":
         """The rows at `positions`, in that order."""

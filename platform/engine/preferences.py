@@ -17,6 +17,10 @@ class PreferenceRows(Rows):
     chosen: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
 
+    def wording(self, at: int) -> str:
+        """Prompt and both answers."""
+        return "\n".join([*(message["content"] for message in self.prompts[at]), self.chosen[at], self.rejected[at]])
+
     def answered(self, at: int, answer: str) -> list[Message]:
         """The prompt of row `at` followed by an answer."""
         return [*self.prompts[at], {"role": "assistant", "content": answer}]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from engine.data import ChatRows
-from engine.preflight_rows import naming
+from engine.preflight_rows import leakage, misread, naming
 from engine.specs.problems import Problem
 from engine.specs.sft import SftSpec
 from engine.texts import normalised
@@ -40,7 +40,7 @@ def chat_problems(spec: SftSpec, parts: Mapping[str, ChatRows]) -> list[Problem]
                 say("Split the dataset or raise holdout_share."),
             )
         )
-    return problems + _broken_order(parts) + _empty_messages(parts) + _leakage(parts)
+    return problems + misread(parts) + _broken_order(parts) + _empty_messages(parts) + leakage(parts, _key)
 
 
 def refused_problems(rows: Sequence[int]) -> list[Problem]:
@@ -156,22 +156,5 @@ def _empty_messages(parts: Mapping[str, ChatRows]) -> list[Problem]:
     )
 
 
-def _leakage(parts: Mapping[str, ChatRows]) -> list[Problem]:
-    seen = {_key(messages) for messages in parts["train"].messages}
-    problems = []
-    for name in ("test", "dev"):
-        part = parts[name]
-        rows = [part.ids[at] for at, messages in enumerate(part.messages) if _key(messages) in seen]
-        problems += naming(
-            rows,
-            f"{name}_leaks",
-            f"{name}_split",
-            say("{rows_count} {name} chats are also in train.", rows_count=len(rows), name=name),
-            say("Take them out of one of the splits."),
-            severity="error" if name == "test" else "warning",
-        )
-    return problems
-
-
-def _key(messages: Sequence[Mapping[str, str]]) -> str:
-    return json.dumps([[message["role"], normalised(message["content"])] for message in messages])
+def _key(rows: ChatRows, at: int) -> str:
+    return json.dumps([[message["role"], normalised(message["content"])] for message in rows.messages[at]])

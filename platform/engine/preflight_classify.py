@@ -8,6 +8,7 @@ from engine.preflight_rows import (
     conflicts,
     empty_texts,
     leakage,
+    misread,
     naming,
     no_dev,
     no_rows,
@@ -26,7 +27,7 @@ def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], l
     train, dev = parts["train"], parts["dev"]
     if not len(train):
         return no_rows(spec)
-    problems = empty_texts(parts) + _label_counts(spec, parts) + _sizes(train, labels)
+    problems = empty_texts(parts) + misread(parts) + _label_counts(spec, parts) + _sizes(train, labels)
     problems += unknown_labels(parts, labels, lambda part: part.labels) + _one_class(spec, dev) + leakage(parts)
     return problems + conflicts(train, [tuple(sorted(names)) for names in train.labels])
 

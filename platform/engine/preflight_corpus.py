@@ -2,14 +2,15 @@
 
 import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from engine.corpus import PARTS, Corpus, Membership
-from engine.preflight_rows import naming
+from engine.misreading import looks_misread
+from engine.preflight_rows import leaks, naming, wrong_encoding
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem
 from engine.texts import normalised
@@ -20,29 +21,32 @@ LEAST_CHARACTERS = 1_000
 COMPARED_FROM = 100  # characters; shorter texts repeat by chance
 FIRST_TEXTS = 20
 COMPARED_TO = 1_000  # characters
-REPLACEMENT = "\ufffd"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Survey:
     """What one look at every text found."""
 
     characters: dict[str, int]  # by part
+    texts: dict[str, int]
     empty: list[int]  # example ids
-    broken: list[int]  # with the mark of a character that could not be read
+    broken: list[int]  # read in a wrong encoding
     leaks: dict[str, list[int]]  # texts of a part that are also in train
+    foreign: int = 0  # texts that are not plain ASCII
 
 
 def survey(rows: Membership) -> Survey:
     """Look at every text once; of each a hash is kept."""
-    found = Survey(dict.fromkeys(PARTS, 0), [], [], {})
+    found = Survey(dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0), [], [], {})
     hashes = {part: array("Q") for part in PARTS}
     numbers = {part: array("q") for part in PARTS}
     for part, number, text in rows.rows():
+        found.foreign += not text.isascii()
+        found.texts[part] += 1
         found.characters[part] += len(text)
         if not text.strip():
             found.empty.append(number)
-        if REPLACEMENT in text:
+        if looks_misread(text):
             found.broken.append(number)
         if len(text) >= COMPARED_FROM:
             digest = hashlib.blake2b(normalised(text).encode(), digest_size=8).digest()
@@ -81,17 +85,8 @@ def corpus_problems(spec: PretrainSpec, found: Survey) -> list[Problem]:
             say("Fill them in or delete them."),
             severity="warning",
         ),
-        *naming(
-            found.broken,
-            "wrong_encoding",
-            "text",
-            say(
-                "{rows_count} texts hold the mark of a character that could not be read.", rows_count=len(found.broken)
-            ),
-            say("Read the file again with its own encoding (GB 18030, Windows-1252 ...)."),
-            severity="warning",
-        ),
-        *(problem for name, rows in found.leaks.items() for problem in _leakage(name, rows)),
+        *wrong_encoding(found.broken, found.foreign),
+        *(problem for name, rows in found.leaks.items() for problem in leaks(name, rows, found.texts[name])),
     ]
 
 
@@ -163,14 +158,3 @@ def _no_dev(dev_characters: int) -> list[Problem]:
             "warning",
         )
     ]
-
-
-def _leakage(name: str, rows: Sequence[int]) -> list[Problem]:
-    return naming(
-        rows,
-        f"{name}_leaks",
-        f"{name}_split",
-        say("{rows_count} {name} texts are also in train.", rows_count=len(rows), name=name),
-        say("Take them out of one of the splits."),
-        severity="error" if name == "test" else "warning",
-    )

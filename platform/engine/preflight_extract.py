@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from engine.data import QaRows
-from engine.preflight_rows import naming, no_dev, no_rows, too_few
+from engine.preflight_rows import leakage, misread, naming, no_dev, no_rows, too_few
 from engine.reader import Passage, target_of
 from engine.specs import ExtractSpec
 from engine.specs.problems import Problem
@@ -16,7 +16,9 @@ def question_problems(spec: ExtractSpec, parts: Mapping[str, QaRows]) -> list[Pr
     train, dev = parts["train"], parts["dev"]
     if not len(train):
         return no_rows(spec)
-    problems = _empty(parts) + too_few(train) + _elsewhere(parts) + no_dev(spec, dev) + _leakage(parts)
+    problems = (
+        _empty(parts) + misread(parts) + too_few(train) + _elsewhere(parts) + no_dev(spec, dev) + leakage(parts, _pair)
+    )
     if not any(train.answers):
         problems.append(
             Problem(
@@ -73,23 +75,6 @@ def _elsewhere(parts: Mapping[str, QaRows]) -> list[Problem]:
         say("{rows_count} rows name an answer that their passage does not read there.", rows_count=len(rows)),
         say("Count in code points: context[start:start+len(text)] is the answer."),
     )
-
-
-def _leakage(parts: Mapping[str, QaRows]) -> list[Problem]:
-    seen = {_pair(parts["train"], at) for at in range(len(parts["train"]))}
-    problems = []
-    for name in ("test", "dev"):
-        part = parts[name]
-        rows = [part.ids[at] for at in range(len(part)) if _pair(part, at) in seen]
-        problems += naming(
-            rows,
-            f"{name}_leaks",
-            f"{name}_split",
-            say("{rows_count} {name} texts are also in train.", rows_count=len(rows), name=name),
-            say("Take them out of one of the splits."),
-            severity="error" if name == "test" else "warning",
-        )
-    return problems
 
 
 def _pair(rows: QaRows, at: int) -> tuple[str, str]:

@@ -4,7 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from engine.data import SpanRows
-from engine.preflight_rows import conflicts, empty_texts, leakage, naming, no_dev, no_rows, too_few, unknown_labels
+from engine.preflight_rows import (
+    conflicts,
+    empty_texts,
+    leakage,
+    misread,
+    naming,
+    no_dev,
+    no_rows,
+    too_few,
+    unknown_labels,
+)
 from engine.spans import overlapping, tags_of
 from engine.specs import TagSpec
 from engine.specs.problems import Problem
@@ -19,7 +29,7 @@ def span_problems(spec: TagSpec, parts: Mapping[str, SpanRows], labels: Sequence
     train, dev = parts["train"], parts["dev"]
     if not len(train):
         return no_rows(spec)
-    problems = empty_texts(parts) + too_few(train) + _overlaps(parts) + _few_spans(train, labels)
+    problems = empty_texts(parts) + misread(parts) + too_few(train) + _overlaps(parts) + _few_spans(train, labels)
     problems += unknown_labels(parts, labels, lambda part: [{span.label for span in spans} for spans in part.spans])
     problems += no_dev(spec, dev) + _unmarked_dev(dev) + leakage(parts)
     return problems + conflicts(train, [tuple(spans) for spans in train.spans])

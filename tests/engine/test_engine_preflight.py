@@ -52,7 +52,7 @@ def broken(rows: list[Row], what: str) -> list[Row]:
     [
         ("empty text", "empty_text", "error", (148,)),
         ("test leaks", "test_leaks", "error", (148,)),
-        ("dev leaks", "dev_leaks", "warning", (148,)),
+        ("dev leaks", "dev_leaks", "error", (148,)),
         ("unknown label", "unknown_label", "error", (148,)),
         ("rare label", "too_few_per_label", "error", (148,)),
         ("two labels", "several_labels", "error", (148,)),

@@ -172,7 +172,8 @@ def test_smaller_micro_batches_learn_the_same(chats: Path, tmp_path: Path) -> No
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-4)
 
 
-def test_a_few_chats_are_learnt_by_heart(chat_file: Any, tmp_path: Path) -> None:
+def test_a_few_chats_are_learnt_by_heart(chat_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.preflight_rows.LEAK_SHARE", 1.0)
     talks = [
         [{"role": "user", "content": f"{word}?"}, {"role": "assistant", "content": f"{word[::-1]}."}]
         for word in ("card", "loan", "wire", "rate")

@@ -7,7 +7,7 @@ from typing import Any
 from engine.data import parts_of
 from engine.preferences import PreferenceRows
 from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
-from engine.preflight_rows import naming
+from engine.preflight_rows import leakage, misread, naming
 from engine.recipes.sft_setup import Beginning
 from engine.render import Chat, Unrenderable, render
 from engine.specs import Problem
@@ -48,9 +48,8 @@ def preference_problems(spec: PreferSpec, parts: Mapping[str, PreferenceRows]) -
     same = [part.ids[at] for part, at in every if normalised(part.chosen[at]) == normalised(part.rejected[at])]
     empty = [part.ids[at] for part, at in every if not part.chosen[at].strip() or not part.rejected[at].strip()]
     broken = [part.ids[at] for part, at in every if order_is_broken(part.answered(at, "x"))]
-    seen = {_key(parts["train"], at) for at in range(count)}
-    leaked = [parts["test"].ids[at] for at in range(len(parts["test"])) if _key(parts["test"], at) in seen]
     return [
+        *misread(parts),
         *naming(
             broken,
             "broken_role_order",
@@ -72,13 +71,7 @@ def preference_problems(spec: PreferSpec, parts: Mapping[str, PreferenceRows]) -
             say("In {count} rows the chosen and the rejected answer are the same.", count=len(same)),
             say("Take them out: nothing is preferred there."),
         ),
-        *naming(
-            leaked,
-            "test_leaks",
-            "test_split",
-            say("{count} test prompts with the same chosen answer are also in train.", count=len(leaked)),
-            say("Take them out of one of the splits."),
-        ),
+        *leakage(parts, _key),
     ]
 
 
