@@ -19,12 +19,12 @@ FAMILIES = {"generation": "decoder"}  # task of a recipe -> family of base model
 
 def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tuple[str, str]]:
     """(reference, name) of everything a run of `recipe` may start from, the default first."""
-    task = specs.RECIPES[recipe].task
-    versions = {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task=task)}
+    tasks = base_tasks(recipe)
+    versions = {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task__in=tasks)}
     if default.kind == "version":
         return list(versions.items()) or [("", _("There is no model to start from yet"))]
     known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=workspace)).order_by("id")
-    rows = known.filter(task_family=FAMILIES.get(task, "encoder"))
+    rows = known.filter(task_family__in={FAMILIES.get(task, "encoder") for task in tasks})
     found = {f"{row.kind}:{row.reference}": row.name for row in rows}
     found |= versions
     needs_none = specs.parse_spec(recipe, {"base_model": str(default)})[0] is not None
@@ -32,6 +32,12 @@ def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tup
     if not new and not found and default.is_new:
         return [("", _("There is no model to start from yet"))]
     return list((new | found or {str(default): str(default)}).items())
+
+
+def base_tasks(recipe: str) -> tuple[str, ...]:
+    """Tasks of the versions a run of `recipe` may start from, its own first."""
+    known = specs.RECIPES[recipe]
+    return (known.task, *known.starts_from)
 
 
 def named_versions(parsed: Any) -> dict[str, str]:
@@ -57,7 +63,7 @@ def base_problems(recipe: str, parsed: Any, workspace: Any) -> list[Problem]:
         found = ModelVersion.objects.filter(workspace=workspace, pk=int(number)).select_related("family").first()
         if found is None:
             reason = say("This workspace has no model version {number}.", number=number)
-        elif found.task != specs.RECIPES[recipe].task:
+        elif found.task not in base_tasks(recipe):
             reason = say("“{version}” does something else than this recipe makes.", version=found)
         elif found.state == VersionState.DAMAGED:
             reason = say("The files of “{version}” are not what was registered. Choose another version.", version=found)

@@ -51,7 +51,7 @@ class PackedEncoder(nn.Module):
             added = torch.cat([rows[at] for at in order])
         hidden, _ = self._packed_hidden(sequences, order, added)
         rows = torch.split(hidden, [lengths[at] for at in order])
-        return torch.cat([rows[at] for at in _inverse(order, torch.device("cpu")).tolist()])
+        return torch.cat([rows[at] for at in inverse(order, torch.device("cpu")).tolist()])
 
     def _padded_states(self, sequences: Sequence[Sequence[int]], added: Tensor | None) -> Tensor:
         given = self._padded(sequences)
@@ -169,7 +169,7 @@ class TextClassifier(PackedEncoder):
             logits = self.network.classifier(first)
         else:
             logits = self.network.classifier(self.network.dropout(self.encoder.pooler(first)))
-        return cast(Tensor, logits)[_inverse(order, logits.device)]
+        return cast(Tensor, logits)[inverse(order, logits.device)]
 
     def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """The text vectors [N, D] the mean head reads."""
@@ -183,7 +183,7 @@ class TextClassifier(PackedEncoder):
         pooled = torch.cat(means) * MEAN_SCALE + torch.cat(firsts)
         pooled = F.layer_norm(pooled, pooled.shape[-1:], eps=self.config.layer_norm_eps)
         pooled = torch.tanh(pooled / POOL_SCALE) * POOL_SCALE
-        return pooled[_inverse(order, pooled.device)]
+        return pooled[inverse(order, pooled.device)]
 
     def _first_tokens(self, sequences: Sequence[Sequence[int]], order: Sequence[int]) -> Tensor:
         hidden, runs = self._packed_hidden(sequences, order)
@@ -238,7 +238,8 @@ def _projected(attention: Any, hidden: Tensor) -> Tensor:
     return F.linear(hidden, weight, bias)
 
 
-def _inverse(order: Sequence[int], device: torch.device) -> Tensor:
-    inverse = torch.empty(len(order), dtype=torch.long)
-    inverse[torch.tensor(order)] = torch.arange(len(order))
-    return inverse.to(device)
+def inverse(order: Sequence[int], device: torch.device) -> Tensor:
+    """The permutation [N] that brings what lies in `order` back."""
+    found = torch.empty(len(order), dtype=torch.long)
+    found[torch.tensor(order)] = torch.arange(len(order))
+    return found.to(device)

@@ -9,13 +9,22 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.base_models import load_network, locate, own_description, quiet_transformers, unusable
+from engine.base_models import (
+    load_config,
+    load_network,
+    load_tokenizer,
+    locate,
+    own_description,
+    quiet_transformers,
+    unusable,
+)
 from engine.chat_folder import holds_chat_model
+from engine.decoder import DecoderClassifier, load_decoder_classifier
 from engine.encoder import TextClassifier
 from engine.export_parity import Run, classifier_run, decoder_run
 from engine.failures import RunFailed
 from engine.methods.folder import FOLDER as ADAPTER
-from engine.methods.folder import read_adapter
+from engine.methods.folder import PEFT_PREFIX, WEIGHTS, read_adapter
 from engine.model_folder import open_classifier
 from engine.specs.base_models import BaseModel
 from engine.specs.methods import MERGEABLE
@@ -62,6 +71,12 @@ def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]
     inside = next(name for name, module in model.named_modules() if module is model.encoder)
     head = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{inside}.")}
     save_file({name: tensor.contiguous() for name, tensor in head.items()}, target / HEAD)
+    if isinstance(model, DecoderClassifier):
+        if (target / ADAPTER / "adapter_config.json").is_file():  # peft takes the head of a classifier from its file
+            adapter = load_file(target / ADAPTER / WEIGHTS)
+            head = {f"{PEFT_PREFIX}score.weight": model.head.weight.detach().contiguous()}
+            save_file({**adapter, **head}, target / ADAPTER / WEIGHTS)
+        return "peft", _adapted_decoder_run(target, base=base, pad=int(model.config.pad_token_id)), {}
     return "peft", _adapted_classifier_run(target, base=base, description=description), {}
 
 
@@ -90,6 +105,27 @@ def _adapted_classifier_run(target: Path, *, base: str, description: dict[str, A
             PeftModel.from_pretrained(model.encoder, str(target / ADAPTER)).merge_and_unload()
         else:
             read_adapter(model.encoder, target)
+        return list(model.eval()(sequences).float().numpy())
+
+    return run
+
+
+def _adapted_decoder_run(target: Path, *, base: str, pad: int) -> Run:
+    """The same on a decoder: a mergeable adapter by transformers and peft, another one by our own network."""
+
+    @torch.no_grad()
+    def run(sequences: Sequence[Sequence[int]]) -> Any:
+        head = load_file(target / HEAD)["head.weight"]  # [K, D]
+        options = json.loads((target / ADAPTER / "options.json").read_text(encoding="utf-8"))
+        if options["method"] in MERGEABLE:
+            from peft import PeftModel
+
+            network = load_network(base, len(head))
+            network.config.pad_token_id = pad
+            return classifier_run(PeftModel.from_pretrained(network, str(target / ADAPTER)).eval(), pad)(sequences)
+        model = load_decoder_classifier(Path(base), load_config(base), load_tokenizer(str(target)), len(head))
+        model.head.weight.copy_(head)
+        read_adapter(model.encoder, target)
         return list(model.eval()(sequences).float().numpy())
 
     return run

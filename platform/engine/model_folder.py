@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from engine.base_models import load_network, load_tokenizer, own_description
+from engine.base_models import load_config, load_network, load_tokenizer, own_description
+from engine.decoder import DECODERS, POOLING, DecoderClassifier, exported_decoder, load_decoder_classifier
 from engine.encoder import MEAN_SCALE, POOL_SCALE, TextClassifier
 from engine.failures import RunFailed
 from engine.folders import write_folder
@@ -37,9 +38,14 @@ def save_classifier(
 
     def fill(beside: Path) -> None:
         if attached is not None:
-            write_adapter(beside, attached, base_model=description["base_model"], task_type="FEATURE_EXTRACTION")
+            task_type = "SEQ_CLS" if isinstance(model, DecoderClassifier) else "FEATURE_EXTRACTION"
+            write_adapter(beside, attached, base_model=description["base_model"], task_type=task_type)
             attached.merge()
-        config, weights = _exported(model, labels, bool(description.get("multi_label")))
+        multi_label = bool(description.get("multi_label"))
+        if isinstance(model, DecoderClassifier):
+            config, weights = exported_decoder(model, labels, multi_label=multi_label)
+        else:
+            config, weights = _exported(model, labels, multi_label)
         tokenizer.save_pretrained(beside)
         config.save_pretrained(beside)
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in plain_weights(weights).items()}
@@ -56,6 +62,8 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
         )
     description = own_description(str(folder)) or _foreign_description(folder)
     labels = description["labels"]
+    if description["pooling"] == POOLING:
+        return _open_decoder(folder, description)
     network = load_network(str(folder), len(labels), keep_head=True)
     model = TextClassifier(network, len(labels), pooling=description["pooling"])
     if description["pooling"] == "mean":
@@ -68,6 +76,27 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     return model.eval(), load_tokenizer(str(folder)), description
 
 
+def _open_decoder(folder: Path, description: dict[str, Any]) -> tuple[TextClassifier, Any, dict[str, Any]]:
+    tokenizer = load_tokenizer(str(folder))
+    model = load_decoder_classifier(folder, load_config(str(folder)), tokenizer, len(description["labels"]))
+    model.head.weight.data = _tensor(folder, "score.weight")
+    if (folder / ADAPTER_FOLDER).is_dir():
+        read_adapter(model.encoder, folder)
+    return model.eval(), tokenizer, description
+
+
+def _tensor(folder: Path, name: str) -> Tensor:
+    for path in sorted(folder.glob("*.safetensors")):
+        weights = safetensors.torch.load_file(path)
+        if name in weights:
+            return weights[name]
+    raise RunFailed(
+        "base_model_unusable",
+        say("{count} weights are missing, among them {name}.", count=1, name=name),
+        say("Take the whole folder of the model."),
+    )
+
+
 def _foreign_description(folder: Path) -> dict[str, Any]:
     """Labels and reading length of a folder that this platform did not write."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -78,7 +107,7 @@ def _foreign_description(folder: Path) -> dict[str, Any]:
         "multi_label": config.get("problem_type") == "multi_label_classification",
         "max_length_tokens": min(int(config.get("max_position_embeddings", 512)), 512),
         "decision_threshold": 0.5,
-        "pooling": "native",
+        "pooling": POOLING if config.get("model_type") in DECODERS else "native",
     }
 
 

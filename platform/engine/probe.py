@@ -6,16 +6,27 @@ from torch import Tensor
 
 
 def fit_probe(
-    features: Tensor, targets: Tensor, *, multi_label: bool = False, l2: float = 1e-3, iterations: int = 200
+    features: Tensor,
+    targets: Tensor,
+    *,
+    multi_label: bool = False,
+    l2: float = 1e-3,
+    iterations: int = 200,
+    has_bias: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """(weight [K, D], bias [K]) that minimise mean cross entropy + l2 * |weight|^2 by L-BFGS.
 
-    `features` [N, D]; `targets` [N, K] hold 0 and 1. Deterministic for equal thread counts.
+    `features` [N, D]; `targets` [N, K] hold 0 and 1; without `has_bias` the bias stays 0. Deterministic for equal
+    thread counts.
     """
     weight = torch.zeros(targets.shape[1], features.shape[1], requires_grad=True)
-    bias = torch.zeros(targets.shape[1], requires_grad=True)
+    bias = torch.zeros(targets.shape[1], requires_grad=has_bias)
     optimiser = torch.optim.LBFGS(
-        [weight, bias], max_iter=iterations, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-6
+        [weight, bias] if has_bias else [weight],
+        max_iter=iterations,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-6,
     )
 
     def closure() -> Tensor:

@@ -18,11 +18,11 @@ from redis import Redis
 
 from apps.registry.services import register_version
 from apps.training import services
-from apps.training.bases import base_problems
+from apps.training.bases import base_choices, base_problems
 from apps.training.models import TrainingJob
 from core.jobs import services as jobs
 from core.jobs.states import State
-from engine.specs import BaseModel, SftSpec
+from engine.specs import BaseModel, ClassifySpec, SftSpec
 from workers.loop import run_next
 
 PROGRAM = Path(__file__).parents[1] / "workers" / "celery_for_test.py"
@@ -200,6 +200,15 @@ def test_only_a_version_of_the_workspace_and_task_can_be_started_from(
     problems = base_problems("sft", SftSpec(base_model=BaseModel("version", number)), workspace)
 
     assert len(problems) == 1 and says in str(problems[0].message)
+
+
+def test_a_classifier_may_start_from_a_version_that_writes(actor: Any, chat_version: Any) -> None:
+    version = chat_version("own")
+    reference = BaseModel("version", str(version.pk))
+
+    assert base_problems("classify", ClassifySpec(base_model=reference), version.workspace) == []
+    offered = base_choices(recipe="classify", default=BaseModel(), workspace=version.workspace)
+    assert str(reference) in dict(offered)
 
 
 def test_a_taught_version_has_its_teacher_as_parent_and_stands_beside_it(

@@ -52,13 +52,14 @@ _GPT2_NAMES = {
 _QKV = ("attention.query", "attention.key", "attention.value")
 
 
-def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -> Gpt:
+def load_gpt(folder: Path, *, dtype: torch.dtype = torch.float32, dropout: float = 0.0, headless: bool = False) -> Gpt:
     """The model of a folder, in eval mode; RunFailed when its shape is not one of ours or weights are missing.
 
-    `dropout` is what a training run wants, whatever the folder says.
+    `dropout` is what a training run wants, whatever the folder says. A `headless` one has no output layer of its own:
+    it gives states, and the folder need not hold that layer.
     """
     found = read_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    config = dataclasses.replace(found, dropout=dropout)
+    config = dataclasses.replace(found, dropout=dropout, tied=found.tied or headless)
     with torch.device("meta"):
         model = Gpt(config)
     weights = _to_ours(config, dict(_read_weights(folder)))
@@ -101,7 +102,7 @@ def save_gpt(
     `weights` are the state dict where the module holds more than the model, such as an adapter.
     """
     config = {**write_config(model.config), **(special or {})}
-    weights = _to_theirs(model.config, dict(weights or model.state_dict()))
+    weights = to_theirs(model.config, dict(weights or model.state_dict()))
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors", {"format": "pt"}
@@ -317,7 +318,8 @@ def _to_ours(config: GptConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]
     return found
 
 
-def _to_theirs(config: GptConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_theirs(config: GptConfig, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of ours under the names, and in the matrices, of transformers."""
     if config.tied:
         weights.pop("head.weight")
     if config.positions == "rotary":

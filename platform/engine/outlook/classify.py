@@ -10,6 +10,7 @@ import torch
 
 from engine import base_models
 from engine.data import read_texts
+from engine.decoder import empty_decoder_classifier, ends_texts, is_decoder
 from engine.encoder import TextClassifier
 from engine.methods import added_parameters
 from engine.outlook.parts import (
@@ -41,6 +42,7 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
+    tokenizer = ends_texts(tokenizer) if is_decoder(config) else tokenizer
     limit = classify_setup.reading_length(spec, config, tokenizer)
     encoded = {name: encode(tokenizer, part.texts, WITHOUT_LIMIT) for name, part in parts.items()}
     lengths = {name: token_counts(found) for name, found in encoded.items()}
@@ -113,9 +115,14 @@ def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> Text
     from transformers import AutoModelForSequenceClassification
 
     config.num_labels = max(label_count, 1)
+    pooling = classify_setup.choose_pooling(spec, config)
     with torch.device("meta"):
+        if is_decoder(config):
+            decoder = empty_decoder_classifier(config, max(label_count, 1))
+            classify_setup.attach_method(decoder, spec, 0)
+            return decoder
         network = AutoModelForSequenceClassification.from_config(config)
         classify_setup.keep_layers(network, getattr(spec, "student_layers", 0))
-        model = TextClassifier(network, max(label_count, 1), pooling=classify_setup.choose_pooling(spec, config))
+        model = TextClassifier(network, max(label_count, 1), pooling=pooling)
         classify_setup.attach_method(model, spec, 0)
         return model

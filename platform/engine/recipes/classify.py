@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import base_models, checkpoint, evaluate, metrics
+from engine import checkpoint, evaluate, metrics
 from engine.data import read_texts
 from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
@@ -24,8 +24,8 @@ from engine.probe import fit_probe
 from engine.recipes.classify_setup import (
     arrange,
     attach_method,
-    choose_pooling,
-    keep_layers,
+    beginning,
+    hiding_token,
     reading_length,
 )
 from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
@@ -65,17 +65,13 @@ def train(
         report.log("warning", problem.message)
 
     # 2. The network and its tokens.
-    place = base_models.locate(spec.base_model)
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
-    network = base_models.load_network(place, len(labels), revision=spec.base_model.revision)
-    keep_layers(network, getattr(spec, "student_layers", 0))
-    max_length = reading_length(spec, network.config, tokenizer)
-    model = TextClassifier(network, len(labels), pooling=choose_pooling(spec, network.config), dropout=spec.dropout)
-    attached = attach_method(model, spec, network.config.vocab_size)
+    model, tokenizer = beginning(spec, len(labels))
+    max_length = reading_length(spec, model.config, tokenizer)
+    attached = attach_method(model, spec, model.config.vocab_size)
     model.to(device)
-    mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
+    mask_id = hiding_token(tokenizer)
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     report.seen(seen_texts(tokenizer, parts["train"], encoded["train"], max_length))
     targets = {
@@ -259,7 +255,7 @@ def start_head(
     model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec, report: Report
 ) -> None:
     """Fit the head on the frozen encoder; a native head is too deep for that and keeps its random start."""
-    if model.pooling != "mean":
+    if model.pooling == "native":
         if spec.method == "frozen":
             raise RunFailed(
                 "not_together", say("Method “frozen” needs mean pooling."), say("Choose a BERT-like base model.")
@@ -268,8 +264,9 @@ def start_head(
         return
     model.eval()
     features = forward_all(model, sequences, report, phase=say("linear probe"), features=True)
-    weight, bias = fit_probe(features, targets, multi_label=spec.multi_label)
-    model.head.load_state_dict({"weight": weight, "bias": bias})
+    has_bias = model.head.bias is not None
+    weight, bias = fit_probe(features, targets, multi_label=spec.multi_label, has_bias=has_bias)
+    model.head.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
 
 
 def hide_tokens(sequence: list[int], mask_id: int, share: float) -> list[int]:

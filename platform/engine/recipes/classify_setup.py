@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine import base_models
 from engine.data import TextRows, parts_of
-from engine.encoder import PackedEncoder, can_pack
+from engine.decoder import POOLING, ends_texts, is_decoder, load_decoder_classifier, pad_of
+from engine.encoder import PackedEncoder, TextClassifier, can_pack
 from engine.failures import RunFailed
 from engine.methods import Attached, attach
 from engine.preflight_classify import classification_problems
@@ -42,6 +44,38 @@ def arrange(
     return parts, list(known) or labels, problems
 
 
+def beginning(spec: ClassifySpec, label_count: int) -> tuple[TextClassifier, Any]:
+    """(the base model under a new head, its tokenizer): an encoder, or a decoder whose texts end with its end token."""
+    place = base_models.locate(spec.base_model)
+    tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
+    config = base_models.load_config(place, spec.base_model.revision)
+    pooling = choose_pooling(spec, config)
+    if is_decoder(config):
+        if wanted := getattr(spec, "student_layers", 0):
+            raise cannot_keep(wanted)
+        folder = base_models.fetched(spec.base_model)
+        tokenizer = ends_texts(tokenizer)
+        return load_decoder_classifier(folder, config, tokenizer, label_count, dropout=spec.dropout), tokenizer
+    network = base_models.load_network(place, label_count, revision=spec.base_model.revision)
+    keep_layers(network, getattr(spec, "student_layers", 0))
+    return TextClassifier(network, label_count, pooling=pooling, dropout=spec.dropout), tokenizer
+
+
+def hiding_token(tokenizer: Any) -> int:
+    """What stands in the place of a hidden token: the mask, the unknown or else the padding token."""
+    found = (token for token in (tokenizer.mask_token_id, tokenizer.unk_token_id) if token is not None)
+    return int(next(found, None) or pad_of(tokenizer))
+
+
+def cannot_keep(wanted: int) -> RunFailed:
+    """The failure of a base model that so many layers cannot be taken from."""
+    return RunFailed(
+        "not_together",
+        say("{wanted} layers cannot be kept of this base model.", wanted=wanted),
+        say("Choose a BERT-like base model with at least as many layers."),
+    )
+
+
 def keep_layers(network: Any, wanted: int) -> None:
     """Take layers out of a BERT-like network until `wanted` are left (0: all), spread evenly with the last among them.
 
@@ -51,11 +85,7 @@ def keep_layers(network: Any, wanted: int) -> None:
     if not wanted or wanted == count:
         return
     if not can_pack(network.config) or wanted > count:
-        raise RunFailed(
-            "not_together",
-            say("{wanted} layers cannot be kept of this base model.", wanted=wanted),
-            say("Choose a BERT-like base model with at least as many layers."),
-        )
+        raise cannot_keep(wanted)
     layers = network.base_model.encoder.layer
     kept = [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
     network.base_model.encoder.layer = type(layers)([layers[at] for at in kept])
@@ -70,12 +100,14 @@ def choose_pooling(spec: ClassifySpec, config: Any) -> str:
             say("Mean pooling is not available for {model_type} models.", model_type=config.model_type),
             say("Choose pooling “native”."),
         )
+    if is_decoder(config):
+        return POOLING
     return "native" if spec.pooling == "native" or not can_pack(config) else "mean"
 
 
 def reading_length(spec: Any, config: Any, tokenizer: Any) -> int:
     """The shortest of what the spec, the positions and the tokenizer allow."""
-    offset = 0 if config.model_type == "bert" else 2
+    offset = 0 if config.model_type == "bert" or is_decoder(config) else 2
     positions = getattr(config, "max_position_embeddings", None) or 1 << 30
     return int(min(spec.max_length_tokens, positions - offset, tokenizer.model_max_length))
 

@@ -30,6 +30,7 @@ class Recipe:
     dev_metrics: tuple[str, ...] = ("loss",)  # measured on dev after each epoch; a sweep looks for the first
     least_labels: int = 0  # that the dataset version must know
     least_rows: int = 8  # to learn from; with fewer a run is not started
+    starts_from: tuple[str, ...] = ()  # tasks of versions it may start from besides its own
 
 
 CLASS_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "loss")
@@ -37,7 +38,9 @@ SPAN_METRICS = ("entity_f1", "precision", "recall", "macro_f1", "weighted_f1", "
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
 RECIPES: dict[str, Recipe] = {
-    "classify": Recipe(ClassifySpec, ("classification",), "classification", CLASS_METRICS, least_labels=2),
+    "classify": Recipe(
+        ClassifySpec, ("classification",), "classification", CLASS_METRICS, least_labels=2, starts_from=("generation",)
+    ),
     "tag": Recipe(TagSpec, ("spans",), "tagging", SPAN_METRICS, least_labels=1),
     "extract": Recipe(ExtractSpec, ("qa",), "extraction", ("f1", "exact_match", "loss")),
     "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
