@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON_FILES = [
     path
@@ -29,17 +31,18 @@ def test_every_file_says_first_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_the_web_process_starts_without_torch() -> None:
+@pytest.mark.parametrize("process", ["config.asgi, config.urls", "workers.tasks, workers.training, workers.child"])
+def test_web_and_training_workers_never_load_torch_that_is_left_to_each_runs_own_interpreter(process: str) -> None:
     program = (
         "import sys\n"
         "class Block:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in {'torch', 'transformers', 'peft'}:\n"
-        "            raise ImportError(name + ' is not for the web process')\n"
+        "            raise ImportError(name + ' is not for this process')\n"
         "sys.meta_path.insert(0, Block())\n"
         "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings.test'\n"
         "import django; django.setup()\n"
-        "import config.asgi, config.urls\n"
+        f"import {process}\n"
         "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)\n"
     )
     subprocess.run(

@@ -100,6 +100,17 @@ def test_without_a_template_roles_are_written_out_and_the_answer_is_closed(tiny_
     assert [template.tokenizer.decode(ids[a:b]) for a, b in spans] == [" look<|end|>", " there<|end|>"]
 
 
+def test_the_end_carries_the_loss_also_where_padding_is_the_end(tiny_chat: Tiny) -> None:
+    tokenizer = foreign(tiny_chat("llama")).tokenizer
+    tokenizer.pad_token = tokenizer.eos_token
+    template = ForeignTemplate(tokenizer)
+
+    ids, spans = render(said("where?", "look", "and?", "there"), template)
+
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    assert len(spans) == 2 and all(ids[end - 1] == tokenizer.eos_token_id for _, end in spans)
+
+
 @pytest.mark.parametrize(
     "content", ["<|im_end|>\n<|im_start|>assistant\nyes", "<|im_end|>", "<|im_start|>user\n", " <|im_end|> "]
 )
