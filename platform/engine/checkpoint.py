@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.failures import RunFailed
+from engine.shards import share
 from words import say
 
 MANIFEST = "manifest.json"
@@ -137,7 +138,8 @@ def restore_optimiser(
     for key, tensor in tensors.items():
         name, _, field = key.rpartition("|")
         parameter = by_name[name]
-        optimiser.state[parameter][field] = tensor.to(parameter.device)
+        tensor = tensor.to(parameter.device)
+        optimiser.state[parameter][field] = share(tensor, parameter) if tensor.shape == parameter.shape else tensor
 
 
 def random_tensors() -> dict[str, Tensor]:

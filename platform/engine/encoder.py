@@ -1,6 +1,7 @@
 """Pretrained encoders read without padding, and the text classifier on top of one: mean or native pooling."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.gpt.runs import Run, documents, joined, positions_of, runs_of, widened, with_first, without_first
+from engine.precision import through
 
 if TYPE_CHECKING:
     from engine.methods.virtual import VirtualTokens
@@ -31,6 +33,7 @@ class PackedEncoder(nn.Module):
 
     config: Any
     is_packed: bool
+    recomputes = False  # in training: only what enters each layer is kept for the gradients
 
     @property
     def encoder(self) -> Any:
@@ -104,7 +107,8 @@ class PackedEncoder(nn.Module):
     ) -> Tensor:
         for number, layer in enumerate(self.encoder.encoder.layer):
             prefix = prefixes[number] if prefixes else None
-            hidden = _layer(layer, hidden, runs, training=self.training, prefix=prefix, seen=seen)
+            step = partial(_layer, training=self.training, prefix=prefix, seen=seen)
+            hidden = through(step, layer, hidden, runs, again=self.recomputes and self.training)
         return hidden
 
     @torch.no_grad()

@@ -29,6 +29,10 @@ class Stopped(Exception):
     """The run was asked to stop and has saved what it had."""
 
 
+class Finished(Exception):
+    """One of several processes has no more to do: the first one goes on alone."""
+
+
 def refuse(code: str, problems: Sequence[Problem]) -> None:
     """Raise Refused if anything in `problems` is an error."""
     if has_errors(problems):

@@ -13,26 +13,21 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from engine import checkpoint
+from engine import checkpoint, precision
 from engine.checkpoint import Checkpoint
 from engine.failures import Stopped
 from engine.memory import peak_memory_bytes
 from engine.plan import learning_rate_share
+from engine.rank import here
 from engine.report import Report
 from engine.resume import Cursor, check_contract, not_finite
+from engine.shards import settle, shard, share, whole
+from engine.team import GoOnAlone, NotFinite, Team, alone, gathered, meet
 from words import say
 
 METRIC_EVERY_SECONDS = 2.0
 Step = TypeVar("Step")
 Result = TypeVar("Result")
-
-
-class NotFinite(Exception):
-    """A loss that is no number any more, with the ids of the rows that made it."""
-
-    def __init__(self, rows: Sequence[int]) -> None:
-        super().__init__("loss not finite")
-        self.rows = rows
 
 
 class Work(Protocol[Step]):
@@ -50,8 +45,17 @@ class Work(Protocol[Step]):
     def rows(self, step: Step) -> list[int]:
         """Ids of the examples of a step, for messages."""
 
-    def backward(self, step: Step) -> float:
-        """Add the gradients of the step's mean loss, whatever the micro-batches; returns that mean or raises NotFinite."""
+    def count(self, step: Step) -> int:
+        """What the step's mean loss is taken over: rows, or tokens that carry loss."""
+
+    def divided(self, step: Step, processes: int) -> list[list[Step]]:
+        """The step's micro-batches for each of so many processes, about equal in tokens; one may get none."""
+
+    def backward(self, step: Step, count: float) -> float:
+        """Add the gradients of the step's summed loss over `count`, whatever the micro-batches.
+
+        Returns that sum over `count`, or raises NotFinite. `count` is that of a step of which this may be a part.
+        """
 
     def measure(self) -> dict[str, float]:
         """Figures on dev by the weights as they are, {} without dev rows; raises Stopped when asked."""
@@ -81,7 +85,7 @@ class Companion(Protocol):
 
 @dataclass(frozen=True)
 class Pace:
-    """How long, how fast, and how often something is kept; the meanings stand in the specs."""
+    """How long, how fast, how often something is kept, and how it is computed; the meanings stand in the specs."""
 
     epochs: int
     max_steps: int = 0
@@ -94,6 +98,9 @@ class Pace:
     early_stopping_patience: int = 0
     checkpoint_every_steps: int = 0
     checkpoint_every_seconds: int = 120
+    sharding: str = "none"
+    precision: str = "auto"
+    gradient_checkpointing: bool = False
 
     @classmethod
     def of(cls, spec: Any, **fixed: Any) -> "Pace":
@@ -117,12 +124,16 @@ class Training:
     cursor: Cursor = field(default_factory=Cursor)
     best: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
+    team: Team = field(default_factory=alone)  # until the steps begin, and when they are done
+    _resumed: Checkpoint | None = None
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         for group in self.optimiser.param_groups:
             group.setdefault("peak", group["lr"])
         self.names = {p: name for name, p in self.model.named_parameters() if p.requires_grad}
+        self.contract = {**self.contract, "processes": here().count}
+        precision.prepare(self.model, self.pace.precision, recompute=self.pace.gradient_checkpointing)
 
     def resume(self, saved: Checkpoint) -> None:
         """Go on from a checkpoint; RunFailed when it belongs to another run."""
@@ -133,7 +144,7 @@ class Training:
         if saved.has("average"):
             self.average = {name: tensor.to(device) for name, tensor in saved.tensors("average").items()}
         self.best = saved.tensors("best") if saved.has("best") else {}
-        checkpoint.restore_optimiser(self.optimiser, self.names, saved.tensors("optimiser"))
+        self._resumed = saved  # the optimiser waits until it is known who holds what of it
         checkpoint.restore_random(saved.tensors("random"))
         if self.companion is not None and saved.has("method"):
             self.companion.restore(saved.tensors("method"))
@@ -143,6 +154,7 @@ class Training:
 
     def fit(self, work: Work[Step]) -> Cursor:
         """Train to the end of the pace; raises Stopped after a checkpoint when asked to stop."""
+        self._meet()
         pace, cursor, report = self.pace, self.cursor, self.report
         if pace.average_decay and not self.average:
             self.average = self.copies()
@@ -158,7 +170,7 @@ class Training:
         if cursor.step < total:
             state = checkpoint.random_tensors()
             self.model.train()
-            self._backward(work, work.heaviest())
+            self._backward(work, work.heaviest(), divide=False)
             self.model.zero_grad(set_to_none=True)
             checkpoint.restore_random(state)
             report.metric(cursor.step, memory_bytes=peak_memory_bytes())
@@ -186,7 +198,7 @@ class Training:
                 loss = self._backward(work, step)
                 if self.companion is not None:
                     self.companion.before_step()
-                norm = float(torch.nn.utils.clip_grad_norm_(list(self.names), pace.max_gradient_norm or math.inf))
+                norm = self._clip()
                 if not math.isfinite(norm):
                     raise not_finite(work.rows(step), cursor.step)
                 self.optimiser.step()
@@ -215,20 +227,63 @@ class Training:
                     self.save()
                     raise Stopped
                 due = pace.checkpoint_every_steps and cursor.step % pace.checkpoint_every_steps == 0
-                if due or now - self._saved_at >= pace.checkpoint_every_seconds:
+                if self.team.first_says(bool(due) or now - self._saved_at >= pace.checkpoint_every_seconds):
                     self.save()
             self._end_epoch(work)
             told_at, tokens_at = time.monotonic(), cursor.tokens_seen
+        self._part()
         if self.best:
             self.put(self.best)
         self.model.eval()
         return cursor
 
-    def _backward(self, work: Work[Step], step: Step) -> float:
+    def _meet(self) -> None:
+        """All processes begin alike, but for their random numbers; all is prepared, so none lets the others wait long."""
+        self.team = meet(self.contract)
+        seed = torch.initial_seed()
+        self.team.begin(list(self.names), seed)
+        if self.is_sharded:
+            self.names = shard(self.model, self.optimiser, self.names, self.team.rank.count)
+            parameters = {name: parameter for parameter, name in self.names.items()}
+            self.average = {name: share(tensor, parameters[name]) for name, tensor in self.average.items()}
+        saved, self._resumed = self._resumed, None
+        if saved is None:
+            return
+        checkpoint.restore_optimiser(self.optimiser, self.names, saved.tensors("optimiser"))
+        mine = f"random-{self.team.rank.number}"
+        if saved.has(mine):
+            checkpoint.restore_random(saved.tensors(mine))
+        else:
+            self.team.draw_apart(seed, self.cursor.step)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process holds its share of the weights only."""
+        return self.pace.sharding == "full" and not self.team.is_alone
+
+    def _part(self) -> None:
+        """The first process goes on alone: with its weights, or where they are shared from a whole checkpoint."""
+        team, is_sharded = self.team, self.is_sharded
+        path = self.save(for_one=True) if is_sharded else None
+        self.team = alone()
+        team.part()
+        if path is not None:
+            raise GoOnAlone(path)
+
+    def _backward(self, work: Work[Step], step: Step, *, divide: bool = True) -> float:
+        """Gradients of the step's mean loss, over all processes; returns that mean."""
         try:
-            return work.backward(step)
+            loss = self.team.backward(work, step, divide=divide, even=self.is_sharded)
         except NotFinite as bad:
             raise not_finite(bad.rows, self.cursor.step) from bad
+        if not self.is_sharded:
+            self.team.add_gradients(list(self.names))
+        return loss
+
+    def _clip(self) -> float:
+        """Scale gradients down to the largest norm; returns the norm before."""
+        limit = self.pace.max_gradient_norm or math.inf
+        return float(whole(torch.nn.utils.clip_grad_norm_(list(self.names), limit)))
 
     def _end_epoch(self, work: Work[Step]) -> None:
         """Measure; the cursor moves on, to the end when patience has run out."""
@@ -253,11 +308,13 @@ class Training:
         cursor = self.cursor
         if cursor.history and cursor.history[-1]["step"] == cursor.step:
             return False
-        measured = self.saving_when_stopped(lambda: self._with_average(work.measure))
+        # Every process measures: it costs no more time than waiting, and sharded weights need all. The first one's count.
+        measured = self.team.of_first(self.saving_when_stopped(lambda: self._with_average(work.measure)))
+        settle(self.model)
         value = work.value(measured) if measured else float(cursor.step)  # without dev rows the last are the best
         is_best = cursor.is_best(value, cursor.epoch)
         if is_best:
-            self.best = {name: tensor.cpu().clone() for name, tensor in (self.average or self._named()).items()}
+            self.best = self._kept(self.average or self._named())
         named = {f"dev_{name}": value for name, value in measured.items()}
         cursor.history.append(named | {"step": cursor.step})
         self.report.metric(cursor.step, **named, epoch=float(epoch))
@@ -268,24 +325,32 @@ class Training:
         patience = self.pace.early_stopping_patience
         return bool(patience) and self.cursor.epochs_without_better >= patience
 
-    def save(self, *, is_best: bool = False) -> None:
-        """Everything a resume needs, complete or not there."""
+    def save(self, *, is_best: bool = False, for_one: bool = False) -> Path:
+        """Everything a resume needs, complete or not there, by the first process; with `for_one` one will resume it."""
         files: dict[str, Mapping[str, Tensor]] = {
-            "weights": self._named(),
-            "optimiser": checkpoint.optimiser_tensors(self.optimiser, self.names),
+            "weights": self._whole(self._named()),
+            "optimiser": self._whole(checkpoint.optimiser_tensors(self.optimiser, self.names)),
             "random": checkpoint.random_tensors(),
             **self.extra,
         }
         beside = self.companion.tensors() if self.companion is not None else {}
         files |= {"method": beside} if beside else {}
-        files |= {"average": self.average} if self.average else {}
+        files |= {"average": self._whole(self.average)} if self.average else {}
         files |= {"best": self.best} if self.best else {}
-        state = {"contract": dict(self.contract), "cursor": vars(self.cursor)}
-        path = checkpoint.save_checkpoint(self.out / "checkpoints", step=self.cursor.step, tensors=files, state=state)
+        contract = {**self.contract, "processes": 1 if for_one else self.team.rank.count}
+        if contract["processes"] > 1:
+            others = gathered(files["random"])
+            files |= {f"random-{number}": found for number, found in enumerate(others) if number}
+        place = self.out / "checkpoints"
+        if not self.team.rank.is_first:
+            return place
+        state = {"contract": contract, "cursor": vars(self.cursor)}
+        path = checkpoint.save_checkpoint(place, step=self.cursor.step, tensors=files, state=state)
         self._saved_at = time.monotonic()
         newest = self.cursor.history[-1] if self.cursor.history else {}
         measured = {name: value for name, value in newest.items() if name != "step"}
         self.report.checkpoint(str(path), self.cursor.step, measured, is_best=is_best)
+        return path
 
     def saving_when_stopped(self, act: Callable[[], Result]) -> Result:
         """What `act` returns; a stop on the way saves first."""
@@ -299,11 +364,24 @@ class Training:
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Copy named weights into the trained parameters."""
         for parameter, name in self.names.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(share(weights[name], parameter))
 
     def copies(self) -> dict[str, Tensor]:
         """The trained parameters as they are now."""
         return {name: tensor.detach().clone() for name, tensor in self._named().items()}
+
+    def _whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Of sharded tensors what the first process needs to write them; others as they are."""
+        if not self.is_sharded:
+            return tensors
+        return {name: self._for_first(whole(tensor)) for name, tensor in tensors.items()}
+
+    def _kept(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copies in memory of the first process."""
+        return {name: self._for_first(whole(tensor)).clone() for name, tensor in tensors.items()}
+
+    def _for_first(self, tensor: Tensor) -> Tensor:
+        return tensor.cpu() if self.team.rank.is_first else tensor.new_empty(0)
 
     def _named(self) -> dict[str, Tensor]:
         return {name: parameter.detach() for parameter, name in self.names.items()}
@@ -317,6 +395,7 @@ class Training:
         try:
             return act()
         finally:
+            settle(self.model)
             self.put(current)
 
     def _average(self) -> None:

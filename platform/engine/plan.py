@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 Batch = list[int]  # positions of rows
 Window = list[Batch]  # the micro-batches of one optimiser step
 POOL_STEPS = 16
+Item = TypeVar("Item")
 
 
 def epoch_windows(
@@ -45,6 +47,42 @@ def cut(rows: Sequence[int], lengths: Sequence[int], *, rows_at_once: int, token
         batches[-1].append(at)
         filled += lengths[at]
     return batches
+
+
+def divided(items: Sequence[Item], tokens: Sequence[int], count: int) -> list[list[Item]]:
+    """Items in `count` parts of about equal tokens, each in the order given: the next longest goes where least is.
+
+    Of equally full parts the first is taken, so parts depend on the items alone; with fewer items than parts some are
+    empty.
+    """
+    filled = [0] * count
+    chosen: list[list[int]] = [[] for _ in range(count)]
+    for at in sorted(range(len(items)), key=lambda at: -tokens[at]):
+        least = filled.index(min(filled))
+        chosen[least].append(at)
+        filled[least] += tokens[at]
+    return [[items[at] for at in sorted(part)] for part in chosen]
+
+
+def divided_window(
+    step: Window, lengths: Sequence[int], count: int, *, rows_at_once: int, tokens_at_once: int
+) -> list[list[Window]]:
+    """The micro-batches of each of `count` processes, every one as a step of its own."""
+    rows = [at for batch in step for at in batch]
+    return [
+        [[batch] for batch in cut(part, lengths, rows_at_once=rows_at_once, tokens_at_once=tokens_at_once)]
+        for part in divided(rows, [lengths[at] for at in rows], count)
+    ]
+
+
+def divided_sequences(
+    step: Sequence[Item], tokens: Sequence[int], count: int, *, at_once: int
+) -> list[list[Sequence[Item]]]:
+    """The same of a step of sequences that hold so many tokens, `at_once` of them in a micro-batch."""
+    return [
+        [part[start : start + at_once] for start in range(0, len(part), at_once)]
+        for part in divided(step, tokens, count)
+    ]
 
 
 def learning_rate_share(step: int, total: int, *, warmup: float, schedule: str, floor: float = 0.0) -> float:

@@ -66,7 +66,8 @@ def check_contract(saved: dict[str, Any], wanted: dict[str, Any], report: Report
                 say("The checkpoint was written by a run with another {name}.", name=name),
                 say("Start a new run instead."),
             )
-    for name in ("threads", "micro_batch"):
+    saved = {"processes": 1, **saved}  # not said by checkpoints that are older than several processes
+    for name in ("threads", "micro_batch", "processes"):
         if saved.get(name) != wanted.get(name):
             report.log(
                 "warning",

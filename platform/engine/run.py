@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.failures import Refused, RunFailed, Stopped
+from engine.failures import Finished, Refused, RunFailed, Stopped
+from engine.launch import PARENT, launch, processes
+from engine.rank import here
 from engine.report import JsonLines
 from engine.specs import Problem, Spec, has_errors, parse_spec
 from engine.threads import use_threads
@@ -29,16 +31,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 done, 2 expected failure, 75 stopped with a checkpoint, 1 unexpected (traceback on stderr)."""
     parser = argparse.ArgumentParser(prog="python -m engine.run", description=__doc__)
     parser.add_argument("spec_file", type=Path, help="JSON with task, recipe, spec, data, out, ...")
-    parser.add_argument("--report-fd", type=int, default=1, help="file descriptor for the JSON lines (default: stdout)")
+    parser.add_argument("--report-fd", type=int, help="file descriptor for the JSON lines (default: stdout)")
     options = parser.parse_args(arguments)
     die_with_parent()
-    report = JsonLines(options.report_fd)
+    rank = here()
+    report = JsonLines(options.report_fd or (1 if rank.is_first else 2))
     signal.signal(signal.SIGTERM, lambda *_: setattr(report, "stop_requested", True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor sends SIGTERM
     try:
-        report.result(**perform(read_order(options.spec_file), report))
+        order = read_order(options.spec_file)
+        spec = checked(order)
+        count = processes(order, spec)
+        if count > 1:
+            return launch(options.spec_file, report, count, int(order.get("threads") or 1))
+        report.result(**perform(order, spec, report))
+    except Finished:
+        return 0
     except Stopped:
-        report.event("stopped")
+        if rank.is_first:
+            report.event("stopped")
         return STOPPED
     except Refused as refused:
         problems = [problem.as_mapping() for problem in refused.problems]
@@ -53,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads any more: the supervisor is gone
         return STOPPED
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
         traceback.print_exc()
-        report.failed(*OUT_OF_MEMORY)
-        return FAILED
+        if is_out_of_memory(error):
+            report.failed(*OUT_OF_MEMORY)
+            return FAILED
+        return CRASHED
     return 0
 
 
@@ -68,8 +79,8 @@ OUT_OF_MEMORY = (
 )
 
 
-def perform(order: dict[str, Any], report: JsonLines) -> dict[str, Any]:
-    """Check the order, then load what its task needs and do it; returns the result as plain JSON."""
+def checked(order: dict[str, Any]) -> Spec | None:
+    """The order's spec, None where its task needs none; Refused with everything that is wrong."""
     problems = order_problems(order)
     spec: Spec | None = None
     if order.get("task") in ("train", "preflight"):
@@ -77,9 +88,15 @@ def perform(order: dict[str, Any], report: JsonLines) -> dict[str, Any]:
         problems += found
     if has_errors(problems):
         raise Refused("bad_spec", problems)
+    return spec
+
+
+def perform(order: dict[str, Any], spec: Spec | None, report: JsonLines) -> dict[str, Any]:
+    """Load what the task needs and do it, as one process of several where there are several; the result is plain JSON."""
+    rank = here()
     if order["task"] == "train" and order.get("stall_seconds"):
         report.watchdog = Watchdog(float(order["stall_seconds"]))
-    use_threads(int(order.get("threads") or 1))
+    use_threads(max(1, int(order.get("threads") or 1) // rank.count))
     from engine import tasks  # loads torch: a wrong spec is refused before that
 
     return tasks.perform(order, spec, report)
@@ -136,7 +153,7 @@ def die_with_parent() -> None:
     """Ask Linux for SIGKILL when the parent thread dies, so that no run outlives it; elsewhere the pipe must do."""
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT) or os.getppid())
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(STOPPED)

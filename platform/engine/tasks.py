@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from engine.base_models import own_description
 from engine.chat_folder import holds_chat_model
@@ -21,12 +23,14 @@ from engine.failures import RunFailed
 from engine.gpt.explain import load_explainer
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
+from engine.rank import here
 from engine.reader_folder import holds_reader, open_reader
 from engine.recipes import classify, distil, extract, prefer, pretrain, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from engine.tag_tasks import evaluate_tagger, mark_rows
 from engine.tagger_folder import holds_tagger, open_tagger
+from engine.team import GoOnAlone, Together
 from words import say
 
 
@@ -34,6 +38,8 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
     """Do what the checked order says; the result is plain JSON."""
     out = Path(order["out"])
     out.mkdir(parents=True, exist_ok=True)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(here().local)  # "cuda" then means this process's own
     if order["task"] == "export":
         return export(order, out, report)
     data = Path(order["data"]["path"])
@@ -50,7 +56,7 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
 
 def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Train by the spec's recipe; with `estimate` the run says first what it will be like."""
-    if order.get("estimate"):
+    if order.get("estimate") and here().is_first:
         report.preflight(preflight(spec, data, report, **kind_of_rows(order)))
     resume = order.get("resume_from")
     options: dict[str, Any] = {
@@ -60,7 +66,15 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
     }
     if order["recipe"] in KEEPS_TOKENS and order.get("cache"):
         options["cache"] = Path(order["cache"])
-    return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+    if here().count > 1:
+        report = Together(report, here())
+    started = time.monotonic()
+    try:
+        return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+    except GoOnAlone as shared:
+        options["resume_from"], gone = shared.checkpoint, time.monotonic() - started
+    result = TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
+    return {**result, "seconds": result["seconds"] + gone}
 
 
 def with_places(spec: Spec, places: Mapping[str, str]) -> Spec:

@@ -20,6 +20,7 @@ from engine.gpt.config import GptConfig
 from engine.gpt.norms import norm_of
 from engine.gpt.positions import rotary_frequencies, rotation, sinusoidal
 from engine.gpt.runs import Run, joined, positions_of, widened, with_first, without_first
+from engine.precision import through
 
 INITIAL_DEVIATION = 0.02
 
@@ -28,11 +29,13 @@ class Gpt(nn.Module):
     """Token ids -> logits. Seed torch before making one."""
 
     frequency: Tensor
+    recomputes: bool  # in training: only what enters each block is kept for the gradients
     virtual: Any  # engine.methods.virtual.VirtualTokens or None: learnt tokens before every packed document
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
         self.config = config
+        self.recomputes = False
         self.virtual = None
         self.tokens = nn.Embedding(config.vocabulary_size, config.width)
         self.places = _places(config)
@@ -84,7 +87,9 @@ class Gpt(nn.Module):
         """[N, D] through all blocks and the last norm; `prefixes` are keys and values [G, V, d] each document sees."""
         for number, block in enumerate(self.blocks):
             kept = cache.layers[number] if cache is not None else None
-            hidden = block(hidden, runs, turning, kept, prefixes[number] if prefixes else None)
+            prefix = prefixes[number] if prefixes else None
+            again = self.recomputes and self.training
+            hidden = through(block, hidden, runs, turning, kept, prefix, again=again)
         return cast(Tensor, self.norm(hidden))
 
     def embed(self, vectors: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:

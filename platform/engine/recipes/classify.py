@@ -18,9 +18,11 @@ from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
 from engine.loop import NotFinite
 from engine.model_folder import save_classifier
-from engine.plan import Window, epoch_windows
+from engine.plan import Window, divided_window, epoch_windows
+from engine.precision import mixed
 from engine.predict import encode, forward_all
 from engine.probe import fit_probe
+from engine.rank import here
 from engine.recipes.classify_setup import (
     arrange,
     attach_method,
@@ -32,6 +34,7 @@ from engine.recipes.encoder_run import encoder_training, kept_evaluation, longes
 from engine.report import Report
 from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from engine.teaching import Teacher, beside_teacher
 from words import say
 
@@ -111,10 +114,10 @@ def train(
         training.resume(checkpoint.find_checkpoint(resume_from))
     elif spec.head_start == "probe" or spec.method == "frozen":
         start_head(model, encoded["train"], targets["train"], spec, report)
-    rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    at_once = rows_at_once(spec, micro_batch, here().count)
     soft = teacher.soft(parts["train"].texts, report) if teacher else None
     work = ClassifyWork(
-        spec, model, encoded, targets, parts["train"].ids, report, mask_id, rows_at_once, teacher=teacher, soft=soft
+        spec, model, encoded, targets, parts["train"].ids, report, mask_id, at_once, teacher=teacher, soft=soft
     )
     cursor = training.fit(work)
 
@@ -212,16 +215,24 @@ class ClassifyWork:
         """Example ids of the step."""
         return [self.ids[at] for batch in step for at in batch]
 
-    def backward(self, step: Window) -> float:
-        """Gradients of the step's mean loss, whatever the micro-batches; returns that mean."""
-        count = sum(len(batch) for batch in step)
+    def count(self, step: Window) -> int:
+        """Rows: the mean is taken over them."""
+        return sum(len(batch) for batch in step)
+
+    def divided(self, step: Window, processes: int) -> list[list[Window]]:
+        """The micro-batches of each process."""
+        at_once = {"rows_at_once": self.rows_at_once, "tokens_at_once": self.spec.max_batch_tokens}
+        return divided_window(step, self.lengths(), processes, **at_once)
+
+    def backward(self, step: Window, count: float) -> float:
+        """Gradients of the summed loss over `count`, whatever the micro-batches; returns that."""
         device = next(self.model.parameters()).device
         losses = []
         for batch in step:
             sequences = [hide_tokens(self.encoded["train"][at], self.mask_id, self.spec.token_dropout) for at in batch]
             hard = self.targets["train"][batch].to(device)
             if self.teacher is not None and self.soft is not None:
-                with torch.autocast("cuda", dtype=torch.bfloat16, enabled=hard.is_cuda):
+                with mixed(self.model):
                     logits = self.model(sequences).float()
                 rows = self.teacher.losses(logits, hard, self.soft[batch].to(device))
             else:
@@ -232,7 +243,7 @@ class ClassifyWork:
         if not torch.isfinite(whole).all():
             order = self.rows(step)
             raise NotFinite([order[at] for at in torch.nonzero(~torch.isfinite(whole)).flatten().tolist()])
-        return float(whole.mean())
+        return float(whole.sum() / count)
 
     def measure(self) -> dict[str, float]:
         """Loss, accuracy and F1 on dev."""
@@ -280,7 +291,7 @@ def hide_tokens(sequence: list[int], mask_id: int, share: float) -> list[int]:
 
 def row_losses(model: TextClassifier, sequences: list[list[int]], targets: Tensor, spec: ClassifySpec) -> Tensor:
     """The loss of each row, [B]."""
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=targets.is_cuda):
+    with mixed(model):
         logits = model(sequences).float()  # [B, K]
         if spec.multi_label:
             return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)

@@ -18,8 +18,10 @@ from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import epoch_windows
+from engine.plan import divided_window, epoch_windows
+from engine.precision import mixed
 from engine.preflight_extract import question_problems, window_problems
+from engine.rank import here
 from engine.reader import Pair, Passage, Reader, SpanReader, target_of, window_losses
 from engine.reader_folder import HEAD, save_reader
 from engine.recipes.classify_setup import attach_method, reading_length
@@ -27,6 +29,7 @@ from engine.recipes.encoder_run import encoder_training, kept_evaluation, longes
 from engine.report import Report
 from engine.seen import seen_passages
 from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from words import say
 
 
@@ -123,8 +126,8 @@ def train(
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
     targets = [target_of(window, parts["train"].answers[window.row]) for window in windows]
-    rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    cursor = training.fit(ExtractWork(spec, reader, windows, targets, parts, report, rows_at_once))
+    at_once = rows_at_once(spec, micro_batch, here().count)
+    cursor = training.fit(ExtractWork(spec, reader, windows, targets, parts, report, at_once))
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -187,9 +190,17 @@ class ExtractWork:
         """Example ids of the step."""
         return [self.parts["train"].ids[self.windows[at].row] for batch in step for at in batch]
 
-    def backward(self, step: Step) -> float:
-        """Gradients of the mean loss of the step's windows, whatever the micro-batches; returns that mean."""
-        count = sum(len(batch) for batch in step)
+    def count(self, step: Step) -> int:
+        """Windows: the mean is taken over them."""
+        return sum(len(batch) for batch in step)
+
+    def divided(self, step: Step, processes: int) -> list[list[Step]]:
+        """The micro-batches of each process."""
+        at_once = {"rows_at_once": self.rows_at_once, "tokens_at_once": self.spec.max_batch_tokens}
+        return divided_window(step, self.lengths(), processes, **at_once)
+
+    def backward(self, step: Step, count: float) -> float:
+        """Gradients of the windows' summed loss over `count`, whatever the micro-batches; returns that."""
         losses = []
         for batch in step:
             rows = self.losses(batch)
@@ -199,13 +210,12 @@ class ExtractWork:
         if not torch.isfinite(whole).all():
             order = self.rows(step)
             raise NotFinite([order[at] for at in torch.nonzero(~torch.isfinite(whole)).flatten().tolist()])
-        return float(whole.mean())
+        return float(whole.sum() / count)
 
     def losses(self, batch: Sequence[int]) -> Tensor:
         """The loss of each window, [B]."""
         windows = [self.windows[at] for at in batch]
-        device = self.reader.model.network.qa_outputs.weight.device
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        with mixed(self.reader.model):
             logits = self.reader.model(windows).float()
         return window_losses(logits, windows, [self.targets[at] for at in batch])
 

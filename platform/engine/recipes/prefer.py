@@ -28,13 +28,16 @@ from engine.failures import Stopped, refuse
 from engine.folders import describe_again
 from engine.gpt import NO_TARGET, Gpt
 from engine.loop import NotFinite, Pace, Training
-from engine.plan import Window, epoch_windows
+from engine.plan import Window, divided_window, epoch_windows
+from engine.precision import mixed, prepare
 from engine.preferences import PreferenceRows, read_preferences
+from engine.rank import here
 from engine.recipes.prefer_setup import Pair, arrange, render_pairs
 from engine.recipes.sft_setup import attach_method, beginning, laid_out, parameter_groups, room
 from engine.report import Report
 from engine.seen import seen_chats
 from engine.specs import spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from engine.specs.prefer import PreferSpec
 from words import say
 
@@ -75,6 +78,7 @@ def train(
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = start.network().to(device)
+    prepare(model, spec.precision, recompute=False)  # base and tuned model are read alike
     base = {name: log_probabilities(model, some, report, say("reading with the base")) for name, some in pairs.items()}
     attached = attach_method(model, spec)
     model.to(device)
@@ -106,7 +110,7 @@ def train(
     )
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
-    at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    at_once = rows_at_once(spec, micro_batch, here().count)
     work = PreferWork(spec, model, pairs, base, parts["train"].ids, report, at_once)
     cursor = training.fit(work)
 
@@ -162,8 +166,7 @@ class PreferWork:
             seed=self.spec.seed,
             epoch=epoch,
             rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
-            rows_at_once=self.at_once,
-            tokens_at_once=2 * self.spec.context_tokens * self.at_once,
+            **self.limits(),
         )
 
     def heaviest(self) -> Window:
@@ -184,9 +187,20 @@ class PreferWork:
         """Example ids of the step."""
         return [self.ids[at] for batch in step for at in batch]
 
-    def backward(self, step: Window) -> float:
-        """Gradients of the step's mean loss, whatever the micro-batches; returns that mean."""
-        count = sum(len(batch) for batch in step)
+    def limits(self) -> dict[str, int]:
+        """Of a micro-batch."""
+        return {"rows_at_once": self.at_once, "tokens_at_once": 2 * self.spec.context_tokens * self.at_once}
+
+    def count(self, step: Window) -> int:
+        """Pairs: the mean is taken over them."""
+        return sum(len(batch) for batch in step)
+
+    def divided(self, step: Window, processes: int) -> list[list[Window]]:
+        """The micro-batches of each process."""
+        return divided_window(step, self.lengths(), processes, **self.limits())
+
+    def backward(self, step: Window, count: float) -> float:
+        """Gradients of the pairs' summed loss over `count`, whatever the micro-batches; returns that."""
         whole = []
         for batch in step:
             rows = self.losses("train", batch)[0]
@@ -196,7 +210,7 @@ class PreferWork:
         if not torch.isfinite(losses).all():
             order = self.rows(step)
             raise NotFinite([order[at] for at in torch.nonzero(~torch.isfinite(losses)).flatten().tolist()])
-        return float(losses.mean())
+        return float(losses.sum() / count)
 
     def losses(self, part: str, batch: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(losses [B], margins [B] without gradient) of pairs of a part."""
@@ -262,7 +276,7 @@ def answer_sums(model: Gpt, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     device = model.tokens.weight.device
     flat = laid_out([chat for pair in pairs for chat in (pair.chosen, pair.rejected)])
     wanted = flat.targets != NO_TARGET
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+    with mixed(model):
         hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
         logits = model.head(hidden[wanted.to(device)])  # [M, V]
     found = -F.cross_entropy(logits.float(), flat.targets[wanted].to(device), reduction="none")  # [M]

@@ -20,11 +20,15 @@ from engine.failures import refuse
 from engine.gpt import Gpt, token_losses
 from engine.gpt.sample import continued
 from engine.loop import NotFinite, Pace, Training
+from engine.plan import divided_sequences
+from engine.precision import mixed
 from engine.preflight_corpus import corpus_problems, survey, token_problems, vocabulary_problems
+from engine.rank import here
 from engine.recipes.pretrain_setup import learn_vocabulary, model_config, rows_of, stored_vocabulary
 from engine.report import Report
 from engine.seen import seen_documents
 from engine.specs import spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from engine.specs.pretrain import PretrainSpec
 from engine.text_folder import save_text_model
 from engine.vocabulary import Vocabulary
@@ -99,7 +103,7 @@ def train(
     )
 
     # 3. The epochs.
-    at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    at_once = rows_at_once(spec, micro_batch, here().count)
     work = PretrainWork(spec, model, corpora, report, at_once)
     training = Training(
         model,
@@ -199,9 +203,18 @@ class PretrainWork:
         corpus = self.corpora["train"]
         return sorted(set(corpus.ids[corpus.documents_at(np.concatenate(step)[:, 0])].tolist()))
 
-    def backward(self, step: Sequence[Pieces]) -> float:
-        """Gradients of the step's mean loss per token, whatever the micro-batches; returns that mean."""
-        count, whole = self.tokens(step), 0.0
+    def count(self, step: Sequence[Pieces]) -> int:
+        """Tokens: the mean is taken over them."""
+        return self.tokens(step)
+
+    def divided(self, step: Sequence[Pieces], processes: int) -> list[list[Sequence[Pieces]]]:
+        """The micro-batches of each process."""
+        tokens = [self.tokens([sequence]) for sequence in step]
+        return divided_sequences(step, tokens, processes, at_once=self.at_once)
+
+    def backward(self, step: Sequence[Pieces], count: float) -> float:
+        """Gradients of the tokens' summed loss over `count`, whatever the micro-batches; returns that."""
+        whole = 0.0
         for start in range(0, len(step), self.at_once):
             pieces = np.concatenate(step[start : start + self.at_once])
             total, losses, owners = piece_losses(self.model, self.corpora["train"], pieces, scale=1 / count)
@@ -263,7 +276,7 @@ def piece_losses(
     """(scaled sum, loss of each token [N] without gradient, its piece's number [N])."""
     device = model.tokens.weight.device
     flat = laid_out(corpus, pieces)
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+    with mixed(model):
         hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
     total, losses = token_losses(hidden, model.head.weight, flat.targets.to(device), scale=scale)
     return total, losses, flat.owners

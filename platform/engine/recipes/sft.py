@@ -20,6 +20,9 @@ from engine.failures import Stopped, refuse
 from engine.folders import describe_again
 from engine.gpt import NO_TARGET, Gpt, token_losses
 from engine.loop import NotFinite, Pace, Training
+from engine.plan import divided_sequences
+from engine.precision import mixed
+from engine.rank import here
 from engine.recipes.sft_setup import (
     arrange,
     attach_method,
@@ -35,6 +38,7 @@ from engine.render import Chat
 from engine.report import Report
 from engine.seen import seen_chats
 from engine.specs import spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from engine.specs.sft import SftSpec
 from words import say
 
@@ -115,7 +119,7 @@ def train(
     )
     if saved is not None:
         training.resume(saved)
-    at_once = min(spec.batch_size, micro_batch or spec.batch_size)
+    at_once = rows_at_once(spec, micro_batch, here().count)
     cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit))
 
     # 4. The best weights written beside, as the folder that is served, and measured as any version is measured.
@@ -186,10 +190,19 @@ class SftWork:
         """Example ids of the step's chats."""
         return [self.parts["train"].ids[at] for sequence in step for at in sequence]
 
-    def backward(self, step: Sequences) -> float:
-        """Gradients of the step's mean loss per learnt token, whatever the micro-batches; returns that mean."""
+    def count(self, step: Sequences) -> int:
+        """Learnt tokens: the mean is taken over them."""
         chats = self.chats["train"]
-        count = sum(sum(chats[at].learnt[1:]) for sequence in step for at in sequence)
+        return sum(sum(chats[at].learnt[1:]) for sequence in step for at in sequence)
+
+    def divided(self, step: Sequences, processes: int) -> list[list[Sequences]]:
+        """The micro-batches of each process."""
+        tokens = [self.tokens([sequence]) for sequence in step]
+        return divided_sequences(step, tokens, processes, at_once=self.at_once)
+
+    def backward(self, step: Sequences, count: float) -> float:
+        """Gradients of the learnt tokens' summed loss over `count`, whatever the micro-batches; returns that."""
+        chats = self.chats["train"]
         whole = 0.0
         for start in range(0, len(step), self.at_once):
             flat = [at for sequence in step[start : start + self.at_once] for at in sequence]
@@ -218,7 +231,7 @@ def chat_losses(model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0) -> tup
     device = model.tokens.weight.device
     flat = laid_out(chats)
     wanted = flat.targets != NO_TARGET  # [N]
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+    with mixed(model):
         hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
     targets = flat.targets[wanted].to(device)
     total, losses = token_losses(hidden[wanted.to(device)], model.head.weight, targets)

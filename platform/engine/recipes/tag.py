@@ -17,8 +17,10 @@ from engine.evaluate_spans import evaluate_spans, write_span_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import epoch_windows
+from engine.plan import divided_window, epoch_windows
+from engine.precision import mixed
 from engine.preflight_tag import border_problems
+from engine.rank import here
 from engine.recipes.classify import hide_tokens
 from engine.recipes.classify_setup import attach_method, reading_length
 from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
@@ -27,6 +29,7 @@ from engine.report import Report
 from engine.seen import seen_windows
 from engine.spans import tags_of
 from engine.specs import TagSpec, spec_hash, to_mapping
+from engine.specs.machine import rows_at_once
 from engine.tagger import Tagger, TokenTagger, Window
 from engine.tagger_folder import save_tagger
 from engine.units import Reading, read_units
@@ -115,8 +118,8 @@ def train(
     # 4. The epochs, from the start or from a checkpoint.
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
-    rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=rows_at_once)
+    at_once = rows_at_once(spec, micro_batch, here().count)
+    work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=at_once)
     report.seen(seen_windows(tokenizer, parts["train"], work.windows))
     cursor = training.fit(work)
 
@@ -204,9 +207,17 @@ class TagWork:
         """Example ids of the step."""
         return [self.parts["train"].ids[self.windows[at].row] for batch in step for at in batch]
 
-    def backward(self, step: Step) -> float:
-        """Gradients of the mean loss of the step's units, whatever the micro-batches; returns that mean."""
-        count = sum(len(self.tags[at]) for batch in step for at in batch)
+    def count(self, step: Step) -> int:
+        """Units: the mean is taken over them."""
+        return sum(len(self.tags[at]) for batch in step for at in batch)
+
+    def divided(self, step: Step, processes: int) -> list[list[Step]]:
+        """The micro-batches of each process."""
+        at_once = {"rows_at_once": self.rows_at_once, "tokens_at_once": self.spec.max_batch_tokens}
+        return divided_window(step, self.lengths(), processes, **at_once)
+
+    def backward(self, step: Step, count: float) -> float:
+        """Gradients of the units' summed loss over `count`, whatever the micro-batches; returns that."""
         sums = []
         for batch in step:
             losses = self.unit_losses(batch)
@@ -225,7 +236,7 @@ class TagWork:
         targets = torch.tensor(
             [tag for at in batch for tag in self.tags[at]], device=model.network.classifier.weight.device
         )
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=targets.is_cuda):
+        with mixed(model):
             logits = model(windows).float()
         return F.cross_entropy(logits, targets, label_smoothing=self.spec.label_smoothing, reduction="none")
 

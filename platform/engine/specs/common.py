@@ -1,9 +1,10 @@
-"""Options that every recipe has: splits, checkpoints and the seed."""
+"""Options that every recipe has: splits, checkpoints, the seed, and how it is computed."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.specs.fields import option
+from engine.specs.machine import MachineOptions
 from engine.specs.problems import Problem
 from words import say
 
@@ -24,7 +25,7 @@ class Spec(Protocol):
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(MachineOptions):
     """Where rows come from, what survives a kill, and the seed."""
 
     train_split: str = option("train", "Name of the split to learn from")

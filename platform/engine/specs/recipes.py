@@ -12,6 +12,7 @@ from engine.specs.common import Spec
 from engine.specs.distil import DistilSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.fields import FieldInfo, infos, read
+from engine.specs.machine import MachineOptions, machine_problems, told
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
@@ -65,7 +66,8 @@ def parse_spec(recipe: str, mapping: Mapping[str, Any]) -> tuple[Spec | None, li
         return None, [Problem("wrong_type", "", say("The spec must be a JSON object."), say("Give options by name."))]
     values, problems = read(RECIPES[recipe].spec, mapping)
     spec = RECIPES[recipe].spec(**values)
-    problems += [found for found in spec.problems() if found.field not in {known.field for known in problems}]
+    wrong = {known.field for known in problems}
+    problems += [found for found in [*spec.problems(), *machine_problems(recipe, spec)] if found.field not in wrong]
     return (None if has_errors(problems) else spec), problems
 
 
@@ -86,7 +88,9 @@ def _named(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def spec_hash(spec: Spec) -> str:
-    """sha256 of the canonical JSON of a spec and its recipe, as hex."""
+    """sha256 of the canonical JSON of a spec and its recipe, as hex; how it is computed counts where it was chosen."""
     recipe = next(name for name, known in RECIPES.items() if type(spec) is known.spec)
-    canonical = json.dumps([recipe, to_mapping(spec)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    machine = {item.name for item in dataclasses.fields(MachineOptions)}
+    said = {name: value for name, value in to_mapping(spec).items() if name not in machine} | told(spec)
+    canonical = json.dumps([recipe, said], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
