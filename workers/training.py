@@ -157,6 +157,8 @@ def _reason(run: Run, training_job: TrainingJob, child: Child) -> Exception:
         message = failure["message"]
         if rows:
             message = say("{message} (rows {rows})", message=message, rows=rows)
+        if failure["code"] == "process_died":
+            return HandBack(message, code="engine_died", hint=failure.get("hint", ""))
         if failure["code"] != "out_of_memory":
             return Refused(failure["code"], message, hint=failure.get("hint", ""))
     if child.out_of_memory or child.failure is not None:

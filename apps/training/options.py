@@ -45,6 +45,13 @@ MEANINGS = [
     _("Save a checkpoint every so many optimiser steps; 0 saves by time only"),
     _("Save a checkpoint when the last one is older than this"),
     _("Seed of shuffling, dropout and new weights"),
+    _("Processes that share the rows of every step; 0 takes one for each GPU, and one without a GPU"),
+    _(
+        "What each of several processes holds: everything (data parallel), or its share of weights, gradients and "
+        "optimiser (fully sharded)"
+    ),
+    _("Numbers of the forward pass; weights and optimiser stay fp32; auto takes bf16 on a GPU that has it"),
+    _("Keep only what enters each layer and compute the rest again on the way back: less memory, more time"),
     _("Model that writes to start from, or a new one of the shape given below"),
     _("System message put before pairs and questions, such as “Translate into Chinese”; chats keep their own"),
     _("Rows of dev and of test whose answers are written at the end and compared with the given ones; 0 writes none"),

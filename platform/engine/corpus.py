@@ -4,8 +4,11 @@ A file holds the end token, then each document followed by the end token. The to
 has to say there, so every token of a document is learnt, its first and its end included.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -126,13 +129,26 @@ def tokenised(
     """The three parts as token files in a folder of `cache`, made now unless an equal one is there.
 
     The folder's name is a hash over vocabulary, data and parts; its manifest comes last and holds the sha256 of every
-    file. Raises Stopped when asked to stop.
+    file. Of several processes one makes them while the others wait. Raises Stopped when asked to stop.
     """
     key = _key(rows, vocabulary, data_hash)
     folder = cache / f"tokens-{key[:16]}"
-    if not _is_whole(folder, key):
-        _write(rows, vocabulary, folder, key, report)
+    with _one_at_a_time(cache):
+        if not _is_whole(folder, key):
+            _write(rows, vocabulary, folder, key, report)
     return {part: _open(folder, part) for part in PARTS}
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """The folder held by one process; the lock goes with the process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _key(rows: Membership, vocabulary: Vocabulary, data_hash: str) -> str:

@@ -98,7 +98,7 @@ class Pace:
     early_stopping_patience: int = 0
     checkpoint_every_steps: int = 0
     checkpoint_every_seconds: int = 120
-    sharding: str = "none"
+    sharding: str = "replicated"
     precision: str = "auto"
     gradient_checkpointing: bool = False
 
@@ -127,6 +127,7 @@ class Training:
     team: Team = field(default_factory=alone)  # until the steps begin, and when they are done
     _resumed: Checkpoint | None = None
     _saved_at: float = field(default_factory=time.monotonic)
+    _is_late: bool = False  # by the first process's clock the last checkpoint is too old
 
     def __post_init__(self) -> None:
         for group in self.optimiser.param_groups:
@@ -227,7 +228,7 @@ class Training:
                     self.save()
                     raise Stopped
                 due = pace.checkpoint_every_steps and cursor.step % pace.checkpoint_every_steps == 0
-                if self.team.first_says(bool(due) or now - self._saved_at >= pace.checkpoint_every_seconds):
+                if due or self._is_late:
                     self.save()
             self._end_epoch(work)
             told_at, tokens_at = time.monotonic(), cursor.tokens_seen
@@ -259,7 +260,7 @@ class Training:
     @property
     def is_sharded(self) -> bool:
         """Whether each process holds its share of the weights only."""
-        return self.pace.sharding == "full" and not self.team.is_alone
+        return self.pace.sharding == "sharded" and not self.team.is_alone
 
     def _part(self) -> None:
         """The first process goes on alone: with its weights, or where they are shared from a whole checkpoint."""
@@ -272,12 +273,13 @@ class Training:
 
     def _backward(self, work: Work[Step], step: Step, *, divide: bool = True) -> float:
         """Gradients of the step's mean loss, over all processes; returns that mean."""
+        late = time.monotonic() - self._saved_at >= self.pace.checkpoint_every_seconds
         try:
-            loss = self.team.backward(work, step, divide=divide, even=self.is_sharded)
+            loss, self._is_late = self.team.backward(
+                work, step, list(self.names), late=late, divide=divide, sharded=self.is_sharded
+            )
         except NotFinite as bad:
             raise not_finite(bad.rows, self.cursor.step) from bad
-        if not self.is_sharded:
-            self.team.add_gradients(list(self.names))
         return loss
 
     def _clip(self) -> float:

@@ -6,12 +6,13 @@ from typing import Any
 
 from engine.outlook.classify import preflight_classify
 from engine.outlook.extract import preflight_extract
+from engine.outlook.parts import of_processes
 from engine.outlook.prefer import preflight_prefer
 from engine.outlook.pretrain import preflight_pretrain
 from engine.outlook.sft import preflight_sft
 from engine.outlook.tag import preflight_tag
 from engine.report import Report
-from engine.specs import Spec
+from engine.specs import RECIPES, Spec
 from engine.specs.classify import ClassifySpec
 from engine.specs.distil import DistilSpec
 from engine.specs.extract import ExtractSpec
@@ -26,7 +27,8 @@ def preflight(spec: Spec, data: Path, report: Report, **options: Any) -> dict[st
 
     `data_kind` says what the rows are to a recipe that learns from several kinds.
     """
-    return CHECKS[type(spec)](spec, data, report, **options)
+    recipe = next(name for name, known in RECIPES.items() if known.spec is type(spec))
+    return of_processes(spec, recipe, CHECKS[type(spec)](spec, data, report, **options))
 
 
 CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from engine.failures import Finished, RunFailed
 from engine.rank import Rank, forget, here, meeting
@@ -154,18 +154,28 @@ class Team:
             digest = hashlib.sha256(f"{seed} {self.rank.number} {step}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:7]))
 
-    def backward(self, work: Shared[Step], step: Step, *, divide: bool = True, even: bool = False) -> float:
-        """Gradients of this process's part of a step, over the count of the whole; returns the whole's mean loss.
+    def backward(
+        self,
+        work: Shared[Step],
+        step: Step,
+        parameters: Sequence[nn.Parameter],
+        *,
+        late: bool = False,
+        divide: bool = True,
+        sharded: bool = False,
+    ) -> tuple[float, bool]:
+        """Leave in `parameters` the gradients of a step's mean loss; (that mean, whether the first process is `late`).
 
-        With `even` every process makes as many passes, as sharded weights require: one that has fewer micro-batches
-        reads the shortest again and gives it no weight. Raises NotFinite, on all processes alike.
+        Each process makes those of its part over the count of the whole, and all are summed. Sharded weights sum them
+        by themselves, but want every process to make as many passes: one that has fewer micro-batches reads the
+        shortest again and gives it no weight. Raises NotFinite, on all processes alike.
         """
         count = work.count(step)
         if self.is_alone:
-            return work.backward(step, count)
+            return work.backward(step, count), late
         parts = work.divided(step, self.rank.count) if divide else [[step]] * self.rank.count
-        passes = [(micro, count) for micro in parts[self.rank.number]]
-        if even:
+        passes = [(micro, float(count)) for micro in parts[self.rank.number]]
+        if sharded:
             shortest = min((micro for part in parts for micro in part), key=work.tokens)
             passes += [(shortest, float("inf"))] * (max(len(part) for part in parts) - len(passes))
         loss, bad = 0.0, list[int]()
@@ -174,32 +184,13 @@ class Team:
                 loss += work.backward(micro, divisor)
             except NotFinite as found:
                 bad += found.rows
-        loss, anyone = added([loss, float(bool(bad))])
-        if anyone:
+        has_gradient = [] if sharded else [float(parameter.grad is not None) for parameter in parameters]
+        told = added([loss, float(bool(bad)), float(late and self.rank.is_first), *has_gradient])
+        if told[1]:
             raise NotFinite(sorted({row for rows in gathered(bad) for row in rows}))
-        return loss
-
-    @torch.no_grad()
-    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace every gradient by the sum over processes; what no process has a gradient for stays without."""
-        if self.is_alone:
-            return
-        known = added([float(parameter.grad is not None) for parameter in parameters])
-        wanted = [parameter for parameter, some in zip(parameters, known, strict=True) if some]
-        for parameter in wanted:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        for bucket in _buckets(wanted):
-            gradients = [cast(Tensor, parameter.grad) for parameter in bucket]
-            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-            dist.all_reduce(flat)
-            parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
-
-    def first_says(self, said: bool) -> bool:
-        """Whether the first process says so."""
-        return said if self.is_alone else bool(added([float(said and self.rank.is_first)])[0])
+        if not sharded:
+            _add_gradients([parameter for parameter, some in zip(parameters, told[3:], strict=True) if some])
+        return told[0], bool(told[2])
 
     def of_first(self, value: Any) -> Any:
         """What the first process says, plain JSON."""
@@ -228,6 +219,18 @@ def gathered(value: Any) -> list[Any]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, value)
     return found
+
+
+@torch.no_grad()
+def _add_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace every gradient by its sum over all processes; a process that has none adds zeros."""
+    for bucket in _buckets(parameters):
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in bucket]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for parameter, part in zip(bucket, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

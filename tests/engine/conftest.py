@@ -238,6 +238,11 @@ def text_file() -> Callable[[Path, Rows], Path]:
     return write_texts
 
 
+@pytest.fixture(scope="session")
+def write_chat_file() -> Callable[[Path, Sequence[tuple[list[dict[str, str]], str]]], Path]:
+    return write_chats
+
+
 @pytest.fixture
 def chat_file() -> Callable[[Path, Sequence[tuple[list[dict[str, str]], str]]], Path]:
     return write_chats

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from engine.specs import (
     spec_hash,
     to_mapping,
 )
+from engine.specs.machine import SHARDED, refused_sharding
 
 
 def test_all_problems_of_a_spec_are_reported_at_once() -> None:
@@ -82,6 +84,42 @@ def test_the_hash_tells_specs_apart_and_ignores_the_way_they_were_written() -> N
     assert written is not None
     assert spec_hash(written) == spec_hash(made) != spec_hash(ClassifySpec())
     assert spec_hash(SftSpec()) != spec_hash(ClassifySpec())
+
+
+def test_how_a_run_is_computed_changes_a_hash_only_where_it_was_chosen() -> None:
+    # A hash from before there were these options: checkpoints and preflights are known by it.
+    before = "432c0a9ed4b6398f3c78f0127f3d3ab2ae659dc63da20b5956365e1472d6693a"
+    spec = ClassifySpec(base_model=BaseModel("folder", "x"))
+
+    assert spec_hash(spec) == spec_hash(replace(spec, processes=0)) == before
+    assert len({spec_hash(replace(spec, **{name: value})) for name, value in CHOSEN.items()} | {before}) == 5
+
+
+CHOSEN = {"processes": 2, "sharding": "sharded", "precision": "fp32", "gradient_checkpointing": True}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "field"),
+    [
+        ("classify", {"sharding": "sharded", "processes": 1}, "sharding"),
+        ("classify", {"sharding": "sharded", "method": "adalora"}, "sharding"),
+        ("tag", {"sharding": "sharded"}, "sharding"),
+        ("extract", {"sharding": "sharded"}, "sharding"),
+        ("sft", {"sharding": "sharded"}, None),
+        ("pretrain", {"sharding": "sharded", "processes": 4}, None),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_with_a_sentence(
+    recipe: str, options: dict[str, object], field: str | None
+) -> None:
+    _, problems = parse_spec(recipe, options)
+
+    assert [problem.field for problem in problems] == ([field] if field else [])
+    assert all(problem.message and problem.hint for problem in problems)
+
+
+def test_every_recipe_says_whether_processes_may_share_its_weights() -> None:
+    assert all(bool(refused_sharding(recipe)) == (recipe not in SHARDED) for recipe in RECIPES)
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

@@ -24,6 +24,7 @@ from core.errors import Problem, Refused
 from core.jobs import services as jobs
 from core.jobs.run import Run
 from engine import specs
+from engine.specs.machine import rows_at_once
 from words import say
 
 ESTIMATED = ("rows", "lengths", "truncated_share", "parameters", "estimate")  # of a preflight, kept with the run
@@ -201,7 +202,9 @@ def keep_problems(*, run: Run, training_job: TrainingJob, problems: list[Any]) -
 
 def halve_micro_batch(*, run: Run, training_job: TrainingJob) -> int | None:
     """After running out of memory: the next attempt's micro-batch, None when it is already 1."""
-    present = training_job.micro_batch or int(training_job.spec["batch_size"])
+    parsed, _problems = specs.parse_spec(training_job.recipe, training_job.spec)
+    processes = training_job.estimate.get("estimate", {}).get("processes", 1)
+    present = rows_at_once(parsed, training_job.micro_batch, processes)
     if present <= 1:
         return None
     with run.fenced():

@@ -79,7 +79,7 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
             "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
             "memory_bytes": PROCESS_BYTES
             + 4 * (total + trainable * copies)
-            + activation_bytes(*size_of(config), at_once),
+            + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
                 per_token * seen * epochs * (2 if spec.consistency else 1)
                 + 2 * encoder * (seen * bool(probed) + read["dev"] * (epochs + 1) + read["test"])

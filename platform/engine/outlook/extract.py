@@ -65,7 +65,7 @@ def preflight_extract(spec: ExtractSpec, data: Path, report: Report) -> dict[str
             "steps": spec.epochs * -(-len(windows["train"]) // (spec.batch_size * spec.gradient_accumulation)),
             "memory_bytes": PROCESS_BYTES
             + 4 * (total + trainable * (4 + bool(spec.average_decay)))
-            + activation_bytes(*size_of(config), at_once),
+            + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
                 per_token * sum(sizes["train"]) * spec.epochs
                 + 2 * encoder * (sum(sizes["dev"]) * (spec.epochs + 1) + sum(sizes["test"]))

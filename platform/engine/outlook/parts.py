@@ -1,11 +1,14 @@
 """What all outlooks are made of: token counts and their spread, sizes, memory and time."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from engine.specs.machine import SPLITS_STEPS, rows_at_once
 
 WITHOUT_LIMIT = 1 << 20
 PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
@@ -37,9 +40,33 @@ def size_of(config: Any) -> tuple[int, int]:
     return int(getattr(config, "num_hidden_layers", 0) or 0), int(getattr(config, "hidden_size", 0) or 0)
 
 
-def activation_bytes(layers: int, width: int, tokens: int) -> int:
-    """Memory of what a backward pass over so many tokens keeps."""
-    return 4 * tokens * width * (layers + 1) * CELLS_PER_TOKEN
+def activation_bytes(spec: Any, layers: int, width: int, tokens: int) -> int:
+    """Memory of what a backward pass keeps in one process, `tokens` being those of `batch_size` rows."""
+    read = tokens * rows_at_once(spec, None, process_count(spec)) // spec.batch_size
+    cells = layers + CELLS_PER_TOKEN if spec.gradient_checkpointing else (layers + 1) * CELLS_PER_TOKEN
+    return int(4 * read * width * cells)
+
+
+def process_count(spec: Any) -> int:
+    """How many processes the spec's run has on a machine like this."""
+    return int(spec.processes) or max(1, torch.cuda.device_count())
+
+
+def of_processes(spec: Any, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
+    """An outlook with the memory of one of several processes and the time that they take together."""
+    estimate, count = found.get("estimate"), process_count(spec) if recipe in SPLITS_STEPS else 1
+    if estimate is None:
+        return found
+    at_once = count if torch.cuda.is_available() else min(count, os.cpu_count() or 1)
+    again = 4 / 3 if spec.gradient_checkpointing else 1  # forward, backward (twice as dear), and forward once more
+    memory = estimate["memory_bytes"]
+    if spec.sharding == "sharded" and count > 1:
+        # gradients and two moments; of our GPT the weights as well, block by block (engine.shards)
+        shared = 12 * found["parameters"]["trainable"]
+        shared += 4 * found["parameters"]["total"] if recipe in ("sft", "pretrain") else 0
+        memory -= int(shared * (1 - 1 / count))
+    told = {"seconds": estimate["seconds"] / at_once * again, "memory_bytes": memory, "processes": count}
+    return {**found, "estimate": {**estimate, **told}}
 
 
 def seconds_for(operations: float) -> float:

@@ -49,7 +49,7 @@ def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, 
             "memory_bytes": PROCESS_BYTES
             + 4 * total
             + 16 * trainable
-            + activation_bytes(config.layers, config.width, longest)
+            + activation_bytes(spec, config.layers, config.width, longest)
             + 8 * longest * config.vocabulary_size,  # logits of the answers and their gradient
             "seconds": seconds_for(
                 (4 if spec.is_adapter else 6) * total * read["train"] * spec.epochs * share

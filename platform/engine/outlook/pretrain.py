@@ -56,7 +56,7 @@ def preflight_pretrain(spec: PretrainSpec, data: Path, report: Report) -> dict[s
             "steps": steps,
             "memory_bytes": PROCESS_BYTES
             + 20 * total
-            + activation_bytes(spec.layers, spec.width, spec.batch_size * spec.context_tokens),
+            + activation_bytes(spec, spec.layers, spec.width, spec.batch_size * spec.context_tokens),
             "seconds": seconds_for(
                 6 * total * learnt + 2 * total * (looks * looked_at + tokens["dev"] + tokens["test"])
             ),

@@ -49,7 +49,7 @@ def preflight_sft(spec: SftSpec, data: Path, report: Report, data_kind: str = "c
             "memory_bytes": PROCESS_BYTES
             + 4 * total
             + 16 * trainable
-            + activation_bytes(config.layers, config.width, spec.batch_size * limit),
+            + activation_bytes(spec, config.layers, config.width, spec.batch_size * limit),
             # A frozen weight needs no gradient of its own: forward, and backward to its inputs.
             "seconds": seconds_for(
                 (4 if spec.is_adapter else 6) * total * seen * spec.epochs * share

@@ -70,7 +70,7 @@ def preflight_tag(spec: TagSpec, data: Path, report: Report) -> dict[str, Any]:
             "steps": spec.epochs * -(-len(windows) // (spec.batch_size * spec.gradient_accumulation)),
             "memory_bytes": PROCESS_BYTES
             + 4 * (total + trainable * (4 + bool(spec.average_decay)))
-            + activation_bytes(*size_of(config), at_once),
+            + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
                 per_token * sum(sizes) * spec.epochs + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
             ),

@@ -20,10 +20,10 @@ class MachineOptions:
         maximum=64,
     )
     sharding: str = option(
-        "none",
+        "replicated",
         "What each of several processes holds: everything (data parallel), or its share of weights, gradients and "
         "optimiser (fully sharded)",
-        choices=("none", "full"),
+        choices=("replicated", "sharded"),
     )
     precision: str = option(
         "auto",
@@ -46,7 +46,7 @@ def told(spec: Any) -> dict[str, Any]:
 
 def rows_at_once(spec: Any, micro_batch: int | None, processes: int) -> int:
     """The most rows (sequences, pairs) in a micro-batch of one of so many processes."""
-    share = -(-spec.batch_size * spec.gradient_accumulation // max(1, processes))
+    share = -(-spec.batch_size * getattr(spec, "gradient_accumulation", 1) // max(1, processes))
     return int(min(spec.batch_size, micro_batch or spec.batch_size, share))
 
 
@@ -55,9 +55,9 @@ def machine_problems(recipe: str, spec: Any) -> list[Problem]:
     found = []
     if spec.processes > 1 and recipe not in SPLITS_STEPS:
         found.append(Problem("not_together", "processes", _WHOLE_STEPS, say("Set processes to 0 or 1.")))
-    if spec.sharding == "full":
+    if spec.sharding == "sharded":
         found += [
-            Problem("not_together", "sharding", reason, say("Choose sharding “none”."))
+            Problem("not_together", "sharding", reason, say("Choose sharding “replicated”."))
             for reason in [refused_sharding(recipe, getattr(spec, "method", "full"), spec.processes)]
             if reason
         ]
