@@ -21,7 +21,7 @@ def prepare(model: nn.Module, precision: str, *, recompute: bool) -> None:
         if hasattr(module, "recomputes"):
             module.recomputes = recompute
         if recompute and getattr(module, "supports_gradient_checkpointing", False):
-            cast(Any, module).gradient_checkpointing_enable({"use_reentrant": False})
+            cast(Any, module).activation_checkpointing_enable({"use_reentrant": False})
 
 
 def mixed(model: nn.Module) -> torch.autocast:
