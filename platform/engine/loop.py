@@ -22,7 +22,8 @@ from engine.rank import here
 from engine.report import Report
 from engine.resume import Cursor, check_contract, not_finite
 from engine.shards import settle, shard, share, whole
-from engine.team import GoOnAlone, NotFinite, Team, alone, gathered, meet
+from engine.team import GoOnAlone, Team, alone, gathered, meet
+from engine.team import NotFinite as NotFinite  # what a Work raises
 from words import say
 
 METRIC_EVERY_SECONDS = 2.0
@@ -240,6 +241,8 @@ class Training:
 
     def _meet(self) -> None:
         """All processes begin alike, but for their random numbers; all is prepared, so none lets the others wait long."""
+        if here().count > 1:
+            self.report.progress(0, 1, "processes", say("waiting for the other processes"))
         self.team = meet(self.contract)
         seed = torch.initial_seed()
         self.team.begin(list(self.names), seed)

@@ -19,7 +19,7 @@ def prepare(model: nn.Module, precision: str, *, recompute: bool) -> None:
     cast(Any, model).precision = precision
     for module in model.modules():
         if hasattr(module, "recomputes"):
-            module.recomputes = recompute
+            cast(Any, module).recomputes = recompute
         if recompute and getattr(module, "supports_gradient_checkpointing", False):
             cast(Any, module).activation_checkpointing_enable({"use_reentrant": False})
 

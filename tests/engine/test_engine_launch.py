@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -87,22 +88,30 @@ def test_no_process_outlives_the_one_that_started_it(training: Any) -> None:
     assert len(others) == 2 and psutil.wait_procs(others, timeout=30)[1] == []
 
 
-TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", "0")
-ACCELERATE = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+# Its --cpu starts one process only, unless there is MPI; this is what it does where there are GPUs.
+ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
 
 
-@pytest.mark.parametrize("launcher", [(*TORCHRUN, "-m"), (*ACCELERATE, "-m")])
-def test_the_launchers_of_others_start_the_same_run(training: Any, launcher: tuple[str, ...]) -> None:
-    path = training(epochs=1, processes=0)
+@pytest.mark.parametrize("launcher", [TORCHRUN, (*ACCELERATE, "--main_process_port")])
+def test_the_launchers_of_others_start_the_same_run(training: Any, tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    path = training(epochs=1, processes=0, checkpoint_every_steps=6)
+    if launcher[-1] == "--main_process_port":
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            launcher = (*launcher, str(free.getsockname()[1]))
 
     found = subprocess.run(
-        [sys.executable, *launcher, "engine.run", str(path)], capture_output=True, text=True, env=ENVIRONMENT
+        [sys.executable, "-m", *launcher, "-m", "engine.run", str(path)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
     )
 
     assert found.returncode == 0, found.stderr
     events = [json.loads(line, object_hook=revive) for line in found.stdout.splitlines() if line.startswith("{")]
     assert [event["type"] for event in events].count("result") == 1
     assert events[-1]["type"] == "result" and events[-1]["steps"] == 11
+    assert (tmp_path / "out" / "checkpoints" / "step-00000006" / "random-1.safetensors").is_file()  # there were two
 
 
 @pytest.fixture
