@@ -93,6 +93,8 @@ def started(order_file: Path, report_fd: int, count: int, folder: str) -> Iterat
         _tell(team, signal.SIGKILL)
         for member in team:
             member.process.wait()
+            if member.said is not None:
+                member.said.close()
 
 
 def _loopback() -> str:

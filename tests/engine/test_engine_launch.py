@@ -129,6 +129,8 @@ def ended() -> Iterator[Callable[..., tuple[int, list[dict[str, Any]]]]]:
             for member in team:
                 member.process.kill()
                 member.process.wait()
+                if member.said is not None:
+                    member.said.close()
             told.seek(0)
             return code, [json.loads(line, object_hook=revive) for line in told.read().splitlines()]
 
