@@ -17,7 +17,7 @@ from apps.accounts.services import create_user, create_workspace
 SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
 OURS = ("core", "accounts", "notifications", "datasets", "registry", "training", "inference", "evaluation", "dashboard")
-FILLED = {"workspace", "user", "created_by", "requested_by"}
+FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}
 NUMBERS = count(1)

@@ -8,6 +8,7 @@ from django.conf import settings
 from apps.datasets.selectors import version_file
 from apps.training import services
 from apps.training.bases import places
+from apps.training.earlier import earlier_files
 from apps.training.models import Preflight
 from core.jobs.run import Run
 from core.jobs.work import work_folder
@@ -20,13 +21,15 @@ def run_preflight(run: Run) -> dict[str, Any]:
     preflight = Preflight.objects.select_related("dataset_version__dataset").get(job=run.job)
     place = work_folder(run)
     version = preflight.dataset_version
+    parsed = specs.parse_spec(preflight.recipe, preflight.spec)[0]
     order = {
         "task": "preflight",
         "recipe": preflight.recipe,
         "spec": preflight.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(place / "out"),
-        "bases": places(specs.parse_spec(preflight.recipe, preflight.spec)[0], preflight.workspace),
+        "bases": places(parsed, preflight.workspace),
+        "earlier": earlier_files(parsed, version),
     }
     try:
         found = run_engine(run, order, place, threads=settings.TRAIN_THREADS)

@@ -10,10 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.conf import settings
+from django.http import Http404
 
+from apps.accounts.access import actor_of_member
 from apps.datasets.selectors import version_file
+from apps.evaluation.services import measure_tasks
+from apps.registry.models import ModelVersion
+from apps.registry.selectors import base_number
 from apps.training import services
 from apps.training.bases import places
+from apps.training.earlier import earlier_files
 from apps.training.models import TrainingJob
 from apps.training.selectors import EVENT_FOLDER, newest_checkpoint
 from core import storage
@@ -43,13 +49,15 @@ def run_training(run: Run) -> Mapping[str, Any]:
     folder = services.run_folder(training_job) / str(run.token)
     checkpoint = newest_checkpoint(training_job)
     version = training_job.dataset_version
+    parsed = specs.parse_spec(training_job.recipe, training_job.spec)[0]
     order = {
         "task": "train",
         "recipe": training_job.recipe,
         "spec": training_job.spec,
         "data": {"path": str(version_file(version)), "kind": version.dataset.kind, "hash": version.content_hash},
         "out": str(folder),
-        "bases": places(specs.parse_spec(training_job.recipe, training_job.spec)[0], training_job.workspace),
+        "bases": places(parsed, training_job.workspace),
+        "earlier": earlier_files(parsed, version),
         "cache": str(folder.parent / "cache"),
         "resume_from": str(storage.home() / checkpoint.path) if checkpoint else None,
         "micro_batch": training_job.micro_batch,
@@ -72,6 +80,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
     outcome = _outcome(child.result, Path(version_file(version)))
     version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
     _drop_older_attempts(training_job)
+    _measure_earlier_tasks(run, version_made)
     return {"model_version": version_made.pk, "label": str(version_made)}
 
 
@@ -228,6 +237,24 @@ def _texts_of(data: Path, numbers: list[int]) -> dict[int, str]:
     table = pq.read_table(data, columns=["example_id", "text"])
     table = table.filter(pc.is_in(table["example_id"], value_set=pa.array(numbers, pa.int64())))
     return dict(zip(table["example_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+
+def _measure_earlier_tasks(run: Run, version: ModelVersion) -> None:
+    """Order the evaluations that show what a version that goes on from another has kept, as who started it."""
+    person = run.job.requested_by
+    if base_number(version) is None or person is None:
+        return
+    try:
+        actor = actor_of_member(person, version.workspace.slug)
+    except Http404:
+        run.log(say("Who started this run is no member any more; earlier tasks are not measured."), level="warning")
+        return
+    try:
+        ordered = measure_tasks(actor=actor, version=version)
+    except Refused as refused:  # the version stands; its page says what is missing
+        run.log(say("Earlier tasks are not measured: {why}", why=refused.message), level="warning")
+        return
+    run.log(say("{count} evaluations of earlier tasks are queued", count=len(ordered)))
 
 
 def _drop_older_attempts(training_job: TrainingJob) -> None:

@@ -26,14 +26,14 @@ CHECK = {"dataset_version": 4, "split": "test", "figure": "macro_f1", "threshold
 
 def plans(actor: Actor, checks: list[dict[str, Any]]) -> list[services.CheckPlan]:
     """Checks as the services take them; Refused for data of another workspace."""
-    wanted = {check["dataset_version_id"] for check in checks}
+    wanted = {check["dataset_version_id"] for check in checks} - {None}
     rows = DatasetVersion.objects.select_related("dataset").filter(dataset__workspace=actor.workspace, pk__in=wanted)
     found = {row.pk: row for row in rows}
     if wanted - found.keys():
         raise Refused("unknown_dataset_version", say("There is no such dataset version."), field="dataset_version")
     return [
         services.CheckPlan(
-            dataset_version=found[check["dataset_version_id"]],
+            dataset_version=found.get(check["dataset_version_id"]),
             **{name: value for name, value in check.items() if name != "dataset_version_id"},
         )
         for check in checks

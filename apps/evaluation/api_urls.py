@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.evaluation import api, api_suites
+from apps.evaluation import api, api_remembering, api_suites
 
 urlpatterns = [
     path("evaluations", api.Evaluations.as_view({"get": "list", "post": "create"})),
@@ -17,6 +17,10 @@ urlpatterns = [
     path("suites/<int:pk>/checks", api_suites.Suites.as_view({"put": "checks"})),
     path("suites/<int:pk>/revisions", api_suites.Suites.as_view({"post": "revise"})),
     path("suites/<int:pk>/runs", api_suites.Suites.as_view({"get": "runs", "post": "run"})),
+    path(
+        "model-versions/<int:pk>/remembering",
+        api_remembering.VersionTasks.as_view({"get": "retrieve", "post": "measure"}),
+    ),
     path("model-versions/<int:pk>/suites", api_suites.VersionSuites.as_view({"get": "list"})),
     path(
         "models/<int:pk>/gate",

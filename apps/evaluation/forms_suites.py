@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion
 from apps.evaluation.forms import SPLITS
-from apps.evaluation.models import Bound, Direction, Suite
+from apps.evaluation.models import FORGETTING, Bound, Direction, Suite
 from apps.evaluation.selectors import figures_known
 from apps.evaluation.services import LARGEST_ANSWER_TOKENS
 from apps.evaluation.tasks import DATA_KINDS
@@ -29,7 +29,12 @@ class SuiteForm(forms.Form):
 class CheckForm(forms.Form):
     """One more check of a draft."""
 
-    dataset_version = forms.ModelChoiceField(queryset=DatasetVersion.objects.none(), label=_("Dataset version"))
+    dataset_version = forms.ModelChoiceField(
+        queryset=DatasetVersion.objects.none(),
+        label=_("Dataset version"),
+        required=False,
+        help_text=_("Not asked for what is forgotten: that is measured on the tasks of each version's lineage."),
+    )
     split = forms.ChoiceField(label=_("Split"), choices=SPLITS, required=False, initial="test")
     figure = forms.ChoiceField(label=_("Figure"))
     direction = forms.ChoiceField(label=_("Must be"), choices=Direction.choices)
@@ -54,7 +59,8 @@ class CheckForm(forms.Form):
         )
         known = figures_known(suite.workspace_id, suite.task)
         if known:
-            fields["figure"].choices = [(name, name) for name in known]
+            names = [name for name in known if name != FORGETTING]
+            fields["figure"].choices = [(name, name) for name in [*names, FORGETTING]]
         else:
             fields["figure"] = forms.CharField(
                 label=_("Figure"), max_length=60, help_text=_("Its name in an evaluation, such as accuracy.")

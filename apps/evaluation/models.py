@@ -14,6 +14,7 @@ from apps.registry.models import ModelFamily, ModelVersion
 from core.jobs.models import Job
 
 TEXT_KEPT = 2_000
+FORGETTING = "forgetting"  # the figure of a check that is held against the tasks of a version's lineage
 
 
 class EvaluationJob(models.Model):
@@ -164,11 +165,14 @@ class Suite(models.Model):
 
 
 class SuiteCheck(models.Model):
-    """One figure on one frozen split, and the threshold it must keep."""
+    """One figure on one frozen split, and the threshold it must keep.
+
+    Without data it bounds what a version may forget of the tasks of its lineage, as a difference of shares.
+    """
 
     suite = models.ForeignKey(Suite, models.CASCADE, related_name="checks")
     position = models.PositiveIntegerField()
-    dataset_version = models.ForeignKey(DatasetVersion, models.RESTRICT, related_name="suite_checks")
+    dataset_version = models.ForeignKey(DatasetVersion, models.RESTRICT, null=True, related_name="suite_checks")
     split = models.CharField(max_length=10, blank=True)  # empty: all rows
     figure = models.CharField(max_length=60)  # a headline figure of the evaluation
     direction = models.CharField(max_length=2, choices=Direction.choices, default=Direction.AT_LEAST)
@@ -183,6 +187,11 @@ class SuiteCheck(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["suite", "position"], name="suite_check_once"),
             models.CheckConstraint(condition=models.Q(direction__in=Direction.values), name="suite_check_direction"),
+            models.CheckConstraint(
+                condition=models.Q(dataset_version=None, figure=FORGETTING)
+                | (models.Q(dataset_version__isnull=False) & ~models.Q(figure=FORGETTING)),
+                name="suite_check_data",
+            ),
             models.CheckConstraint(condition=models.Q(bound__in=Bound.values), name="suite_check_bound"),
         ]
 

@@ -1,5 +1,6 @@
 """What pages and the API read of evaluations, suites and gates."""
 
+import functools
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -17,8 +18,9 @@ from apps.evaluation.models import (
     SuiteResult,
     SuiteRun,
 )
+from apps.evaluation.remembering import remembering
 from apps.evaluation.tasks import FLIPS, LIKELIER
-from apps.evaluation.verdicts import Verdict, judge
+from apps.evaluation.verdicts import CheckVerdict, Verdict, judge, judge_forgetting
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import figure_order
 from core.jobs.states import OPEN, State
@@ -169,7 +171,7 @@ def verdict_of(suite: Suite, version: ModelVersion) -> Verdict:
 
 
 def verdicts(suites: Sequence[Suite], versions: Sequence[ModelVersion]) -> dict[tuple[int, int], Verdict]:
-    """(suite, version) -> verdict for every pair, in two queries."""
+    """(suite, version) -> verdict for every pair, in two queries, and those of the lineage where it is bounded."""
     checks: dict[int, list[SuiteCheck]] = {suite.pk: [] for suite in suites}
     for check in (
         SuiteCheck.objects.filter(suite__in=suites).select_related("dataset_version__dataset").order_by("position")
@@ -180,10 +182,15 @@ def verdicts(suites: Sequence[Suite], versions: Sequence[ModelVersion]) -> dict[
         (row.suite_check_id, row.run.model_version_id): row.evaluation
         for row in results.select_related("run", "evaluation__job")
     }
+    known = functools.cache(remembering)
+
+    def verdict(check: SuiteCheck, version: ModelVersion) -> CheckVerdict:
+        if check.dataset_version_id is None:
+            return judge_forgetting(check, known(version))
+        return judge(check, measured.get((check.pk, version.pk)))
+
     return {
-        (suite.pk, version.pk): Verdict(
-            suite, [judge(check, measured.get((check.pk, version.pk))) for check in checks[suite.pk]]
-        )
+        (suite.pk, version.pk): Verdict(suite, [verdict(check, version) for check in checks[suite.pk]])
         for suite in suites
         for version in versions
     }

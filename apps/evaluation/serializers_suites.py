@@ -15,11 +15,20 @@ from apps.evaluation.verdicts import STATES, Verdict
 class CheckSerializer(serializers.ModelSerializer[Any]):
     """One figure on one frozen split, and the threshold it must keep."""
 
-    dataset_version = serializers.IntegerField(source="dataset_version_id", min_value=1)
+    dataset_version = serializers.IntegerField(
+        source="dataset_version_id",
+        min_value=1,
+        allow_null=True,
+        default=None,
+        help_text="Null for the figure forgetting, which is measured on the tasks of a version's lineage.",
+    )
     split = serializers.ChoiceField(
         choices=Split.choices, default="test", allow_blank=True, help_text="Empty: all rows."
     )
-    figure = serializers.CharField(max_length=60, help_text="A headline figure of an evaluation, e.g. macro_f1.")
+    figure = serializers.CharField(
+        max_length=60,
+        help_text="A headline figure of an evaluation, e.g. macro_f1; forgetting for the largest loss on an earlier task.",
+    )
     direction = serializers.ChoiceField(choices=Direction.choices, default=Direction.AT_LEAST)
     bound = serializers.ChoiceField(
         choices=Bound.choices, default=Bound.VALUE, help_text="interval: the worse end of the 95 % interval counts."
@@ -62,7 +71,7 @@ class CheckVerdictSerializer(CheckSerializer):
 
     def to_representation(self, found: Any) -> Any:
         """The check's columns, and what was measured."""
-        figure: Mapping[str, float] = found.figure or {}
+        figure: Mapping[str, float | None] = found.figure or {}
         return {
             **super().to_representation(found.check),
             "state": found.state,

@@ -130,3 +130,13 @@ def measuring_of(evaluation: EvaluationJob) -> Measuring:
     kind = evaluation.dataset_version.dataset.kind
     ways = MEASURING.get(evaluation.model_version.task, MEASURING[Task.CLASSIFICATION])
     return next((way for way in ways if way.data_kind == kind), ways[0])
+
+
+REMEMBERED: dict[str, str] = {
+    Task.CLASSIFICATION: "accuracy",
+    Task.TAGGING: "entity_f1",
+    Task.EXTRACTION: "f1",
+    Task.GENERATION: "token_accuracy",
+}
+"""The figure, larger being better, by which it is told what a version still knows of an earlier task."""
+MEANS_OF_ROWS = ("accuracy",)  # shares of right rows, whose errors follow from the rows

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.evaluation import views, views_suites
+from apps.evaluation import views, views_remembering, views_suites
 
 app_name = "evaluation"
 
@@ -21,6 +21,8 @@ urlpatterns = [
     path("suites/<int:pk>/delete", views_suites.delete, name="delete_suite"),
     path("suites/<int:pk>/run", views_suites.run, name="run_suite"),
     path("versions/<int:version_pk>/gate", views_suites.version_gate, name="version_gate"),
+    path("versions/<int:version_pk>/tasks", views_remembering.version_tasks, name="version_tasks"),
+    path("versions/<int:version_pk>/tasks/measure", views_remembering.measure, name="measure_tasks"),
     path("versions/<int:version_pk>/suites/run", views_suites.run_chosen, name="run_chosen"),
     path("versions/<int:version_pk>/approval", views_suites.request_approval, name="request_approval"),
     path("approvals/<int:pk>", views_suites.decide, name="decide"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.evaluation.models import Bound, Direction, EvaluationJob, Suite, SuiteCheck
+from apps.evaluation.remembering import Remembering
 from core.jobs.states import ENDED
 from words import say
 
@@ -18,16 +19,17 @@ class CheckVerdict:
     check: SuiteCheck
     state: str
     evaluation: EvaluationJob | None = None
-    figure: Mapping[str, float] | None = None
+    figure: Mapping[str, float | None] | None = None
     judged: float | None = None
     why: str = ""
+    is_at_work: bool = False
 
     def as_evidence(self) -> dict[str, Any]:
         """Plain values that outlive suite and evaluation."""
         check, figure = self.check, self.figure or {}
         return {
-            "data": str(check.dataset_version),
-            "data_hash": check.dataset_version.content_hash,
+            "data": str(check.dataset_version or ""),
+            "data_hash": check.dataset_version.content_hash if check.dataset_version else "",
             "split": check.split,
             "figure": check.figure,
             "direction": check.direction,
@@ -57,8 +59,7 @@ class Verdict:
     @property
     def is_measuring(self) -> bool:
         """Whether an evaluation is queued or at work."""
-        rows = [found.evaluation for found in self.checks if found.state == WAITING and found.evaluation]
-        return any(row.job.state not in ENDED for row in rows)
+        return any(found.is_at_work for found in self.checks)
 
     def as_evidence(self) -> dict[str, Any]:
         """Plain values for the history of an alias."""
@@ -77,11 +78,34 @@ def judge(check: SuiteCheck, evaluation: EvaluationJob | None) -> CheckVerdict:
     if not evaluation.is_done:
         ended = evaluation.job.state in ENDED
         why = say("The evaluation did not succeed; run the suite again.") if ended else say("It is being measured.")
-        return CheckVerdict(check, WAITING, evaluation, why=why)
+        return CheckVerdict(check, WAITING, evaluation, why=why, is_at_work=not ended)
     figure = evaluation.headline.get(check.figure)
     if figure is None:
         return CheckVerdict(check, FAILED, evaluation, why=say("The evaluation has no figure of this name."))
+    return _held(check, figure, evaluation)
+
+
+def judge_forgetting(check: SuiteCheck, found: Remembering | None) -> CheckVerdict:
+    """The verdict of a check that bounds forgetting; a version of one task has nothing to forget."""
+    if found is None or len(found.steps) < 2:
+        why = say("It goes on from no version that was trained here.")
+        return CheckVerdict(check, PASSED, figure={"value": 0.0, "low": None, "high": None}, judged=0.0, why=why)
+    worst = found.most_forgotten
+    if worst.value is not None:
+        return _held(check, {"value": worst.value, "low": worst.low, "high": worst.high})
+    gone = next((cell for cell in found.lost if cell.value is None), None)
+    if gone is None or gone.can_be_measured:
+        return CheckVerdict(check, WAITING, why=gone.why if gone else worst.why, is_at_work=found.is_measuring)
+    return CheckVerdict(check, FAILED, why=gone.why)
+
+
+def _held(
+    check: SuiteCheck, figure: Mapping[str, float | None], evaluation: EvaluationJob | None = None
+) -> CheckVerdict:
+    """The verdict of a figure: by the number that counts for the check, or by the value where it has no interval."""
     judged = figure[_side(check)]
+    judged = figure["value"] if judged is None else judged
+    assert judged is not None
     good = judged >= check.threshold if check.direction == Direction.AT_LEAST else judged <= check.threshold
     return CheckVerdict(check, PASSED if good else FAILED, evaluation, figure, judged)
 

@@ -5,7 +5,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from apps.registry.models import Approval, CardRevision, Decision, ModelVersion
-from apps.registry.options import FIGURES, SPAN_ERRORS
+from apps.registry.options import FIGURES, SPAN_ERRORS, VALUES
+from apps.registry.selectors import base_number
 
 
 def generated_card(version: ModelVersion) -> str:
@@ -36,6 +37,7 @@ def _making(version: ModelVersion) -> str:
         (_("Recipe"), version.recipe),
         (_("Base model"), base or _("none named")),
         (_("Made from version"), str(version.parent) if version.parent else ""),
+        (_("Kept of earlier tasks"), _kept(version)),
         (_("Data"), _cell(str(version.dataset_version)) if version.dataset_version else ""),
         (_("Data hash"), f"`{version.dataset_hash}`" if version.dataset_hash else ""),
         (_("Spec hash"), f"`{version.spec_hash}`" if version.spec_hash else ""),
@@ -45,6 +47,19 @@ def _making(version: ModelVersion) -> str:
         (_("Environment"), ", ".join(f"{name} {value}" for name, value in sorted(version.environment.items()))),
     ]
     return _section(_("How it was made"), [f"- {name}: {value}" for name, value in lines if value])
+
+
+def _kept(version: ModelVersion) -> str:
+    """What the training did so that the version before it was not forgotten; empty when it goes on from none."""
+    spec = version.spec
+    if base_number(version) is None or "keep" not in spec:
+        return ""
+    said = str(VALUES.get(spec["keep"], spec["keep"]))
+    if spec["keep"] == "replay":
+        return _("%(way)s, %(share)s of each step") % {"way": said, "share": f"{spec['replay_share']:.0%}"}
+    if spec["keep"] == "adapter_per_task":
+        return _("%(way)s: for %(data)s alone") % {"way": said, "data": _cell(str(version.dataset_version or "?"))}
+    return said
 
 
 def _figures(version: ModelVersion) -> str:
@@ -101,7 +116,10 @@ def _evidence(version: ModelVersion) -> str:
             "|---|---|---|---|---|",
         ]
         for check in gate["checks"]:
-            cells = (str(FIGURES.get(check["figure"], check["figure"])), _cell(f"{check['data']} {check['split']}"))
+            cells = (
+                str(FIGURES.get(check["figure"], check["figure"])),
+                _cell(f"{check['data']} {check['split']}" if check["data"] else _("the tasks of its lineage")),
+            )
             wanted = f"{check['direction']} {check['threshold']}"
             lines.append(_row(*cells, wanted, _interval(check), _("passed")))
         parts.append(_section(_("Evidence"), lines))
@@ -122,6 +140,8 @@ def _row(*cells: str) -> str:
 
 
 def _interval(figure: dict[str, Any]) -> str:
+    if figure["low"] is None:
+        return f"{figure['value']:.4f}"
     return f"{figure['value']:.4f} ({figure['low']:.4f} – {figure['high']:.4f})"
 
 

@@ -95,6 +95,37 @@ def version_choices(workspace: Any) -> QuerySet[ModelVersion]:
     return rows.only("number", "family__name").order_by("-id")
 
 
+MOST_GENERATIONS = 20
+
+
+def generations_of(version: ModelVersion) -> list[ModelVersion]:
+    """The version and those whose weights it goes on from, the first one first, with family and data; at most 20."""
+    found = [version]
+    rows = ModelVersion.objects.select_related("family", "dataset_version__dataset").defer(
+        "samples", "metrics", "files"
+    )
+    while (number := base_number(found[0])) and len(found) < MOST_GENERATIONS:
+        before = rows.filter(pk=number, workspace=version.workspace_id).first()
+        if before is None:
+            break
+        found.insert(0, before)
+    return found
+
+
+def base_number(version: ModelVersion) -> int | None:
+    """The version whose weights this one began with; a teacher is none."""
+    base = version.spec.get("base_model")
+    if version.parent_id is None or not isinstance(base, dict) or base.get("kind") != "version":
+        return None
+    return version.parent_id if base.get("name") == str(version.parent_id) else None
+
+
+def shared_base(version: ModelVersion) -> ModelVersion:
+    """The version on whose frozen weights adapters stand: the newest before it that is no adapter for one task."""
+    rows = reversed(generations_of(version))
+    return next((row for row in rows if row.spec.get("keep") != "adapter_per_task"), version)
+
+
 def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:
     """Family id -> its newest version."""
     ids = [newest for family in families if (newest := getattr(family, "newest_id", None))]

@@ -8,10 +8,11 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.registry.models import BaseModel, ModelVersion, VersionState
-from apps.registry.selectors import version_choices, version_folder
+from apps.registry.selectors import shared_base, version_choices, version_folder
 from core.errors import Problem
 from engine import specs
 from engine.specs import BaseModel as Reference
+from engine.specs.methods import ADAPTERS, MERGEABLE
 from words import say
 
 FAMILIES = {"generation": "decoder"}  # task of a recipe -> family of base models; others read by an encoder
@@ -67,6 +68,12 @@ def base_problems(recipe: str, parsed: Any, workspace: Any) -> list[Problem]:
             reason = say("“{version}” does something else than this recipe makes.", version=found)
         elif found.state == VersionState.DAMAGED:
             reason = say("The files of “{version}” are not what was registered. Choose another version.", version=found)
+        elif name == "base_model" and recipe != "pretrain" and stands_beside(trained_on(parsed, found)):
+            reason = say(
+                "What “{version}” learnt stands beside its weights and cannot be trained on. "
+                "Choose a version of another method.",
+                version=found,
+            )
         else:
             continue
         hint = say("Choose another base model.")
@@ -74,7 +81,22 @@ def base_problems(recipe: str, parsed: Any, workspace: Any) -> list[Problem]:
     return problems
 
 
+def stands_beside(version: ModelVersion) -> bool:
+    """Whether what the version learnt is not in its weights: virtual tokens, bottleneck adapters."""
+    method = version.spec.get("method")
+    return method in ADAPTERS and method not in MERGEABLE
+
+
+def trained_on(parsed: Any, version: ModelVersion) -> ModelVersion:
+    """The version whose weights a run starts from: of an adapter for each task, what all of them share."""
+    return shared_base(version) if getattr(parsed, "keep", "") == "adapter_per_task" else version
+
+
 def places(parsed: Any, workspace: Any) -> dict[str, str]:
     """Where the engine finds the versions a spec names, for its order."""
-    rows = ModelVersion.objects.filter(workspace=workspace, pk__in=map(int, named_versions(parsed).values()))
-    return {f"version:{row.pk}": str(Path(version_folder(row))) for row in rows}
+    numbers = named_versions(parsed)
+    rows = {row.pk: row for row in ModelVersion.objects.filter(workspace=workspace, pk__in=map(int, numbers.values()))}
+    found = {f"version:{pk}": str(Path(version_folder(row))) for pk, row in rows.items()}
+    if (base := rows.get(int(numbers.get("base_model", 0)))) is not None:
+        found[f"version:{base.pk}"] = str(Path(version_folder(trained_on(parsed, base))))
+    return found

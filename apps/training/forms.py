@@ -21,9 +21,23 @@ RECIPE_NAMES = {
     "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
     "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
 }
+CONTINUED = (
+    "keep",
+    "replay_share",
+    "earlier_data",
+    "l2_sp_alpha",
+    "l2_sp_beta",
+    "ewc_lambda",
+    "fisher_rows",
+)
+"""Shown while the base model is a version."""
+NOT_OFFERED = {"distil": {*CONTINUED, "known_labels"}}
+"""Options of a recipe that it refuses whatever is chosen."""
 BASIC = {
     "classify": (
         "base_model",
+        *CONTINUED,
+        "known_labels",
         "method",
         "multi_label",
         "epochs",
@@ -45,6 +59,7 @@ BASIC = {
     "prefer": ("base_model", "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
     "sft": (
         "base_model",
+        *CONTINUED,
         "method",
         "instruction",
         "layers",
@@ -72,6 +87,8 @@ BASIC = {
     ),
     "tag": (
         "base_model",
+        *CONTINUED,
+        "known_labels",
         "method",
         "unit",
         "case_features",
@@ -83,6 +100,7 @@ BASIC = {
     ),
     "extract": (
         "base_model",
+        *CONTINUED,
         "method",
         "epochs",
         "learning_rate",
@@ -117,7 +135,7 @@ class TrainingForm(forms.Form):
         version_field = self.fields["version"]
         assert isinstance(version_field, forms.ModelChoiceField)
         version_field.queryset = versions.order_by("-id")
-        for info in specs.spec_fields(recipe):
+        for info in _offered(recipe):
             field = _field(info, actor, recipe)
             if info.when is not None:
                 field.shown_when = (f"spec-{info.when[0]}", " ".join(info.when[1]))  # type: ignore[attr-defined]
@@ -126,7 +144,7 @@ class TrainingForm(forms.Form):
     def spec(self) -> dict[str, Any]:
         """The options that were filled in."""
         filled: dict[str, Any] = {}
-        for info in specs.spec_fields(self.recipe):
+        for info in _offered(self.recipe):
             value = self.cleaned_data.get(f"spec-{info.name}")
             if value not in (None, ""):
                 filled[info.name] = value
@@ -139,7 +157,12 @@ class TrainingForm(forms.Form):
     def advanced(self) -> list[forms.BoundField]:
         """All others."""
         basic = set(BASIC[self.recipe])
-        return [self[f"spec-{info.name}"] for info in specs.spec_fields(self.recipe) if info.name not in basic]
+        return [self[f"spec-{info.name}"] for info in _offered(self.recipe) if info.name not in basic]
+
+
+def _offered(recipe: str) -> list[FieldInfo]:
+    """The options of the form."""
+    return [info for info in specs.spec_fields(recipe) if info.name not in NOT_OFFERED.get(recipe, ())]
 
 
 def _field(info: FieldInfo, actor: Actor, recipe: str) -> forms.Field:

@@ -113,5 +113,23 @@ MEANINGS = [
     _("Longest answer in tokens"),
     _("Where some training questions have no answer: “no answer” is given when it scores this much above the best one"),
     _("Windows in one micro-batch"),
+    _(
+        "What is done so that the base version forgets less: nothing, rows of its earlier tasks in each "
+        "step, a pull to its weights (L2-SP), that pull where the earlier tasks need it (EWC), or an "
+        "adapter of its own for each task"
+    ),
+    _("Share of each step's rows that are drawn from earlier tasks"),
+    _(
+        "Numbers of the dataset versions that hold the earlier tasks, separated by commas; empty takes "
+        "what the base version and its own bases learnt from"
+    ),
+    _("L2-SP: strength of the pull to the base version's weights"),
+    _("L2-SP: strength of the pull to zero for outputs that the base version does not have"),
+    _("EWC: strength of the pull, multiplied by what each weight means to the earlier tasks"),
+    _("EWC: rows of earlier tasks on which the meaning of each weight is estimated"),
+    _(
+        "Labels that the base version knows: their outputs go on beside those of the new labels, or "
+        "give way to a new head"
+    ),
 ]
 """As the engine writes them; a test compares the two."""

@@ -54,18 +54,21 @@ def save_classifier(
     return write_folder(folder, fill, {**description, "labels": list(labels), "pooling": model.pooling})
 
 
-def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
-    """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder."""
+def open_classifier(folder: Path, *, dropout: float = 0.0) -> tuple[TextClassifier, Any, dict[str, Any]]:
+    """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder.
+
+    `dropout` is what a training run wants.
+    """
     if not (folder / "config.json").is_file():
         raise RunFailed(
             "model_missing", say("The model folder is missing or has no config.json."), say("Choose another version.")
         )
-    description = own_description(str(folder)) or _foreign_description(folder)
+    description = describe(folder)
     labels = description["labels"]
     if description["pooling"] == POOLING:
-        return _open_decoder(folder, description)
+        return _open_decoder(folder, description, dropout)
     network = load_network(str(folder), len(labels), keep_head=True)
-    model = TextClassifier(network, len(labels), pooling=description["pooling"])
+    model = TextClassifier(network, len(labels), pooling=description["pooling"], dropout=dropout)
     if description["pooling"] == "mean":
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
@@ -76,9 +79,11 @@ def open_classifier(folder: Path) -> tuple[TextClassifier, Any, dict[str, Any]]:
     return model.eval(), load_tokenizer(str(folder)), description
 
 
-def _open_decoder(folder: Path, description: dict[str, Any]) -> tuple[TextClassifier, Any, dict[str, Any]]:
-    tokenizer = load_tokenizer(str(folder))
-    model = load_decoder_classifier(folder, load_config(str(folder)), tokenizer, len(description["labels"]))
+def _open_decoder(
+    folder: Path, description: dict[str, Any], dropout: float
+) -> tuple[TextClassifier, Any, dict[str, Any]]:
+    tokenizer, count = load_tokenizer(str(folder)), len(description["labels"])
+    model = load_decoder_classifier(folder, load_config(str(folder)), tokenizer, count, dropout=dropout)
     model.head.weight.data = _tensor(folder, "score.weight")
     if (folder / ADAPTER_FOLDER).is_dir():
         read_adapter(model.encoder, folder)
@@ -95,6 +100,21 @@ def _tensor(folder: Path, name: str) -> Tensor:
         say("{count} weights are missing, among them {name}.", count=1, name=name),
         say("Take the whole folder of the model."),
     )
+
+
+def holds_classifier(folder: Path) -> bool:
+    """Whether a folder labels texts: by what this platform wrote of it, else by its architecture."""
+    ours = own_description(str(folder))
+    if ours:
+        return "decision_threshold" in ours
+    config = folder / "config.json"
+    named = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
+    return any(str(name).endswith("ForSequenceClassification") for name in named or ())
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What lingxi.json says of a classifier's folder, or what its configuration lets us say."""
+    return own_description(str(folder)) or _foreign_description(folder)
 
 
 def _foreign_description(folder: Path) -> dict[str, Any]:

@@ -36,6 +36,61 @@ def epoch_windows(
     ]
 
 
+def rehearsed_windows(
+    lengths: Sequence[int],
+    earlier: Sequence[range],
+    *,
+    share: float,
+    seed: int,
+    epoch: int,
+    rows_per_step: int,
+    rows_at_once: int,
+    tokens_at_once: int,
+) -> list[Window]:
+    """The steps of one epoch over new rows, each completed by rows of `earlier` tasks up to `rows_per_step`.
+
+    New rows are those before the first earlier one; an epoch is one pass over them. Earlier tasks take turns, each with
+    its rows in an order of its own that begins again when they are used up.
+    """
+    drawn = rehearsed_rows(rows_per_step, share)
+    new = epoch_windows(
+        lengths[: earlier[0].start],
+        seed=seed,
+        epoch=epoch,
+        rows_per_step=rows_per_step - drawn,
+        rows_at_once=rows_at_once,
+        tokens_at_once=tokens_at_once,
+    )
+    old = taken_in_turns(earlier, drawn * len(new), seed=seed, epoch=epoch)
+    return [
+        cut(
+            [*(at for batch in step for at in batch), *old[number * drawn : (number + 1) * drawn]],
+            lengths,
+            rows_at_once=rows_at_once,
+            tokens_at_once=tokens_at_once,
+        )
+        for number, step in enumerate(new)
+    ]
+
+
+def rehearsed_rows(rows_per_step: int, share: float) -> int:
+    """How many of at least two rows of a step come from earlier tasks: at least one, and never all."""
+    return min(max(1, round(rows_per_step * share)), rows_per_step - 1)
+
+
+def taken_in_turns(groups: Sequence[range], count: int, *, seed: int, epoch: int) -> list[int]:
+    """`count` members of `groups` that take turns; each is shuffled, and shuffled again once it is used up."""
+    generators = [np.random.default_rng([seed, epoch, number]) for number in range(len(groups))]
+    waiting: list[list[int]] = [[] for _ in groups]
+    found: list[int] = []
+    for turn in range(count):
+        number = turn % len(groups)
+        if not waiting[number]:
+            waiting[number] = [int(at) for at in generators[number].permutation(np.asarray(groups[number]))]
+        found.append(waiting[number].pop())
+    return found
+
+
 def cut(rows: Sequence[int], lengths: Sequence[int], *, rows_at_once: int, tokens_at_once: int) -> Window:
     """A step's rows in micro-batches of at most so many rows and tokens, at least one row each."""
     batches: Window = []

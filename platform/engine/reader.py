@@ -111,13 +111,18 @@ def target_of(window: Passage, answers: Sequence[Answer]) -> tuple[int, int]:
     return 0, 0
 
 
+def choices_of(logits: Tensor, window: Passage) -> Tensor:
+    """[1 + C, 2]: what start and end are chosen from, of the logits [T, 2] of a window: “no answer”, then its passage."""
+    return torch.cat((logits[:1], logits[window.start : window.end]))
+
+
 def window_losses(logits: Tensor, windows: Sequence[Passage], targets: Sequence[tuple[int, int]]) -> Tensor:
     """[B]: mean cross-entropy of start and end of each window over its passage's tokens and “no answer”."""
     losses = []
     for rows, window, (first, last) in zip(
         torch.split(logits, [len(window.ids) for window in windows]), windows, targets, strict=True
     ):
-        choices = torch.cat((rows[:1], rows[window.start : window.end]))  # [1 + C, 2]
+        choices = choices_of(rows, window)
         wanted = [0 if at == 0 else at - window.start + 1 for at in (first, last)]
         losses.append(F.cross_entropy(choices.T, torch.tensor(wanted, device=rows.device)))
     return torch.stack(losses)

@@ -10,7 +10,7 @@ from engine.memory import peak_memory_bytes
 from engine.report import Report
 from words import say
 
-CONTRACT = ("recipe", "spec_hash", "data_hash", "labels", "vocabulary_hash")
+CONTRACT = ("recipe", "spec_hash", "data_hash", "earlier_data", "labels", "vocabulary_hash")
 
 
 @dataclass

@@ -71,7 +71,7 @@ def open_tagger(folder: Path) -> Tagger:
         raise RunFailed(
             "model_missing", say("The model folder is missing or has no config.json."), say("Choose another version.")
         )
-    description = own_description(str(folder)) or _foreign_description(folder)
+    description = describe(folder)
     names = _tags(folder)
     network = load_network(str(folder), len(names), keep_head=True, head="TokenClassification")
     model = TokenTagger(network, case_features=description["case_features"])
@@ -84,6 +84,11 @@ def open_tagger(folder: Path) -> Tagger:
     if torch.cuda.is_available():
         model = model.cuda()
     return Tagger(model.eval(), load_tokenizer(str(folder)), description)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What lingxi.json says of a tagger's folder, or what its tags let us say."""
+    return own_description(str(folder)) or _foreign_description(folder)
 
 
 def _tags(folder: Path) -> list[str]:

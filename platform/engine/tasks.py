@@ -15,6 +15,7 @@ from engine.base_models import own_description
 from engine.chat_folder import holds_chat_model
 from engine.chat_model import load_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
+from engine.continuing import earlier_of
 from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
 from engine.evaluate import evaluate, write_rows
 from engine.export import export
@@ -50,20 +51,22 @@ def perform(order: dict[str, Any], spec: Spec | None, report: Report) -> dict[st
         raise RunFailed("bad_spec", say("This task needs a spec."), say("Give recipe and spec."))
     spec = with_places(spec, order.get("bases") or {})
     if order["task"] == "preflight":
-        return preflight(spec, data, report, **kind_of_rows(order))
+        return preflight(spec, data, report, **looked_at(order))
     return train(order, spec, data, out, report)
 
 
 def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Train by the spec's recipe; with `estimate` the run says first what it will be like."""
     if order.get("estimate") and here().is_first:
-        report.preflight(preflight(spec, data, report, **kind_of_rows(order)))
+        report.preflight(preflight(spec, data, report, **looked_at(order)))
     resume = order.get("resume_from")
     options: dict[str, Any] = {
         "resume_from": Path(resume) if resume else None,
         "micro_batch": order.get("micro_batch"),
         "data_hash": str(order["data"].get("hash", "")),
     }
+    if order.get("earlier"):
+        options["earlier"] = earlier_of(order)
     if order["recipe"] in KEEPS_TOKENS and order.get("cache"):
         options["cache"] = Path(order["cache"])
     if here().count > 1:
@@ -75,6 +78,11 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
         options["resume_from"], gone = shared.checkpoint, time.monotonic() - started
     result = TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
     return {**result, "seconds": result["seconds"] + gone}
+
+
+def looked_at(order: dict[str, Any]) -> dict[str, Any]:
+    """What a preflight needs besides spec and rows."""
+    return {**kind_of_rows(order), **({"earlier": earlier_of(order)} if order.get("earlier") else {})}
 
 
 def with_places(spec: Spec, places: Mapping[str, str]) -> Spec:

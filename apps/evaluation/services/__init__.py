@@ -10,6 +10,7 @@ from apps.evaluation.services.evaluations import (
     start_evaluation,
 )
 from apps.evaluation.services.gate import approve, move_alias, set_gate
+from apps.evaluation.services.remembering import measure_tasks
 from apps.evaluation.services.suites import (
     CheckPlan,
     create_suite,
@@ -31,6 +32,7 @@ __all__ = [
     "delete_suite",
     "finish_comparison",
     "finish_evaluation",
+    "measure_tasks",
     "move_alias",
     "plans_of",
     "revise_suite",

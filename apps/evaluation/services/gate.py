@@ -146,4 +146,6 @@ def _said(found: CheckVerdict) -> str:
 
 
 def _rows(check: Any) -> str:
+    if check.dataset_version is None:
+        return say("the tasks of its lineage")
     return f"{check.dataset_version} {check.split}".strip()

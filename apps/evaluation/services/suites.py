@@ -13,9 +13,21 @@ from django.utils import timezone
 
 from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
-from apps.evaluation.models import Bound, Direction, EvaluationJob, Gate, Suite, SuiteCheck, SuiteResult, SuiteRun
+from apps.evaluation.models import (
+    FORGETTING,
+    Bound,
+    Direction,
+    EvaluationJob,
+    Gate,
+    Suite,
+    SuiteCheck,
+    SuiteResult,
+    SuiteRun,
+)
+from apps.evaluation.remembering import remembering
 from apps.evaluation.selectors import usable_evaluation
 from apps.evaluation.services.evaluations import check_rows, start_evaluation
+from apps.evaluation.services.remembering import measure_tasks
 from apps.evaluation.tasks import DATA_KINDS
 from apps.registry.models import ModelVersion
 from core.access import Actor
@@ -31,7 +43,7 @@ _FIGURE = re.compile(r"^[a-z][a-z0-9_@.-]{0,59}$")
 class CheckPlan:
     """A check as somebody writes it down."""
 
-    dataset_version: DatasetVersion
+    dataset_version: DatasetVersion | None  # None for what is forgotten of a lineage
     figure: str
     threshold: float
     split: str = "test"
@@ -145,6 +157,10 @@ def run_suite(*, actor: Actor, suite: Suite, model_version: ModelVersion) -> Sui
         defaults={"workspace": actor.workspace, "created_by": actor.user},
     )
     for check in suite.checks.select_related("dataset_version__dataset").order_by("position"):
+        if check.dataset_version is None:
+            if remembering(model_version) is not None:
+                measure_tasks(actor=actor, version=model_version)
+            continue
         evaluation = usable_evaluation(model_version, check) or _started(actor, model_version, check)
         SuiteResult.objects.update_or_create(run=run, suite_check=check, defaults={"evaluation": evaluation})
     audit(actor=actor, action="suite.run", obj=suite, model_version=model_version.pk, content_hash=suite.content_hash)
@@ -168,7 +184,10 @@ def seal(suite: Suite) -> Suite:
 
 def suite_hash(suite: Suite) -> str:
     """sha256 over the task, the way figures are made, and every check with the content hash of its data."""
-    checks = [{**_columns(plan), "dataset_version": plan.dataset_version.content_hash} for plan in plans_of(suite)]
+    checks = [
+        {**_columns(plan), "dataset_version": plan.dataset_version.content_hash if plan.dataset_version else None}
+        for plan in plans_of(suite)
+    ]
     text = json.dumps(
         {"task": suite.task, "metrics": METRICS_REVISION, "checks": checks}, sort_keys=True, ensure_ascii=False
     )
@@ -180,6 +199,7 @@ def _columns(plan: CheckPlan) -> dict[str, Any]:
 
 
 def _started(actor: Actor, model_version: ModelVersion, check: SuiteCheck) -> EvaluationJob:
+    assert check.dataset_version is not None
     return start_evaluation(
         actor=actor,
         model_version=model_version,
@@ -191,6 +211,30 @@ def _started(actor: Actor, model_version: ModelVersion, check: SuiteCheck) -> Ev
 
 
 def _check_plan(suite: Suite, plan: CheckPlan) -> None:
+    if plan.figure == FORGETTING:
+        _check_bound(plan)
+    else:
+        _check_data(suite, plan)
+    if plan.direction not in Direction.values or plan.bound not in Bound.values:
+        raise Refused("bad_check", say("Choose >= or <=, and value or interval."), field="direction")
+    if not math.isfinite(plan.threshold):
+        raise Refused("bad_threshold", say("The threshold must be a number."), field="threshold")
+
+
+def _check_bound(plan: CheckPlan) -> None:
+    if plan.dataset_version is not None:
+        raise Refused(
+            "bad_check",
+            say("What is forgotten is measured on the tasks of each version's lineage; name no data."),
+            field="dataset_version",
+        )
+    if plan.direction != Direction.AT_MOST:
+        raise Refused("bad_check", say("Forgetting must be at most the threshold."), field="direction")
+
+
+def _check_data(suite: Suite, plan: CheckPlan) -> None:
+    if plan.dataset_version is None:
+        raise Refused("required", say("Choose the data the figure is measured on."), field="dataset_version")
     if plan.dataset_version.dataset.workspace_id != suite.workspace_id:
         raise Refused("unknown_dataset_version", say("There is no such dataset version."), field="dataset_version")
     if plan.dataset_version.dataset.kind not in DATA_KINDS[suite.task]:
@@ -207,7 +251,3 @@ def _check_plan(suite: Suite, plan: CheckPlan) -> None:
     check_rows(plan.dataset_version, plan.split, plan.max_new_tokens)
     if not _FIGURE.match(plan.figure):
         raise Refused("bad_figure", say("A figure has a name such as accuracy or macro_f1."), field="figure")
-    if plan.direction not in Direction.values or plan.bound not in Bound.values:
-        raise Refused("bad_check", say("Choose >= or <=, and value or interval."), field="direction")
-    if not math.isfinite(plan.threshold):
-        raise Refused("bad_threshold", say("The threshold must be a number."), field="threshold")

@@ -119,6 +119,51 @@ def span_errors(metrics: dict[str, Any]) -> list[tuple[Any, int]]:
     return [(SPAN_ERRORS.get(name, name), count) for name, count in sorted(counts.items(), key=lambda item: -item[1])]
 
 
+SUMMARY = {
+    "acc": ("ACC", _("Mean over all tasks after the last training")),
+    "bwt": ("BWT", _("Backward transfer: mean change of earlier tasks since each was learnt")),
+    "forgetting": (_("Forgetting"), _("Mean loss of earlier tasks from the best each ever was")),
+    "most_forgotten": (_("Largest forgetting"), _("That of the task that lost most; what a gate may bound")),
+    "fwt": ("FWT", _("Forward transfer: what a task profits from those before it, before it is learnt")),
+    "aia": ("AIA", _("Mean over all trainings of the mean over the tasks learnt by then")),
+}
+SIGNED = ("bwt", "fwt")
+
+
+@register.filter
+def remembering_figures(found: Any) -> list[dict[str, Any]]:
+    """The figures of an accuracy matrix in words, those looked at first first."""
+    return [
+        {"code": code, "name": name, "meaning": meaning, "figure": found.summary[code], "is_signed": code in SIGNED}
+        for code, (name, meaning) in SUMMARY.items()
+    ]
+
+
+@register.filter
+def signed_points(value: float, is_signed: bool) -> str:
+    """A share in percent, of a difference with its sign."""
+    return f"{value * 100:+.1f} %" if is_signed else f"{value * 100:.1f} %"
+
+
+@register.filter
+def kept_how(spec: dict[str, Any]) -> str:
+    """What a training did against forgetting; empty for one that goes on from nothing."""
+    base = spec.get("base_model")
+    if not isinstance(base, dict) or base.get("kind") != "version":
+        return ""
+    if spec.get("keep") == "replay":
+        return _("replay of {share:.0%}").format(share=spec.get("replay_share", 0.0))
+    return str(KEPT.get(spec.get("keep", "none"), ""))
+
+
+KEPT = {
+    "none": _("nothing kept"),
+    "l2_sp": "L2-SP",
+    "ewc": "EWC",
+    "adapter_per_task": _("adapter of its own"),
+}
+
+
 @register.filter
 def p_value(value: float) -> str:
     """A p-value to four digits, and never as a zero that no test can give."""

@@ -25,7 +25,8 @@ def options_of(spec: dict[str, Any], recipe: str) -> list[tuple[str, Any]]:
     if recipe not in specs.RECIPES:
         return list(spec.items())
     infos = {info.name: info for info in specs.spec_fields(recipe) if info.name in spec}
-    shown = [info.name for info in infos.values() if info.when is None or _plain(spec, info.when[0]) in info.when[1]]
+    plain = {name: _plain(spec, name) for name in spec}
+    shown = [info.name for info in infos.values() if info.is_looked_at(plain, infos)]
     return [(name, spec[name]) for name in [*shown, *(name for name in spec if name not in infos)]]
 
 

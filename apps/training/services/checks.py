@@ -5,6 +5,7 @@ from typing import Any
 
 from apps.datasets.models import DatasetVersion
 from apps.training.bases import base_problems
+from apps.training.earlier import earlier_problems
 from core.errors import Problem
 from engine import specs
 from words import say
@@ -24,6 +25,7 @@ def check(*, recipe: str, spec: Mapping[str, Any], version: DatasetVersion) -> t
     if recipe in specs.RECIPES:
         problems += _data_problems(recipe, parsed, version)
         problems += base_problems(recipe, parsed, version.dataset.workspace)
+        problems += earlier_problems(recipe, parsed, version)
     return (None if problems else parsed), problems
 
 

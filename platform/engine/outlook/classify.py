@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from engine import base_models
+from engine.continuing import Earlier, joined
 from engine.data import read_texts
 from engine.decoder import empty_decoder_classifier, ends_texts, is_decoder
 from engine.encoder import TextClassifier
 from engine.methods import added_parameters
+from engine.outlook import continuing
 from engine.outlook.parts import (
     PROCESS_BYTES,
     WITHOUT_LIMIT,
@@ -33,11 +35,16 @@ from engine.specs.distil import DistilSpec
 from words import say
 
 
-def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_classify(
+    spec: ClassifySpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()
+) -> dict[str, Any]:
     """The figures of a classifier run; reads and tokenises every row, loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
     known = load_teacher(spec).names if isinstance(spec, DistilSpec) else ()
     parts, labels, problems = classify_setup.arrange(spec, read_texts(data), known=known)
+    kept, tasks = classify_setup.kept_labels(spec), classify_setup.earlier_texts(spec, parts, earlier)
+    problems += continuing.clashes(parts["train"], tasks)
+    labels = classify_setup.all_labels(kept, joined(parts["train"], tasks)[0]) if kept else labels
     report.progress(1, 3, "checks", say("tokenising"))
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
@@ -76,12 +83,13 @@ def preflight_classify(spec: ClassifySpec, data: Path, report: Report) -> dict[s
         ),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
-            "steps": epochs * -(-len(parts["train"]) // (spec.batch_size * spec.gradient_accumulation)),
+            "steps": epochs * continuing.steps(spec, len(parts["train"])),
             "memory_bytes": PROCESS_BYTES
-            + 4 * (total + trainable * copies)
+            + 4 * (total + trainable * (copies + continuing.copies(spec)))
             + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
-                per_token * seen * epochs * (2 if spec.consistency else 1)
+                per_token * seen * epochs * (2 if spec.consistency else 1) * continuing.rows_a_new_one(spec)
+                + 6 * encoder * continuing.fisher_tokens(spec, lengths["train"], limit)
                 + 2 * encoder * (seen * bool(probed) + read["dev"] * (epochs + 1) + read["test"])
             ),
         },

@@ -1,13 +1,17 @@
 """What a run of a reader of passages would be like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine import base_models, reader
+from engine.continuing import Earlier
 from engine.data import read_questions
 from engine.methods import added_parameters
+from engine.outlook import continuing
 from engine.outlook.parts import (
     PROCESS_BYTES,
     WITHOUT_LIMIT,
@@ -28,10 +32,11 @@ from engine.specs.extract import ExtractSpec
 from words import say
 
 
-def preflight_extract(spec: ExtractSpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_extract(spec: ExtractSpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()) -> dict[str, Any]:
     """The figures of a reader's run; reads and tokenises every row, loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
     parts, problems = extract.arrange(spec, read_questions(data))
+    extract.earlier_questions(spec, parts, earlier)  # refused when they are needed and not there
     report.progress(1, 3, "checks", say("tokenising"))
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
@@ -62,12 +67,13 @@ def preflight_extract(spec: ExtractSpec, data: Path, report: Report) -> dict[str
         "seen": seen_passages(tokenizer, parts["train"], windows["train"]),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
-            "steps": spec.epochs * -(-len(windows["train"]) // (spec.batch_size * spec.gradient_accumulation)),
+            "steps": spec.epochs * continuing.steps(spec, len(windows["train"])),
             "memory_bytes": PROCESS_BYTES
-            + 4 * (total + trainable * (4 + bool(spec.average_decay)))
+            + 4 * (total + trainable * (4 + bool(spec.average_decay) + continuing.copies(spec)))
             + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
-                per_token * sum(sizes["train"]) * spec.epochs
+                per_token * sum(sizes["train"]) * spec.epochs * continuing.rows_a_new_one(spec)
+                + 6 * encoder * continuing.fisher_tokens(spec, np.array(sizes["train"]), limit)
                 + 2 * encoder * (sum(sizes["dev"]) * (spec.epochs + 1) + sum(sizes["test"]))
             ),
         },

@@ -1,11 +1,14 @@
 """What a fine-tuning run of a model that writes would be like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.continuing import Earlier
 from engine.data import read_chats
+from engine.outlook import continuing
 from engine.outlook.parts import PROCESS_BYTES, activation_bytes, seconds_for, spread_of, token_counts
 from engine.recipes import sft_setup
 from engine.report import Report
@@ -14,10 +17,13 @@ from engine.specs.sft import SftSpec
 from words import say
 
 
-def preflight_sft(spec: SftSpec, data: Path, report: Report, data_kind: str = "chat") -> dict[str, Any]:
+def preflight_sft(
+    spec: SftSpec, data: Path, report: Report, data_kind: str = "chat", earlier: Sequence[Earlier] = ()
+) -> dict[str, Any]:
     """The figures of a fine-tuning run; renders every chat, of a new network after learning the vocabulary."""
     report.progress(0, 3, "checks", say("reading"))
     parts, problems = sft_setup.arrange(spec, read_chats(data, data_kind, spec.instruction))
+    sft_setup.earlier_chats(spec, parts, earlier, data_kind)  # refused when they are needed and not there
     result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
     if any(problem.severity == "error" for problem in problems):
         return {"problems": [problem.as_mapping() for problem in problems], **result}
@@ -32,7 +38,7 @@ def preflight_sft(spec: SftSpec, data: Path, report: Report, data_kind: str = "c
     read = {name: int(np.minimum(found, limit).sum()) for name, found in lengths.items()}
     seen = read["train"]
     sequences = max(1, -(-seen // limit)) if spec.packing else len(parts["train"])
-    steps = spec.epochs * -(-sequences // (spec.batch_size * spec.gradient_accumulation))
+    steps = spec.epochs * continuing.steps(spec, sequences)
     share = min(1.0, spec.max_steps / steps) if spec.max_steps else 1.0
     report.progress(3, 3, "checks", say("estimating"))
     return {
@@ -48,11 +54,12 @@ def preflight_sft(spec: SftSpec, data: Path, report: Report, data_kind: str = "c
             # weights; gradients, two moments and the best of what is trained
             "memory_bytes": PROCESS_BYTES
             + 4 * total
-            + 16 * trainable
+            + (16 + 4 * continuing.copies(spec)) * trainable
             + activation_bytes(spec, config.layers, config.width, spec.batch_size * limit),
             # A frozen weight needs no gradient of its own: forward, and backward to its inputs.
             "seconds": seconds_for(
-                (4 if spec.is_adapter else 6) * total * seen * spec.epochs * share
+                (4 if spec.is_adapter else 6) * total * seen * spec.epochs * share * continuing.rows_a_new_one(spec)
+                + 6 * total * continuing.fisher_tokens(spec, lengths["train"], limit)
                 + 2 * total * (read["dev"] * (spec.epochs * share + 1) + read["test"])
             ),
         },

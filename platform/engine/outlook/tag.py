@@ -1,6 +1,7 @@
 """What a tagger run would be like."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import torch
 
 from engine import base_models
+from engine.continuing import Earlier, joined
 from engine.data import read_spans
 from engine.methods import added_parameters
+from engine.outlook import continuing
 from engine.outlook.parts import PROCESS_BYTES, activation_bytes, seconds_for, size_of, spread_of
 from engine.preflight_tag import border_problems
 from engine.recipes import classify_setup, tag_setup
@@ -22,10 +25,12 @@ from engine.units import read_units
 from words import say
 
 
-def preflight_tag(spec: TagSpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_tag(spec: TagSpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()) -> dict[str, Any]:
     """The figures of a tagger run; reads and tokenises every row, loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
     parts, labels, problems = tag_setup.arrange(spec, read_spans(data))
+    kept, tasks = tag_setup.kept_labels(spec), tag_setup.earlier_marked(spec, parts, earlier)
+    labels = tag_setup.all_labels(kept, joined(parts["train"], tasks)[0]) if kept else labels
     report.progress(1, 3, "checks", say("tokenising"))
     place = base_models.locate(spec.base_model)
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
@@ -67,12 +72,14 @@ def preflight_tag(spec: TagSpec, data: Path, report: Report) -> dict[str, Any]:
         "seen": seen_windows(tokenizer, parts["train"], windows),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
-            "steps": spec.epochs * -(-len(windows) // (spec.batch_size * spec.gradient_accumulation)),
+            "steps": spec.epochs * continuing.steps(spec, len(windows)),
             "memory_bytes": PROCESS_BYTES
-            + 4 * (total + trainable * (4 + bool(spec.average_decay)))
+            + 4 * (total + trainable * (4 + bool(spec.average_decay) + continuing.copies(spec)))
             + activation_bytes(spec, *size_of(config), at_once),
             "seconds": seconds_for(
-                per_token * sum(sizes) * spec.epochs + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
+                per_token * sum(sizes) * spec.epochs * continuing.rows_a_new_one(spec)
+                + 6 * encoder * continuing.fisher_tokens(spec, np.array(sizes), limit)
+                + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
             ),
         },
     }

@@ -13,24 +13,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import checkpoint, evaluate, metrics
-from engine.data import read_texts
+from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined
+from engine.data import TextRows, read_texts
 from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
 from engine.loop import NotFinite
 from engine.model_folder import save_classifier
-from engine.plan import Window, divided_window, epoch_windows
+from engine.plan import Window, divided_window
 from engine.precision import mixed
 from engine.predict import encode, forward_all
 from engine.probe import fit_probe
 from engine.rank import here
 from engine.recipes.classify_setup import (
+    all_labels,
     arrange,
     attach_method,
     beginning,
+    earlier_texts,
+    going_on,
     hiding_token,
+    kept_labels,
+    output_names,
     reading_length,
 )
-from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
 from engine.report import Report
 from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
@@ -49,12 +55,13 @@ def train(
     micro_batch: int | None = None,
     data_hash: str = "",
     teacher: Teacher | None = None,
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
-    With a `teacher` the run is the recipe "distil". `micro_batch` halves memory after an out-of-memory kill without
-    changing which rows form a step. Raises RunFailed for what the user can mend and Stopped after a checkpoint when the
-    report asks to stop.
+    With a `teacher` the run is the recipe "distil"; `earlier` tasks are those a base version must not forget.
+    `micro_batch` halves memory after an out-of-memory kill without changing which rows form a step. Raises RunFailed for
+    what the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -66,11 +73,15 @@ def train(
     refuse("bad_data", problems)
     for problem in problems:
         report.log("warning", problem.message)
+    kept = kept_labels(spec)
+    tasks = earlier_texts(spec, parts, earlier)
+    parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
+    labels = all_labels(kept, parts["train"]) if kept else labels
 
     # 2. The network and its tokens.
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = beginning(spec, len(labels))
+    model, tokenizer = going_on(spec, labels, kept) if kept else beginning(spec, len(labels))
     max_length = reading_length(spec, model.config, tokenizer)
     attached = attach_method(model, spec, model.config.vocab_size)
     model.to(device)
@@ -93,14 +104,16 @@ def train(
     )
 
     # 3. The loop.
+    anchor = anchor_of(spec, model, {name: range(len(kept), len(labels)) for name in output_names(model)})
     training = encoder_training(
         model,
         spec,
-        attached,
+        attached or anchor,
         contract={
             "recipe": "distil" if teacher else "classify",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "labels": labels,
             "micro_batch": micro_batch,
         },
@@ -112,12 +125,17 @@ def train(
     # 4. The epochs, from a checkpoint or from a head fitted on the frozen encoder.
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
-    elif spec.head_start == "probe" or spec.method == "frozen":
+    elif spec.keep == "ewc" and anchor is not None:
+        drawn, where = joined(TextRows(), tasks)
+        ids = encode(tokenizer, drawn.texts, max_length)
+        logits_of = partial(known_logits, model.eval(), ids, len(kept), multi_label=spec.multi_label)
+        estimate_importance(anchor, spec, where, logits_of, report, seed=spec.seed)
+    elif (spec.head_start == "probe" and not kept) or spec.method == "frozen":
         start_head(model, encoded["train"], targets["train"], spec, report)
     at_once = rows_at_once(spec, micro_batch, here().count)
     soft = teacher.soft(parts["train"].texts, report) if teacher else None
     work = ClassifyWork(
-        spec, model, encoded, targets, parts["train"].ids, report, mask_id, at_once, teacher=teacher, soft=soft
+        spec, model, encoded, targets, parts["train"].ids, report, mask_id, at_once, places, teacher, soft
     )
     cursor = training.fit(work)
 
@@ -189,19 +207,13 @@ class ClassifyWork:
     report: Report
     mask_id: int
     rows_at_once: int
+    earlier: Sequence[range] = ()  # where rows of earlier tasks stand among those of train
     teacher: Teacher | None = None
     soft: Tensor | None = None  # [N, K] of the training rows, by the teacher
 
     def steps(self, epoch: int) -> list[Window]:
         """Which rows form which step."""
-        return epoch_windows(
-            self.lengths(),
-            seed=self.spec.seed,
-            epoch=epoch,
-            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
-            rows_at_once=self.rows_at_once,
-            tokens_at_once=self.spec.max_batch_tokens,
-        )
+        return encoder_steps(self.spec, self.lengths(), epoch, rows_at_once=self.rows_at_once, earlier=self.earlier)
 
     def heaviest(self) -> Window:
         """The longest rows as one micro-batch."""
@@ -260,6 +272,14 @@ class ClassifyWork:
     def lengths(self) -> list[int]:
         """Tokens of each training row."""
         return [len(sequence) for sequence in self.encoded["train"]]
+
+
+def known_logits(
+    model: TextClassifier, sequences: Sequence[list[int]], known: int, at: int, *, multi_label: bool
+) -> Tensor:
+    """What the base version said of a text: [1, K], or of several labels [K, 2] for no and yes of each."""
+    logits = model([sequences[at]])[:, :known].float()
+    return torch.stack((torch.zeros_like(logits[0]), logits[0]), -1) if multi_label else logits
 
 
 def start_head(

@@ -1,17 +1,20 @@
 """What a classifier run is made of before it starts: rows by part, pooling, reading length, learning rates."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import base_models
-from engine.data import TextRows, parts_of
+from engine.continuing import Earlier, earlier_rows, union, widened
+from engine.data import TextRows, parts_of, read_texts
 from engine.decoder import POOLING, ends_texts, is_decoder, load_decoder_classifier, pad_of
 from engine.encoder import PackedEncoder, TextClassifier, can_pack
 from engine.failures import RunFailed
 from engine.methods import Attached, attach
+from engine.model_folder import describe, holds_classifier, open_classifier
 from engine.preflight_classify import classification_problems
 from engine.specs import ClassifySpec, Problem
 from engine.specs.methods import VIRTUAL
@@ -42,6 +45,76 @@ def arrange(
             )
         )
     return parts, list(known) or labels, problems
+
+
+def kept_labels(spec: ClassifySpec) -> list[str]:
+    """The labels whose outputs go on: those of the base version, in its order; none for a new head.
+
+    RunFailed("not_together") when the version gives several labels per text and the run one, or the other way round.
+    """
+    if not spec.keeps_labels:
+        return []
+    folder = Path(base_models.locate(spec.base_model))
+    if not holds_classifier(folder):
+        if spec.keep == "ewc":
+            raise RunFailed(
+                "not_together",
+                say("The base version gives no labels, so nothing tells what its weights mean."),
+                say("Choose L2-SP or replay, or a version that gives labels."),
+            )
+        return []
+    found = describe(folder)
+    if bool(found["multi_label"]) != spec.multi_label:
+        raise RunFailed(
+            "not_together",
+            say("The base version and this run do not give the same number of labels per text."),
+            say("Set multi_label as the version has it, or set known_labels to replace."),
+        )
+    return list(found["labels"])
+
+
+def earlier_texts(spec: ClassifySpec, parts: Mapping[str, TextRows], earlier: Sequence[Earlier]) -> list[TextRows]:
+    """The labelled training rows of each earlier task where the spec reads them; RunFailed when there are none."""
+    if not spec.rehearses:
+        return []
+    measured = [parts["dev"], parts["test"]]
+    found = earlier_rows(spec, earlier, lambda task: read_texts(task.path), lambda rows: rows.texts, measured)
+    return [rows.pick([at for at, labels in enumerate(rows.labels) if labels or spec.multi_label]) for rows in found]
+
+
+def all_labels(kept: Sequence[str], rows: TextRows) -> list[str]:
+    """The labels of the head: those that are kept, then the others of the rows."""
+    return union(kept, sorted({label for names in rows.labels for label in names}))
+
+
+def going_on(spec: ClassifySpec, labels: Sequence[str], kept: Sequence[str]) -> tuple[TextClassifier, Any]:
+    """(the base version with its head widened to `labels`, its tokenizer); `kept` are the labels it knows."""
+    model, tokenizer, _ = open_classifier(Path(base_models.locate(spec.base_model)), dropout=spec.dropout)
+    if spec.pooling not in ("auto", model.pooling):
+        raise RunFailed(
+            "not_together",
+            say("The head of the base version reads another kind of pooling."),
+            say("Choose pooling “auto”, or set known_labels to replace."),
+        )
+    name = head_layer(model)
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, widened(cast(nn.Linear, model.get_submodule(name)), kept, labels))
+    return model, tokenizer
+
+
+def head_layer(model: TextClassifier) -> str:
+    """The name of the layer that gives a number for each label."""
+    if model.pooling != "native":
+        return "head"
+    inner = {id(module) for module in model.encoder.modules()}
+    parts: list[tuple[str, nn.Module]] = list(model.named_modules())
+    return [name for name, part in parts if isinstance(part, nn.Linear) and id(part) not in inner][-1]
+
+
+def output_names(model: TextClassifier) -> list[str]:
+    """The parameters with a row for each label."""
+    name = head_layer(model)
+    return [f"{name}.{part}" for part, _ in model.get_submodule(name).named_parameters()]
 
 
 def beginning(spec: ClassifySpec, label_count: int) -> tuple[TextClassifier, Any]:

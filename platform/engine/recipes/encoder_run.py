@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from engine.encoder import PackedEncoder
-from engine.loop import Pace, Training
-from engine.methods import Attached
-from engine.plan import Window, cut
+from engine.loop import Companion, Pace, Training
+from engine.plan import Window, cut, epoch_windows, rehearsed_windows
 from engine.recipes.classify_setup import parameter_groups
 from engine.report import Report
 
@@ -18,25 +17,47 @@ from engine.report import Report
 def encoder_training(
     model: PackedEncoder,
     spec: Any,
-    attached: Attached | None,
+    companion: Companion | None,
     *,
     contract: Mapping[str, Any],
     report: Report,
     out: Path,
     **fixed: Any,
 ) -> Training:
-    """The loop with AdamW: lower layers learn slower, the head faster, vectors do not decay; `fixed` goes to the pace."""
+    """The loop with AdamW: lower layers learn slower, the head faster, vectors do not decay; `fixed` goes to the pace.
+
+    The pull of L2-SP takes the place of weight decay.
+    """
+    groups = parameter_groups(model, spec)
+    if getattr(spec, "keep", "") == "l2_sp":
+        groups = [{**group, "weight_decay": 0.0} for group in groups]
     # A mean of weights that were cut and of those before the cut is neither.
     decay = 0.0 if spec.method == "adalora" else spec.average_decay
     return Training(
         model,
-        torch.optim.AdamW(parameter_groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True),
+        torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True),
         pace=Pace.of(spec, average_decay=decay, **fixed),
         report=report,
         out=out,
         contract={**contract, "threads": torch.get_num_threads()},
-        companion=attached,
+        companion=companion,
     )
+
+
+def encoder_steps(
+    spec: Any, lengths: Sequence[int], epoch: int, *, rows_at_once: int, earlier: Sequence[range] = ()
+) -> list[Window]:
+    """Which rows form which step of an epoch; with rows of `earlier` tasks among them, a share of each step is theirs."""
+    plan: dict[str, Any] = {
+        "seed": spec.seed,
+        "epoch": epoch,
+        "rows_per_step": spec.batch_size * spec.gradient_accumulation,
+        "rows_at_once": rows_at_once,
+        "tokens_at_once": spec.max_batch_tokens,
+    }
+    if not earlier:
+        return epoch_windows(lengths, **plan)
+    return rehearsed_windows(lengths, earlier, share=spec.replay_share, **plan)
 
 
 def longest_first(lengths: Sequence[int], *, rows_at_once: int, tokens_at_once: int) -> Window:

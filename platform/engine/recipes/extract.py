@@ -13,19 +13,20 @@ from torch import Tensor
 
 from engine import base_models, checkpoint
 from engine.answer_metrics import answer_f1, exact_match
+from engine.continuing import Earlier, anchor_of, earlier_rows, estimate_importance, hashes, joined, places_of
 from engine.data import QaRows, parts_of, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import divided_window, epoch_windows
+from engine.plan import divided_window
 from engine.precision import mixed
 from engine.preflight_extract import question_problems, window_problems
 from engine.rank import here
-from engine.reader import Pair, Passage, Reader, SpanReader, target_of, window_losses
+from engine.reader import Pair, Passage, Reader, SpanReader, choices_of, target_of, window_losses
 from engine.reader_folder import HEAD, save_reader
 from engine.recipes.classify_setup import attach_method, reading_length
-from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
 from engine.report import Report
 from engine.seen import seen_passages
 from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
@@ -37,6 +38,17 @@ def arrange(spec: ExtractSpec, splits: Mapping[str, QaRows]) -> tuple[dict[str, 
     """(rows by part, problems): dev is held out of train when the dataset has none."""
     parts = parts_of(spec, dict(splits), QaRows)
     return parts, question_problems(spec, parts)
+
+
+def earlier_questions(spec: ExtractSpec, parts: Mapping[str, QaRows], earlier: Sequence[Earlier]) -> list[QaRows]:
+    """The training rows of each earlier task where the spec reads them; RunFailed when there are none."""
+    if not spec.rehearses:
+        return []
+
+    def asked(rows: QaRows) -> list[str]:
+        return [f"{question}\n{context}" for question, context in pairs_of(rows)]
+
+    return earlier_rows(spec, earlier, lambda task: read_questions(task.path), asked, [parts["dev"], parts["test"]])
 
 
 def pairs_of(rows: QaRows) -> list[Pair]:
@@ -53,9 +65,11 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget.
     `micro_batch` halves memory after an out-of-memory kill without changing which windows form a step. Raises
     RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -66,6 +80,8 @@ def train(
     report.progress(0, 1, "datasets", say("reading"))
     parts, problems = arrange(spec, read_questions(data))
     refuse("bad_data", problems)
+    tasks = earlier_questions(spec, parts, earlier)
+    parts["train"], rows_of = joined(parts["train"], tasks if spec.keep == "replay" else [])
 
     # 2. The network, its tokens, and the windows.
     place = base_models.locate(spec.base_model)
@@ -108,14 +124,16 @@ def train(
     )
 
     # 3. The loop.
+    anchor = anchor_of(spec, model, {})
     training = encoder_training(
         model,
         spec,
-        attached,
+        attached or anchor,
         contract={
             "recipe": "extract",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "micro_batch": micro_batch,
         },
         report=report,
@@ -125,9 +143,20 @@ def train(
     # 4. The epochs, from the start or from a checkpoint.
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
+    elif spec.keep == "ewc" and anchor is not None:
+        drawn, where = joined(QaRows(), tasks)
+        asked = reader.windows(pairs_of(drawn))
+        model.eval()
+
+        def logits_of(at: int) -> Tensor:
+            return choices_of(model([asked[at]]).float(), asked[at]).T
+
+        estimate_importance(anchor, spec, places_of(asked, where), logits_of, report, seed=spec.seed)
     targets = [target_of(window, parts["train"].answers[window.row]) for window in windows]
     at_once = rows_at_once(spec, micro_batch, here().count)
-    cursor = training.fit(ExtractWork(spec, reader, windows, targets, parts, report, at_once))
+    cursor = training.fit(
+        ExtractWork(spec, reader, windows, targets, parts, report, at_once, places_of(windows, rows_of))
+    )
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -166,17 +195,11 @@ class ExtractWork:
     parts: Mapping[str, QaRows]
     report: Report
     rows_at_once: int
+    earlier: Sequence[range] = ()  # where windows of earlier tasks stand
 
     def steps(self, epoch: int) -> list[Step]:
         """Which windows form which step."""
-        return epoch_windows(
-            self.lengths(),
-            seed=self.spec.seed,
-            epoch=epoch,
-            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
-            rows_at_once=self.rows_at_once,
-            tokens_at_once=self.spec.max_batch_tokens,
-        )
+        return encoder_steps(self.spec, self.lengths(), epoch, rows_at_once=self.rows_at_once, earlier=self.earlier)
 
     def heaviest(self) -> Step:
         """The longest windows as one micro-batch."""

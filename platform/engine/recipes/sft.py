@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine import checkpoint
 from engine.chat_folder import save_chat_model
 from engine.chat_model import ChatModel, load_chat_model
+from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined
 from engine.data import ChatRows, read_chats
 from engine.evaluate_chat import LARGEST_EXPONENT, ChatExample, evaluate_chats, last_answer
 from engine.failures import Stopped, refuse
@@ -27,10 +29,12 @@ from engine.recipes.sft_setup import (
     arrange,
     attach_method,
     beginning,
+    earlier_chats,
     epoch_steps,
     laid_out,
     pack,
     parameter_groups,
+    rehearsed_steps,
     render_all,
     room,
 )
@@ -55,9 +59,11 @@ def train(
     micro_batch: int | None = None,
     data_hash: str = "",
     data_kind: str = "chat",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget.
     `micro_batch` (sequences) lowers memory without changing which chats form a step. Raises RunFailed for what
     the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -68,6 +74,8 @@ def train(
     report.progress(0, 1, "datasets", say("reading"))
     parts, problems = arrange(spec, read_chats(data, data_kind, spec.instruction))
     refuse("bad_data", problems)
+    tasks = earlier_chats(spec, parts, earlier, data_kind)
+    parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
     saved = checkpoint.find_checkpoint(resume_from) if resume_from is not None else None
     known = bytes(saved.tensors("tokenizer")["json"].tolist()).decode() if saved and saved.has("tokenizer") else ""
     start = beginning(spec, parts["train"], known)
@@ -85,6 +93,7 @@ def train(
     attached = attach_method(model, spec)
     model.to(device)
     groups = parameter_groups(model, spec)
+    anchor = anchor_of(spec, model, {})
     optimiser = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, spec.beta2), fused=True)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -110,17 +119,26 @@ def train(
             "recipe": "sft",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "template_hash": start.template.description()["hash"],
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        companion=attached,
+        companion=attached or anchor,
         extra={"tokenizer": {"json": torch.tensor(list(own.encode()), dtype=torch.uint8)}} if own else {},
     )
     if saved is not None:
         training.resume(saved)
+    elif spec.keep == "ewc" and anchor is not None:
+        drawn, where = joined(ChatRows(), tasks)
+        of_tasks, found = render_all({"train": drawn}, start, limit)
+        refuse("bad_data", found)
+        model.eval()
+        estimate_importance(
+            anchor, spec, where, lambda at: answer_logits(model, of_tasks["train"][at]), report, seed=spec.seed
+        )
     at_once = rows_at_once(spec, micro_batch, here().count)
-    cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit))
+    cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit, places))
 
     # 4. The best weights written beside, as the folder that is served, and measured as any version is measured.
     description: dict[str, Any] = {
@@ -165,17 +183,21 @@ class SftWork:
     report: Report
     at_once: int  # sequences in one micro-batch
     limit: int  # tokens of a sequence
+    earlier: Sequence[range] = ()  # where chats of earlier tasks stand among those of train
 
     def steps(self, epoch: int) -> Sequence[Sequences]:
         """Which chats form which step."""
-        return epoch_steps(
-            [len(chat.ids) for chat in self.chats["train"]],
-            seed=self.spec.seed,
-            epoch=epoch,
-            capacity=self.limit,
-            packing=self.spec.packing,
-            sequences_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
-        )
+        lengths = [len(chat.ids) for chat in self.chats["train"]]
+        plan: dict[str, Any] = {
+            "seed": self.spec.seed,
+            "epoch": epoch,
+            "capacity": self.limit,
+            "packing": self.spec.packing,
+            "sequences_per_step": self.spec.batch_size * self.spec.gradient_accumulation,
+        }
+        if not self.earlier:
+            return epoch_steps(lengths, **plan)
+        return rehearsed_steps(lengths, self.earlier, share=self.spec.replay_share, **plan)
 
     def heaviest(self) -> Sequences:
         """The fullest micro-batch of the first epoch."""
@@ -236,6 +258,14 @@ def chat_losses(model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0) -> tup
     targets = flat.targets[wanted].to(device)
     total, losses = token_losses(hidden[wanted.to(device)], model.head.weight, targets)
     return total * scale, losses, flat.owners[wanted]
+
+
+def answer_logits(model: Gpt, chat: Chat) -> Tensor:
+    """Logits [M, V] of the learnt tokens of a chat."""
+    flat = laid_out([chat])
+    device = model.tokens.weight.device
+    hidden = model.packed(flat.ids.to(device), flat.runs)[(flat.targets != NO_TARGET).to(device)]
+    return F.linear(hidden, model.head.weight).float()
 
 
 @torch.no_grad()

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from engine import base_models
 from engine.chat_folder import OWN_TEMPLATE, end_tokens
-from engine.data import ChatRows, parts_of
+from engine.continuing import Earlier, earlier_rows
+from engine.data import ChatRows, parts_of, read_chats
 from engine.gpt import Gpt, GptConfig, Run, next_token_targets
 from engine.gpt.hugging_face import load_gpt, read_config
 from engine.gpt.runs import runs_of
 from engine.methods import Attached, added_parameters, attach
+from engine.plan import rehearsed_rows, taken_in_turns
 from engine.preflight_chat import chat_problems, refused_problems, rendered_problems, unended_problems
 from engine.render import END, SPECIAL_TOKENS, AnyTemplate, Chat, ForeignTemplate, Template, Unrenderable, rendered
 from engine.specs import Problem
@@ -27,6 +29,7 @@ from engine.specs.prefer import PreferSpec
 from engine.specs.sft import SftSpec
 from engine.vocabulary import byte_level_bpe
 
+POOL_CHATS = 512  # packed together
 DecoderSpec = SftSpec | PreferSpec  # recipes that tune a model that writes
 
 
@@ -118,8 +121,9 @@ def parameter_groups(model: Gpt, spec: DecoderSpec) -> list[dict[str, Any]]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if spec.is_adapter:
         return [{"params": trained, "lr": spec.adapter_learning_rate, "weight_decay": 0.0}]
+    decay = 0.0 if getattr(spec, "keep", "") == "l2_sp" else spec.weight_decay  # the pull takes its place
     return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
@@ -186,13 +190,63 @@ def epoch_steps(
     """The optimiser steps of an epoch; each is a list of sequences, each a list of rows: by seed and epoch only."""
     generator = np.random.default_rng([seed, epoch])
     order = [int(at) for at in generator.permutation(len(lengths))]
-    pool = 512
     if packing:
-        bins = [found for at in range(0, len(order), pool) for found in pack(lengths, order[at : at + pool], capacity)]
+        pools = [order[at : at + POOL_CHATS] for at in range(0, len(order), POOL_CHATS)]
+        bins = [found for pool in pools for found in pack(lengths, pool, capacity)]
     else:
         bins = [[at] for at in order]
     shuffled = [bins[at] for at in generator.permutation(len(bins))]
     return [shuffled[at : at + sequences_per_step] for at in range(0, len(shuffled), sequences_per_step)]
+
+
+def rehearsed_steps(
+    lengths: Sequence[int],
+    earlier: Sequence[range],
+    *,
+    share: float,
+    seed: int,
+    epoch: int,
+    capacity: int,
+    packing: bool,
+    sequences_per_step: int,
+) -> list[list[list[int]]]:
+    """The same over new chats, those before the first earlier one; a share of each step's sequences is of earlier tasks."""
+    drawn = rehearsed_rows(sequences_per_step, share)
+    new = epoch_steps(
+        lengths[: earlier[0].start],
+        seed=seed,
+        epoch=epoch,
+        capacity=capacity,
+        packing=packing,
+        sequences_per_step=sequences_per_step - drawn,
+    )
+    wanted = drawn * len(new)
+    old: list[list[int]] = []
+    count = wanted
+    while len(old) < wanted:  # how many chats fill so many sequences shows once they are packed
+        rows = taken_in_turns(earlier, count, seed=seed, epoch=epoch)
+        pools = [rows[at : at + POOL_CHATS] for at in range(0, len(rows), POOL_CHATS)]
+        old = [
+            found for pool in pools for found in (pack(lengths, pool, capacity) if packing else [[at] for at in pool])
+        ]
+        count *= 2
+    return [[*step, *old[number * drawn : (number + 1) * drawn]] for number, step in enumerate(new)]
+
+
+def earlier_chats(
+    spec: SftSpec, parts: Mapping[str, ChatRows], earlier: Sequence[Earlier], data_kind: str
+) -> list[ChatRows]:
+    """The training chats of each earlier task where the spec reads them; RunFailed when there are none."""
+    if not spec.rehearses:
+        return []
+
+    def read(task: Earlier) -> dict[str, ChatRows]:
+        return read_chats(task.path, task.kind or data_kind, spec.instruction)
+
+    def said(rows: ChatRows) -> list[str]:
+        return ["\n".join(message["content"] for message in messages) for messages in rows.messages]
+
+    return earlier_rows(spec, earlier, read, said, [parts["dev"], parts["test"]])
 
 
 @dataclass(frozen=True)

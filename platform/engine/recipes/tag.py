@@ -12,25 +12,34 @@ import torch
 import torch.nn.functional as F
 
 from engine import base_models, checkpoint, span_metrics
+from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined, places_of
 from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, write_span_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
 from engine.plan import Window as Step
-from engine.plan import divided_window, epoch_windows
+from engine.plan import divided_window
 from engine.precision import mixed
 from engine.preflight_tag import border_problems
 from engine.rank import here
 from engine.recipes.classify import hide_tokens
 from engine.recipes.classify_setup import attach_method, reading_length
-from engine.recipes.encoder_run import encoder_training, kept_evaluation, longest_first
-from engine.recipes.tag_setup import arrange, choose_unit, reads_case, stride
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.recipes.tag_setup import (
+    all_labels,
+    arrange,
+    choose_unit,
+    earlier_marked,
+    kept_labels,
+    open_network,
+    stride,
+)
 from engine.report import Report
 from engine.seen import seen_windows
-from engine.spans import tags_of
+from engine.spans import tag_names, tags_of
 from engine.specs import TagSpec, spec_hash, to_mapping
 from engine.specs.machine import rows_at_once
-from engine.tagger import Tagger, TokenTagger, Window
+from engine.tagger import Tagger, Window
 from engine.tagger_folder import save_tagger
 from engine.units import Reading, read_units
 from words import say
@@ -45,9 +54,11 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget.
     `micro_batch` halves memory after an out-of-memory kill without changing which windows form a step. Raises
     RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -58,17 +69,19 @@ def train(
     report.progress(0, 1, "datasets", say("reading"))
     parts, labels, problems = arrange(spec, read_spans(data))
     refuse("bad_data", problems)
+    kept = kept_labels(spec)
+    tasks = earlier_marked(spec, parts, earlier)
+    parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
+    labels = all_labels(kept, parts["train"]) if kept else labels
 
     # 2. The network, its tokens, and what carries a tag.
     place = base_models.locate(spec.base_model)
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
-    tag_count = 1 + 2 * len(labels)
-    network = base_models.load_network(place, tag_count, revision=spec.base_model.revision, head="TokenClassification")
-    max_length = reading_length(spec, network.config, tokenizer)
-    model = TokenTagger(network, case_features=reads_case(spec, tokenizer), dropout=spec.dropout)
-    attached = attach_method(model, spec, network.config.vocab_size)
+    model = open_network(spec, place, tokenizer, labels, kept)
+    max_length = reading_length(spec, model.config, tokenizer)
+    attached = attach_method(model, spec, model.config.vocab_size)
     model.to(device)
     unit = choose_unit(spec, parts["train"].texts)
     description = {
@@ -100,14 +113,18 @@ def train(
     )
 
     # 3. The loop.
+    known = len(tag_names(kept)) if kept else 0
+    new = range(known, len(tag_names(labels)))
+    anchor = anchor_of(spec, model, {f"network.classifier.{part}": new for part in ("weight", "bias")})
     training = encoder_training(
         model,
         spec,
-        attached,
+        attached or anchor,
         contract={
             "recipe": "tag",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "labels": labels,
             "micro_batch": micro_batch,
         },
@@ -118,8 +135,16 @@ def train(
     # 4. The epochs, from the start or from a checkpoint.
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
+    elif spec.keep == "ewc" and anchor is not None:
+        drawn, where = joined(SpanRows(), tasks)
+        windows = tagger.windows(drawn.texts, read_units(tokenizer, drawn.texts, unit))
+        model.eval()
+        of_tasks = places_of(windows, where)
+        estimate_importance(
+            anchor, spec, of_tasks, lambda at: model([windows[at]])[:, :known].float(), report, seed=spec.seed
+        )
     at_once = rows_at_once(spec, micro_batch, here().count)
-    work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=at_once)
+    work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=at_once, earlier=places)
     report.seen(seen_windows(tokenizer, parts["train"], work.windows))
     cursor = training.fit(work)
 
@@ -161,6 +186,7 @@ class TagWork:
     report: Report
     mask_id: int
     rows_at_once: int
+    earlier: Sequence[range] = ()  # where windows of earlier tasks stand
 
     @classmethod
     def of(
@@ -172,6 +198,7 @@ class TagWork:
         report: Report,
         *,
         rows_at_once: int,
+        earlier: Sequence[range] = (),
     ) -> "TagWork":
         """The work on rows by part; `readings` are those of train."""
         train, tokenizer = parts["train"], tagger.tokenizer
@@ -182,18 +209,12 @@ class TagWork:
         ]
         mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
         tags = [whole[window.row][slice(*window.units)] for window in windows]
-        return cls(spec, tagger, windows, tags, parts, report, mask_id, rows_at_once)
+        of_tasks = places_of(windows, earlier)
+        return cls(spec, tagger, windows, tags, parts, report, mask_id, rows_at_once, of_tasks)
 
     def steps(self, epoch: int) -> list[Step]:
         """Which windows form which step."""
-        return epoch_windows(
-            self.lengths(),
-            seed=self.spec.seed,
-            epoch=epoch,
-            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
-            rows_at_once=self.rows_at_once,
-            tokens_at_once=self.spec.max_batch_tokens,
-        )
+        return encoder_steps(self.spec, self.lengths(), epoch, rows_at_once=self.rows_at_once, earlier=self.earlier)
 
     def heaviest(self) -> Step:
         """The longest windows as one micro-batch."""

@@ -1,10 +1,18 @@
 """What a tagger run is made of before it starts: rows by part, labels, unit, windows, learning rates."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from engine.data import SpanRows, parts_of
+from engine import base_models
+from engine.continuing import Earlier, earlier_rows, union, widened
+from engine.data import SpanRows, parts_of, read_spans
+from engine.encoder import set_dropout
 from engine.preflight_tag import span_problems
+from engine.spans import tag_names
 from engine.specs import Problem, TagSpec
+from engine.tagger import TokenTagger
+from engine.tagger_folder import describe, open_tagger
 from engine.units import unit_by_script
 
 
@@ -17,8 +25,42 @@ def arrange(spec: TagSpec, splits: dict[str, SpanRows]) -> tuple[dict[str, SpanR
     return parts, labels, span_problems(spec, parts, labels)
 
 
+def kept_labels(spec: TagSpec) -> list[str]:
+    """The labels whose tags go on: those of the base version, in its order; none for a new head."""
+    return list(describe(Path(base_models.locate(spec.base_model)))["labels"]) if spec.keeps_labels else []
+
+
+def earlier_marked(spec: TagSpec, parts: Mapping[str, SpanRows], earlier: Sequence[Earlier]) -> list[SpanRows]:
+    """The training rows of each earlier task where the spec reads them; RunFailed when there are none."""
+    if not spec.rehearses:
+        return []
+    measured = [parts["dev"], parts["test"]]
+    return earlier_rows(spec, earlier, lambda task: read_spans(task.path), lambda rows: rows.texts, measured)
+
+
+def all_labels(kept: Sequence[str], rows: SpanRows) -> list[str]:
+    """The labels of the head: those that are kept, then the others of the rows."""
+    return union(kept, sorted({span.label for spans in rows.spans for span in spans}))
+
+
+def open_network(spec: TagSpec, place: str, tokenizer: Any, labels: Sequence[str], kept: Sequence[str]) -> TokenTagger:
+    """The tagger a run trains: with a new head, or with head and case features of the base version for the labels it keeps."""
+    if not kept:
+        network = base_models.load_network(
+            place, len(tag_names(labels)), revision=spec.base_model.revision, head="TokenClassification"
+        )
+        return TokenTagger(network, case_features=reads_case(spec, tokenizer), dropout=spec.dropout)
+    model = open_tagger(Path(place)).model
+    model.network.classifier = widened(model.network.classifier, tag_names(kept), tag_names(labels))
+    model.dropout_share = spec.dropout
+    set_dropout(model, spec.dropout)
+    return model
+
+
 def choose_unit(spec: TagSpec, texts: list[str]) -> str:
-    """The unit a spec means for these training texts."""
+    """The unit a spec means for these training texts; where tags of a version go on, the version's."""
+    if spec.unit == "auto" and spec.keeps_labels:
+        return str(describe(Path(base_models.locate(spec.base_model)))["unit"])
     return unit_by_script(texts) if spec.unit == "auto" else spec.unit
 
 

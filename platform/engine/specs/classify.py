@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.common import RunOptions
+from engine.specs.continuing import LabelledContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
@@ -13,7 +14,7 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class ClassifySpec(MethodOptions, RunOptions):
+class ClassifySpec(LabelledContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "classify"; the defaults were chosen on held-out training rows of a public set."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
@@ -83,7 +84,7 @@ class ClassifySpec(MethodOptions, RunOptions):
         found = bound_problems(self)
         if self.base_model.is_new:
             found.append(no_new_network())
-        found += self.run_problems() + self.method_problems("classify")
+        found += self.run_problems() + self.method_problems("classify") + self.continue_problems()
         if self.multi_label and self.consistency > 0:
             found.append(
                 Problem(

@@ -32,9 +32,23 @@ class DistilSpec(ClassifySpec):
         maximum=1,
     )
 
+    @property
+    def keeps_labels(self) -> bool:
+        """Never: the student knows the labels of its teacher."""
+        return False
+
     def problems(self) -> list[Problem]:
         """Those of a classifier, and a teacher that is missing or speaks of several labels."""
         found = super().problems()
+        if self.keep != "none":
+            found.append(
+                Problem(
+                    "not_together",
+                    "keep",
+                    say("A student learns from its teacher alone."),
+                    say("Set keep to none, or train the version on with the recipe that made it."),
+                )
+            )
         if self.teacher == NO_VERSION:
             found.append(
                 Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))

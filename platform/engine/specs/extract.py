@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
@@ -13,7 +14,7 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class ExtractSpec(MethodOptions, RunOptions):
+class ExtractSpec(ContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "extract"."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
@@ -82,4 +83,4 @@ class ExtractSpec(MethodOptions, RunOptions):
                     say("Raise it, or choose method “frozen”."),
                 )
             )
-        return found + self.run_problems() + self.method_problems("extract")
+        return found + self.run_problems() + self.method_problems("extract") + self.continue_problems()

@@ -28,6 +28,16 @@ class FieldInfo:
     choices: tuple[str, ...] = ()
     when: tuple[str, tuple[str, ...]] | None = None  # looked at only while that option has one of these values
 
+    def is_looked_at(self, plain: Mapping[str, str], known: "Mapping[str, FieldInfo]") -> bool:
+        """Whether the option counts among these values, written as texts; a value that ends in * means a beginning."""
+        if self.when is None:
+            return True
+        name, wanted = self.when
+        value = plain.get(name, "")
+        if not any(value.startswith(one[:-1]) if one.endswith("*") else value == one for one in wanted):
+            return False
+        return name not in known or known[name].is_looked_at(plain, known)
+
 
 def option(
     default: Any,

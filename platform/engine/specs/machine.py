@@ -58,7 +58,10 @@ def machine_problems(recipe: str, spec: Any) -> list[Problem]:
     if spec.sharding == "sharded":
         found += [
             Problem("not_together", "sharding", reason, say("Choose sharding “replicated”."))
-            for reason in [refused_sharding(recipe, getattr(spec, "method", "full"), spec.processes)]
+            for reason in [
+                refused_sharding(recipe, getattr(spec, "method", "full"), spec.processes)
+                or (_SMALL_MODULE if getattr(spec, "keep", "none") in PULLED else "")
+            ]
             if reason
         ]
     return found
@@ -76,6 +79,7 @@ def refused_sharding(recipe: str, method: str = "full", processes: int = 0) -> s
 SPLITS_STEPS = ("classify", "distil", "tag", "extract", "sft", "prefer", "pretrain")
 """Recipes whose step is a sum over rows, so that several processes can share it."""
 SHARDED = ("classify", "distil", "sft", "pretrain")
+PULLED = ("l2_sp", "ewc")  # towards earlier weights, which are held whole
 SHARDED_METHODS = ("full", "lora", "rslora")
 _WHOLE_STEPS = say("A step of this recipe cannot be divided among processes.")
 _SMALL_MODULE = say("This method changes weights, or reads them, in a way that does not work on shares of them.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.gpt_shape import shape_problems
 from engine.specs.methods import MethodOptions
@@ -14,7 +15,7 @@ _NEW = ("base_model", ("scratch:gpt",))
 
 
 @dataclass(frozen=True)
-class SftSpec(MethodOptions, RunOptions):
+class SftSpec(ContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "sft". Without a base model a Llama-shaped decoder and a byte-level BPE are made new."""
 
     base_model: BaseModel = option(
@@ -95,4 +96,4 @@ class SftSpec(MethodOptions, RunOptions):
                     say("Choose a base model, or train all weights."),
                 )
             )
-        return found + self.run_problems() + self.method_problems("sft")
+        return found + self.run_problems() + self.method_problems("sft") + self.continue_problems()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel
 from engine.specs.common import RunOptions
+from engine.specs.continuing import LabelledContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
@@ -13,7 +14,7 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class TagSpec(MethodOptions, RunOptions):
+class TagSpec(LabelledContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "tag"; the defaults were chosen on held-out training rows of a public set."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
@@ -93,4 +94,4 @@ class TagSpec(MethodOptions, RunOptions):
                     say("Raise it, or choose method “frozen”."),
                 )
             )
-        return found + self.run_problems() + self.method_problems("tag")
+        return found + self.run_problems() + self.method_problems("tag") + self.continue_problems()

@@ -20,6 +20,7 @@ from workers.bench.measure import Measure, Options
 
 BENCHES = {
     "answers": "workers.bench.answers",
+    "continual": "workers.bench.continual",
     "datasets": "workers.bench.datasets",
     "entities": "workers.bench.entities",
     "predict": "workers.bench.predict",
@@ -45,12 +46,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data",
             type=Path,
-            help="quality: BANKING77's training file; entities: CoNLL folder; answers: JSONL; train: a text",
+            help="quality: BANKING77's training file; entities: CoNLL folder; continual: folder of sets; answers: JSONL; train: a text",
         )
         parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
         parser.add_argument("--folds", type=int, default=0, help="entities: measure so many folds of all texts in turn")
         parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
-        parser.add_argument("--only", nargs="+", default=[], help="train: speed, packing, characters")
+        parser.add_argument(
+            "--only", nargs="+", default=[], help="train: speed, packing, characters; continual: naive, replay, ..."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Here when servers are named, else on servers of our own."""

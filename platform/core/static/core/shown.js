@@ -1,10 +1,19 @@
-/* <div data-shown-when="name-of-field" data-shown-values="a b"> is shown while that field of its form has one of these
-   values. Hidden fields are sent as they are; without JavaScript all are shown. */
+/* <div data-shown-when="name-of-field" data-shown-values="a b version:*"> is shown while that field of its form has one of
+   these values ("*" ends a beginning), and is itself shown. Hidden fields are sent as they are; without JavaScript all
+   are shown. */
+
+function fits(value, wanted) {
+  return wanted.endsWith("*") ? value.startsWith(wanted.slice(0, -1)) : value === wanted;
+}
 
 function settle(form) {
+  // a field stands before those that depend on it
   for (const part of form.querySelectorAll("[data-shown-when]")) {
     const field = form.elements[part.dataset.shownWhen];
-    if (field) part.hidden = !part.dataset.shownValues.split(" ").includes(field.value);
+    if (!field) continue;
+    const above = field.closest("[data-shown-when]");
+    const values = part.dataset.shownValues.split(" ");
+    part.hidden = Boolean(above?.hidden) || !values.some((wanted) => fits(field.value, wanted));
   }
 }
 
