@@ -21,7 +21,7 @@ from apps.training import services
 from apps.training.bases import places
 from apps.training.earlier import earlier_files
 from apps.training.models import TrainingJob
-from apps.training.selectors import EVENT_FOLDER, newest_checkpoint
+from apps.training.selectors import EVENT_FOLDER, attempt_folder, newest_checkpoint
 from core import storage
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped
@@ -259,7 +259,7 @@ def _measure_earlier_tasks(run: Run, version: ModelVersion) -> None:
 
 def _drop_older_attempts(training_job: TrainingJob) -> None:
     """Only the last checkpoint rows' folders matter once the version stands."""
-    kept = {(storage.home() / row.path).parent.parent for row in training_job.checkpoints.all()}
+    kept = {storage.home() / attempt_folder(row.path) for row in training_job.checkpoints.all()}
     for attempt in services.run_folder(training_job).iterdir():
         if attempt.is_dir() and attempt not in kept and attempt.name != EVENT_FOLDER:
             shutil.rmtree(attempt, ignore_errors=True)

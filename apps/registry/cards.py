@@ -8,10 +8,19 @@ from apps.registry.models import Approval, CardRevision, Decision, ModelVersion
 from apps.registry.options import FIGURES, SPAN_ERRORS, VALUES
 from apps.registry.selectors import base_number
 
+CURVE_FIGURES = ("accuracy", "macro_f1")
+
 
 def generated_card(version: ModelVersion) -> str:
     """The part of the card that follows from the version's record."""
-    parts = [_making(version), _figures(version), _classes(version), _errors(version), _evidence(version)]
+    parts = [
+        _making(version),
+        _figures(version),
+        _curve(version),
+        _classes(version),
+        _errors(version),
+        _evidence(version),
+    ]
     parts.append(_files(version))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -77,6 +86,19 @@ def _figures(version: ModelVersion) -> str:
                 _section(title, [_row(_("Figure"), _("Value and its interval (95 percent)")), "|---|---|", *rows])
             )
     return "\n\n".join(parts)
+
+
+def _curve(version: ModelVersion) -> str:
+    """The learning curve of a few-shot run, measured on dev."""
+    points = version.metrics.get("dev", {}).get("curve", [])
+    if not points:
+        return ""
+    rows = [
+        _row(str(point["count"]), str(point["rows"]), *(_interval(point["headline"][name]) for name in CURVE_FIGURES))
+        for point in points
+    ]
+    head = _row(_("Texts a class"), _("Rows"), *(str(FIGURES[name]) for name in CURVE_FIGURES))
+    return _section(_("Learning curve on dev"), [head, "|---|---|---|---|", *rows])
 
 
 def _classes(version: ModelVersion) -> str:

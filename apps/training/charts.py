@@ -25,6 +25,8 @@ CURVES: dict[str, str | Promise] = {
     "dev_weighted_f1": gettext_lazy("Dev weighted F1"),
     "dev_perplexity": gettext_lazy("Dev perplexity"),
     "dev_bits_per_byte": gettext_lazy("Dev bits per byte"),
+    "shots_accuracy": gettext_lazy("Dev accuracy by texts a class"),
+    "shots_macro_f1": gettext_lazy("Dev macro F1 by texts a class"),
     "tokens_per_second": gettext_lazy("Tokens per second"),
     "learning_rate": gettext_lazy("Learning rate"),
     "gradient_norm": gettext_lazy("Gradient norm"),
@@ -81,6 +83,17 @@ def chart_news(training_job: TrainingJob, name: str, since: int) -> dict[str, An
     found = curves(training_job, after_point=since)
     names = {"loss": LOSS, "quality": tuple(_quality(found))}.get(name, (name,))
     return line_chart(_series(found, names), since=cursor, ended=ended)
+
+
+def learning_curve(found: Curves) -> list[dict[str, Any]]:
+    """The points of a learning curve over counts of texts a class, as a version's figures hold them."""
+    parts = {"value": "", "low": "_low", "high": "_high"}
+    by_count: dict[int, dict[str, dict[str, float]]] = {}
+    for figure in ("accuracy", "macro_f1"):
+        for part, end in parts.items():
+            for count, value in found.get(f"shots_{figure}{end}", ()):
+                by_count.setdefault(int(count), {}).setdefault(figure, {})[part] = value
+    return [{"count": count, "headline": by_count[count]} for count in sorted(by_count)]
 
 
 def _quality(found: Curves) -> list[str]:

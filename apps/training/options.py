@@ -60,6 +60,30 @@ MEANINGS = [
     _("Share of pairs that are taken to be the wrong way round (conservative DPO)"),
     _("Weight of the chosen answers' own loss beside the preference"),
     _("Pairs in one micro-batch"),
+    _("Pretrained encoder; the verbaliser takes a model that says words: a masked one or one that writes"),
+    _(
+        "Contrastive: texts of one class are drawn together, then a head is fitted on their vectors; "
+        "verbaliser: a pattern asks for a word that stands for the label"
+    ),
+    _("Draw this many texts of each class from train; 0 learns from all"),
+    _(
+        "Learning curve: train and measure also at these counts a class, such as 8,16,32; "
+        "each holds the smaller ones, and the largest is kept"
+    ),
+    _("The name of each label is learnt as one more text of it, its underscores read as spaces"),
+    _("Cosines are divided by this before they are compared"),
+    _("Texts of one class that stand in a batch together"),
+    _("What tells the classes apart on the learnt vectors: logistic regression, or the nearest mean of a class"),
+    _("Logistic regression: weight of the squared norm of its weights"),
+    _("How text and word stand together: {text} is the text, {label} the place of the word"),
+    _("The words of each label, such as positive: good, great; negative: bad. Empty takes the labels' names"),
+    _("Take off what the model says where the text says nothing, so that no label is preferred before training"),
+    _("Passes over the texts drawn; 0 leaves the base model as it is"),
+    _("Peak learning rate of the base model's top layer"),
+    _("Texts of one optimiser step"),
+    _("A step is read in parts when its texts hold more tokens than this"),
+    _("Share of values dropped in the base model"),
+    _("Share of the base model in the weights that are kept: the mean of both (WiSE-FT) forgets less of what it knew"),
     _("Model version whose labels and certainty are learnt"),
     _("Keep this many layers of the base model, spread evenly over it; 0 keeps all"),
     _("The teacher's and the student's logits are divided by this before they are compared"),

@@ -98,6 +98,11 @@ def newest_checkpoint(training_job: TrainingJob) -> Checkpoint | None:
     return training_job.checkpoints.order_by("-token", "-step").first()
 
 
+def attempt_folder(path: str) -> str:
+    """The folder of the attempt that wrote a checkpoint, relative to HOME; a recipe may keep its own folders in it."""
+    return "/".join(PurePosixPath(path).parts[: len(["files", "workspace", "runs", "job", "token"])])
+
+
 def obsolete_checkpoints(training_job: TrainingJob, keep: int = 2) -> list[Checkpoint]:
     """All but the newest `keep` and the best."""
     rows = list(training_job.checkpoints.order_by("-token", "-step"))
@@ -117,7 +122,7 @@ def _run_folders() -> set[str]:
 
 def _attempt_folders() -> set[str]:
     """Those with a checkpoint to resume from, those of attempts at work, and the event files."""
-    kept = {PurePosixPath(path).parent.parent.as_posix() for path in Checkpoint.objects.values_list("path", flat=True)}
+    kept = {attempt_folder(path) for path in Checkpoint.objects.values_list("path", flat=True)}
     running = TrainingJob.objects.filter(job__state=State.RUNNING)
     kept |= {f"{folder}/{EVENT_FOLDER}" for folder in _run_folders()}
     return kept | {

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.training import services
-from apps.training.charts import chart_news, charts_of, curve_name, line_chart
+from apps.training.charts import chart_news, charts_of, curve_name, learning_curve, line_chart
 from apps.training.comparing import differing_options, figures_of
 from apps.training.filters import TrainingJobFilter
 from apps.training.forms import RECIPE_NAMES, TrainingForm
@@ -142,12 +142,14 @@ def _seen(request: PageRequest, training_job: TrainingJob) -> dict[str, Any]:
 
 
 def _detail(training_job: TrainingJob) -> dict[str, Any]:
+    found = curves(training_job)
     return {
         "training_job": training_job,
         "job": training_job.job,
         "queue_place": place_of(training_job.job),
         "version": training_job.model_version,
-        "latest": {name: values[-1][1] for name, values in curves(training_job).items()},
+        "latest": {name: values[-1][1] for name, values in found.items()},
+        "learning_curve": learning_curve(found),
         "checkpoints": training_job.checkpoints.order_by("-token", "-step"),
     }
 

@@ -10,6 +10,7 @@ from engine.export_onnx import write_onnx
 from engine.export_parity import Run, measured, served
 from engine.failures import RunFailed
 from engine.report import Report
+from engine.verbaliser_folder import holds_verbaliser
 from words import say
 
 Writer = Callable[[Path, Path], tuple[str, Run, dict[str, Any]]]
@@ -33,6 +34,12 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     if kind not in WRITERS:
         raise RunFailed(
             "unknown_export", say("There is no export called {kind}.", kind=kind), say("Choose another one.")
+        )
+    if holds_verbaliser(folder):
+        raise RunFailed(
+            "export_unavailable",
+            say("This version tells labels by words of a language model, which exports cannot say."),
+            say("Download the version: its folder is a plain language model with the words in lingxi.json."),
         )
     target.mkdir(parents=True)
     report.progress(0, 3, "steps", say("converting"))

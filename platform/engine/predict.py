@@ -1,7 +1,8 @@
 """Texts to label probabilities: deduplicated, sorted by length, packed without padding."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from engine.evaluate import choose
 from engine.failures import Stopped
 from engine.model_folder import open_classifier
 from engine.report import Report, Silent
+from engine.verbaliser import WordScorer
+from engine.verbaliser_folder import holds_verbaliser, open_verbaliser
 from words import say
 
 BATCH_TOKENS = 2048
@@ -33,7 +36,13 @@ class Predictions:
 class Classifier:
     """A loaded model version that labels texts; the same text gets the same label in any company."""
 
-    def __init__(self, model: TextClassifier, tokenizer: Any, description: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model: TextClassifier | WordScorer,
+        tokenizer: Any,
+        description: dict[str, Any],
+        read: Callable[[Sequence[str]], list[list[int]]] | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.names = tuple(description["labels"])
@@ -41,6 +50,7 @@ class Classifier:
         self.threshold = float(description["decision_threshold"])
         self.max_length_tokens = int(description["max_length_tokens"])
         self.description = description
+        self.read = read or partial(encode, tokenizer, max_length_tokens=self.max_length_tokens)
 
     def predict(self, texts: Sequence[str], report: Report | None = None) -> Predictions:
         """Labels and probabilities of `texts` in their order; raises Stopped when the report asks for it."""
@@ -69,7 +79,7 @@ class Classifier:
 
     def _window(self, texts: Sequence[str], report: Report, start: int, total: int) -> NDArray[np.float32]:
         distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
-        sequences = encode(self.tokenizer, list(distinct), self.max_length_tokens)
+        sequences = self.read(list(distinct))
         whole = total or start + len(texts)
         logits = forward_all(self.model, sequences, report, phase=say("labelling"), start=start, total=whole)
         probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
@@ -82,10 +92,15 @@ class Classifier:
 
 def load_classifier(folder: Path) -> Classifier:
     """The classifier of a model folder, on the GPU if there is one; RunFailed if it cannot be used."""
-    model, tokenizer, description = open_classifier(folder)
+    model: TextClassifier | WordScorer
+    read = None
+    if holds_verbaliser(folder):
+        model, tokenizer, description, read = open_verbaliser(folder)
+    else:
+        model, tokenizer, description = open_classifier(folder)
     if torch.cuda.is_available():
         model = model.cuda()
-    return Classifier(model, tokenizer, description)
+    return Classifier(model, tokenizer, description, read)
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length_tokens: int) -> list[list[int]]:
@@ -117,7 +132,7 @@ def batches_by_tokens(lengths: Sequence[int], limit: int) -> list[list[int]]:
 
 @torch.no_grad()
 def forward_all(
-    model: TextClassifier,
+    model: TextClassifier | WordScorer,
     sequences: Sequence[Sequence[int]],
     report: Report,
     *,
@@ -127,7 +142,7 @@ def forward_all(
     features: bool = False,
 ) -> torch.Tensor:
     """Logits [N, K] (or text vectors [N, D]) on the CPU in the order of `sequences`; raises Stopped when asked."""
-    function = model.features if features else model
+    function: Callable[..., torch.Tensor] = model.features if features else model  # type: ignore[assignment]
     results: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
     done = 0
     for batch in batches_by_tokens([len(sequence) for sequence in sequences], BATCH_TOKENS):

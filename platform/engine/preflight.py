@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.outlook.classify import preflight_classify
 from engine.outlook.extract import preflight_extract
+from engine.outlook.few_shot import preflight_few_shot
 from engine.outlook.parts import of_processes
 from engine.outlook.prefer import preflight_prefer
 from engine.outlook.pretrain import preflight_pretrain
@@ -16,6 +17,7 @@ from engine.specs import RECIPES, Spec
 from engine.specs.classify import ClassifySpec
 from engine.specs.distil import DistilSpec
 from engine.specs.extract import ExtractSpec
+from engine.specs.few_shot import FewShotSpec
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.sft import SftSpec
@@ -34,6 +36,7 @@ def preflight(spec: Spec, data: Path, report: Report, **options: Any) -> dict[st
 CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     ClassifySpec: preflight_classify,
     DistilSpec: preflight_classify,
+    FewShotSpec: preflight_few_shot,
     PreferSpec: preflight_prefer,
     SftSpec: preflight_sft,
     TagSpec: preflight_tag,

@@ -16,13 +16,16 @@ from engine.preflight_rows import (
     unknown_labels,
 )
 from engine.specs import ClassifySpec
+from engine.specs.few_shot import FewShotSpec
 from engine.specs.problems import Problem
 from words import say
 
 LEAST_PER_LABEL = 2
 
 
-def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], labels: Sequence[str]) -> list[Problem]:
+def classification_problems(
+    spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows], labels: Sequence[str]
+) -> list[Problem]:
     """Everything wrong with the rows by part (train, dev, test); `labels` are those of train, in order."""
     train, dev = parts["train"], parts["dev"]
     if not len(train):
@@ -32,7 +35,7 @@ def classification_problems(spec: ClassifySpec, parts: Mapping[str, TextRows], l
     return problems + conflicts(train, [tuple(sorted(names)) for names in train.labels])
 
 
-def _label_counts(spec: ClassifySpec, parts: Mapping[str, TextRows]) -> list[Problem]:
+def _label_counts(spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows]) -> list[Problem]:
     if spec.multi_label:
         return []
     rows = [part.ids[at] for part in parts.values() for at, names in enumerate(part.labels) if len(names) > 1]
@@ -70,7 +73,7 @@ def _sizes(train: TextRows, labels: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def _one_class(spec: ClassifySpec, dev: TextRows) -> list[Problem]:
+def _one_class(spec: ClassifySpec | FewShotSpec, dev: TextRows) -> list[Problem]:
     if not len(dev):
         return no_dev(spec, dev)
     if len(set(dev.labels)) < 2:

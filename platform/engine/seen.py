@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
 
+from engine.contrastive import class_batches
 from engine.data import QaRows, Rows, SpanRows, TextRows
 from engine.predict import encode
 from engine.reader import Passage, target_of
 from engine.render import AnyTemplate, Chat, Template
 from engine.tagger import Window
+from engine.verbaliser import Reading
 from engine.vocabulary import Vocabulary
 
 SHOWN_ROWS = 8
@@ -28,6 +30,48 @@ def seen_texts(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]],
         for number, full, ids, labels in zip(rows.ids, whole, encoded, rows.labels, strict=False)
     ]
     return {"template": {"name": "text", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
+
+
+def seen_pairs(tokenizer: Any, rows: TextRows, encoded: Sequence[Sequence[int]], *, seed: int) -> dict[str, Any]:
+    """The first texts that the contrastive way draws together, each pair of a class as one row."""
+    classes = [labels[0] for labels in rows.labels]
+    batches = class_batches(rows.texts, classes, seed=seed, epoch=0, batch_size=2 * SHOWN_ROWS)
+    drawn = batches[0] if batches else []
+    pairs = [pair for pair in zip(drawn[::2], drawn[1::2], strict=False) if classes[pair[0]] == classes[pair[1]]]
+    shown = [
+        _row(
+            tokenizer.backend_tokenizer,
+            rows.ids[one],
+            [*encoded[one], *encoded[other]],
+            labels=[classes[one]],
+            is_cut=False,
+        )
+        for one, other in pairs
+    ]
+    return {"template": {"name": "pairs", "hash": _reading_hash(tokenizer)}, "rows": shown}
+
+
+def seen_patterns(
+    reading: Reading, rows: TextRows, encoded: Sequence[Sequence[int]], said: Mapping[str, Sequence[int]]
+) -> dict[str, Any]:
+    """The first texts in the pattern; the place of the word is marked, for a model that writes with the first word of `said`."""
+    mask, shown = reading.tokenizer.mask_token_id if reading.is_masked else None, []
+    whole = reading.whole_lengths(rows.texts[:SHOWN_ROWS])
+    for number, ids, labels, full in zip(rows.ids, encoded, rows.labels, whole, strict=False):
+        word = list(said.get(labels[0], ()))
+        learnt = [token == mask for token in ids] + [True] * len(word)
+        shown.append(
+            _row(
+                reading.tokenizer.backend_tokenizer,
+                number,
+                [*ids, *word],
+                learnt=learnt,
+                labels=labels,
+                is_cut=full > len(ids),
+            )
+        )
+    rule = json.dumps([_reading_hash(reading.tokenizer), reading.pattern])
+    return {"template": {"name": "pattern", "hash": hashlib.sha256(rule.encode()).hexdigest()}, "rows": shown}
 
 
 def seen_windows(tokenizer: Any, rows: SpanRows, windows: Sequence[Window]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from engine.failures import Stopped
 from engine.predict import batches_by_tokens
 from engine.report import Report, Silent
 from engine.spans import Span, best_tags, legal_moves, spans_of, tags_of
-from engine.units import SHAPES, Reading, pieces_of, read_units, shapes_of
+from engine.units import SHAPES, Reading, pieces_of, read_units, shapes_of, surroundings
 from words import say
 
 BATCH_TOKENS = 2048
@@ -70,13 +70,6 @@ class TokenTagger(PackedEncoder):
             start += len(window.ids)
         read = states[torch.tensor(places, device=device)]  # [U, D]
         return cast(Tensor, self.network.classifier(F.dropout(read, self.dropout_share, self.training)))
-
-
-def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The special tokens that the tokenizer puts before and behind a text."""
-    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-    at = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
-    return list(whole[:at]), list(whole[at + len(bare) :])
 
 
 def windows_of(

@@ -163,3 +163,10 @@ def _form(text: str) -> int:
     if not letters[0].islower():
         return 7 if all(not character.isupper() for character in letters[1:]) else 8
     return 10  # begins small, goes on large
+
+
+def surroundings(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and behind a text."""
+    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+    at = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
+    return list(whole[:at]), list(whole[at + len(bare) :])

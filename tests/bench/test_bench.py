@@ -9,7 +9,7 @@ import pytest
 
 from config.management.commands.bench import BENCHES, line_of
 from core.embedded.connect import adopt
-from workers.bench import answers
+from workers.bench import answers, few_shot
 from workers.bench.entities import _fold, read
 from workers.bench.measure import Measure
 from workers.bench.quality import _write
@@ -88,3 +88,28 @@ def test_all_questions_about_a_passage_stand_on_one_side(tmp_path: Path) -> None
     sides = {side: {row["context"] for row in rows if row["split"] == side} for side in ("train", "test")}
     assert len(rows) == 60 and not sides["train"] & sides["test"] and len(sides["test"]) == 2
     assert rows[0]["answers"] == [{"text": "passage", "start": 0}]
+
+
+def test_a_draw_holds_so_many_different_texts_of_each_label_by_the_seed() -> None:
+    rows = [(f"Text {at % 15} of {label}", label) for label in ("a", "b") for at in range(30)] + [("rare", "c")]
+
+    first, again, other = (few_shot.draw(rows, 10, seed) for seed in (1, 1, 2))
+
+    assert first == again != other
+    assert [len({text for text, name in first if name == label}) for label in ("a", "b", "c")] == [10, 10, 1]
+
+
+def test_texts_that_are_learnt_from_are_not_judged() -> None:
+    found = list(few_shot.records([("My card", "a")], [("my  CARD", "a"), ("a loan", "b")]))
+
+    assert [(row["split"], row["text"], row["label"]) for row in found] == [
+        ("train", "My card", "a"),
+        ("test", "a loan", "b"),
+    ]
+
+
+def test_columns_of_public_files_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("sentence,label\nUp,positive\n", encoding="utf-8")
+
+    assert few_shot.read(path) == [("Up", "positive")]

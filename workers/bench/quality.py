@@ -41,7 +41,7 @@ def measures(options: Options) -> Iterator[Measure]:
     actor = first_owner()
     version = _version(actor, options.data)
     splits = version.counts["splits"]
-    base = _probe(version)
+    base = probe_of(version)
     yield Measure("linear probe", base["accuracy"] * 100, "%", detail=f"{splits['train']} rows, l2 {base['l2']:g}")
     floor = {int(number): right for number, right in base["right"].items()}
     gains = []
@@ -52,7 +52,7 @@ def measures(options: Options) -> Iterator[Measure]:
         p = metrics.mcnemar(pairs[:, 0], pairs[:, 1])["mid_p"]
         name = f"fine-tuned, seed {seed}: points over the probe"
         yield Measure(name, gains[-1].mean() * 100, "", detail=f"McNemar mid-p {p:.2g}, {detail}")
-    low, high = _interval(np.mean(gains, axis=0))
+    low, high = interval(np.mean(gains, axis=0))
     detail = f"{splits['test']} held-out rows, 95 % interval [{low * 100:.2f}, {high * 100:.2f}]"
     yield Measure("mean gain in points", float(np.mean(gains)) * 100, "", at_least=GAIN, detail=detail)
 
@@ -94,7 +94,8 @@ def _write(source: Path, path: Path) -> None:
                 writer.writerow([f"row-{at}", row["text"], row["category"], "test" if at in out else "train"])
 
 
-def _probe(version: DatasetVersion) -> dict[str, Any]:
+def probe_of(version: DatasetVersion) -> dict[str, Any]:
+    """What engine.bench.probe finds on a frozen version: accuracy on test and which rows are right."""
     command = [sys.executable, "-m", "engine.bench.probe", "--data", str(version_file(version))]
     threads = ["--threads", str(settings.TRAIN_THREADS)]
     found: dict[str, Any] = json.loads(subprocess.run([*command, *threads], stdout=subprocess.PIPE, check=True).stdout)
@@ -125,7 +126,7 @@ def _job(job: Job | None) -> Job:
     return job
 
 
-def _interval(differences: Any) -> tuple[float, float]:
+def interval(differences: Any) -> tuple[float, float]:
     """Percentile bootstrap over rows of a mean difference [N]."""
     dice = np.random.default_rng(SPLIT_SEED)
     means = [dice.choice(differences, len(differences)).mean() for _ in range(ROUNDS)]

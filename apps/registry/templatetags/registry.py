@@ -58,6 +58,20 @@ def recipe_name(name: str) -> str:
 
 
 @register.filter
+def curve_chart(points: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The accuracy of a learning curve as the chart module draws bars, with their intervals; None without points."""
+    if not points:
+        return None
+    found = [point["headline"]["accuracy"] for point in points]
+    series = {
+        "name": str(FIGURES["accuracy"]),
+        "values": [one["value"] for one in found],
+        "intervals": [[one["low"], one["high"]] for one in found],
+    }
+    return {"categories": [str(point["count"]) for point in points], "series": [series], "share": True}
+
+
+@register.filter
 def scientific(value: float) -> str:
     """A number with two digits: 2.4e-06, 3.1."""
     return f"{value:.2g}"

@@ -1,7 +1,6 @@
 """What a classifier run, or a distillation, would be like."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,13 @@ from engine.outlook.parts import (
     size_of,
     spread_of,
     token_counts,
+    truncation,
 )
 from engine.predict import encode
 from engine.recipes import classify_setup
 from engine.recipes.distil import load_teacher
 from engine.report import Report
 from engine.seen import SHOWN_ROWS, seen_texts
-from engine.specs import Problem
 from engine.specs.classify import ClassifySpec
 from engine.specs.distil import DistilSpec
 from words import say
@@ -54,7 +53,7 @@ def preflight_classify(
     encoded = {name: encode(tokenizer, part.texts, WITHOUT_LIMIT) for name, part in parts.items()}
     lengths = {name: token_counts(found) for name, found in encoded.items()}
     cut = [part.ids[at] for name, part in parts.items() for at in np.flatnonzero(lengths[name] > limit)]
-    problems += _truncation(cut, sum(len(part) for part in parts.values()), limit)
+    problems += truncation(cut, sum(len(part) for part in parts.values()), limit)
     report.progress(2, 3, "checks", say("estimating"))
     model = _empty_classifier(spec, config, len(labels))
     total = sum(parameter.numel() for parameter in model.parameters())
@@ -94,28 +93,6 @@ def preflight_classify(
             ),
         },
     }
-
-
-def _truncation(rows: Sequence[int], total: int, limit: int) -> list[Problem]:
-    if not rows:
-        return []
-    share = len(rows) / total
-    return [
-        Problem(
-            "truncated",
-            "max_length_tokens",
-            say(
-                "{rows_count} of {total} texts ({share:.1%}) are longer than {limit} tokens and lose their end.",
-                rows_count=len(rows),
-                total=total,
-                share=share,
-                limit=limit,
-            ),
-            say("Raise max_length_tokens."),
-            "warning",
-            tuple(int(row) for row in rows[:20]),
-        )
-    ]
 
 
 def _empty_classifier(spec: ClassifySpec, config: Any, label_count: int) -> TextClassifier:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.specs import Problem
 from engine.specs.machine import SPLITS_STEPS, rows_at_once
+from words import say
 
 WITHOUT_LIMIT = 1 << 20
 PROCESS_BYTES = 450_000_000  # python, torch and transformers before the first weight
@@ -80,3 +82,26 @@ def seconds_for(operations: float) -> float:
         rounds += 1
     speed = rounds * 2 * 512 * 384 * 1536 / (time.perf_counter() - started)
     return operations / (0.7 * speed)
+
+
+def truncation(rows: Sequence[int], total: int, limit: int) -> list[Problem]:
+    """Texts that lose their end."""
+    if not rows:
+        return []
+    share = len(rows) / total
+    return [
+        Problem(
+            "truncated",
+            "max_length_tokens",
+            say(
+                "{rows_count} of {total} texts ({share:.1%}) are longer than {limit} tokens and lose their end.",
+                rows_count=len(rows),
+                total=total,
+                share=share,
+                limit=limit,
+            ),
+            say("Raise max_length_tokens."),
+            "warning",
+            tuple(int(row) for row in rows[:20]),
+        )
+    ]

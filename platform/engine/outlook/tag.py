@@ -20,8 +20,8 @@ from engine.report import Report
 from engine.seen import seen_windows
 from engine.specs import has_errors
 from engine.specs.tag import TagSpec
-from engine.tagger import TokenTagger, surroundings, windows_of
-from engine.units import read_units
+from engine.tagger import TokenTagger, windows_of
+from engine.units import read_units, surroundings
 from words import say
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from engine.failures import RunFailed
 from engine.paired import compare
-from engine.predict import Classifier, encode, forward_all, load_classifier
+from engine.predict import Classifier, forward_all, load_classifier
 from engine.recipes import classify
 from engine.report import Report, Silent
 from engine.specs.distil import DistilSpec
@@ -44,7 +44,7 @@ class Teacher:
 
     def soft(self, texts: Sequence[str], report: Report) -> Tensor:
         """softmax(t / T) of every text, [N, K]; raises Stopped when asked."""
-        sequences = encode(self.classifier.tokenizer, texts, self.classifier.max_length_tokens)
+        sequences = self.classifier.read(texts)
         logits = forward_all(self.classifier.model, sequences, report, phase=say("reading with the teacher"))
         return torch.softmax(logits / self.spec.temperature, -1)
 

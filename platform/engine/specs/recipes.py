@@ -11,6 +11,7 @@ from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.distil import DistilSpec
 from engine.specs.extract import ExtractSpec
+from engine.specs.few_shot import FewShotSpec
 from engine.specs.fields import FieldInfo, infos, read
 from engine.specs.machine import MachineOptions, machine_problems, told
 from engine.specs.prefer import PreferSpec
@@ -44,6 +45,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "tag": Recipe(TagSpec, ("spans",), "tagging", SPAN_METRICS, least_labels=1),
     "extract": Recipe(ExtractSpec, ("qa",), "extraction", ("f1", "exact_match", "loss")),
+    "few_shot": Recipe(
+        FewShotSpec, ("classification",), "classification", CLASS_METRICS, least_labels=2, starts_from=("generation",)
+    ),
     "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),

@@ -23,6 +23,7 @@ BENCHES = {
     "continual": "workers.bench.continual",
     "datasets": "workers.bench.datasets",
     "entities": "workers.bench.entities",
+    "few_shot": "workers.bench.few_shot",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
     "train": "workers.bench.train",
@@ -46,8 +47,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data",
             type=Path,
-            help="quality: BANKING77's training file; entities: CoNLL folder; continual: folder of sets; answers: JSONL; train: a text",
+            help="quality: BANKING77's training file; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
+            "train: a text; few_shot: CSV",
         )
+        parser.add_argument("--test", type=Path, help="few_shot: the CSV file that is measured on")
+        parser.add_argument("--shots", type=int, default=10, help="few_shot: texts drawn of each label")
         parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
         parser.add_argument("--folds", type=int, default=0, help="entities: measure so many folds of all texts in turn")
         parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
@@ -62,6 +66,8 @@ class Command(BaseCommand):
         wanted = Options(
             small=options["small"],
             data=options["data"],
+            test=options["test"],
+            shots=options["shots"],
             seeds=tuple(options["seeds"]),
             spec=options["spec"],
             folds=options["folds"],
