@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ READER_DESCRIBED: dict[str, Any] = {
     "no_answer": bool,
     "no_answer_margin": (int, float),
 }
+DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
+DECIDERS = {
+    kind: WRITERS[kind].replace("ForCausalLM", "").replace("LMHeadModel", "") + "ForSequenceClassification"
+    for kind in DECODERS
+}
+POOLING = {**dict.fromkeys(DECIDERS, ("last",)), **dict.fromkeys(CLASSIFIERS, ("mean", "native"))}
 TEMPLATE = ("name", "loss_on", "hash")
 
 
@@ -123,8 +130,9 @@ def _classifier(config: Mapping[str, Any], described: Path) -> tuple[list[str], 
     """(labels, whether a text may carry several)."""
     labels = _labels(config)
     multi_label = config.get("problem_type") == "multi_label_classification"
-    _check_description(described, labels, multi_label)
-    return labels, multi_label
+    found = _check_description(described, labels, multi_label, POOLING[config["model_type"]])
+    outside = found.get("outside")
+    return [*labels, *([outside["label"]] if outside else [])], multi_label
 
 
 def _writer(_config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
@@ -158,7 +166,7 @@ def _reader(_config: Mapping[str, Any], described: Path) -> tuple[list[str], boo
 
 
 KNOWN = {
-    Task.CLASSIFICATION: CLASSIFIERS,
+    Task.CLASSIFICATION: {**CLASSIFIERS, **DECIDERS},
     Task.TAGGING: TAGGERS,
     Task.EXTRACTION: READERS,
     Task.GENERATION: WRITERS,
@@ -205,15 +213,27 @@ def _tensor_parameters(path: Path) -> int:
     return count
 
 
-def _check_description(path: Path, labels: Sequence[str], multi_label: bool) -> None:
-    """lingxi.json, written by an export, must be whole and agree with the rest."""
+def _check_description(path: Path, labels: Sequence[str], multi_label: bool, pooling: Sequence[str]) -> dict[str, Any]:
+    """lingxi.json, written by an export, must be whole and agree with the rest; {} where there is none."""
     if not path.is_file():
-        return
+        return {}
     found = _json(path)
     shaped = all(isinstance(found.get(name), kind) for name, kind in DESCRIBED.items())
     agrees = found.get("labels") == list(labels) and found.get("multi_label") == multi_label
-    if not shaped or not agrees or found.get("pooling") not in ("mean", "native") or found.get("format") != 1:
+    outside = found.get("outside")
+    bounded = outside is None or (
+        isinstance(outside, dict)
+        and set(outside) == {"label", "threshold", "scale"}
+        and isinstance(outside["label"], str)
+        and outside["label"].strip()
+        and outside["label"] not in labels
+        and all(isinstance(outside[name], float) and isfinite(outside[name]) for name in ("threshold", "scale"))
+        and outside["scale"] > 0
+        and not multi_label
+    )
+    if not shaped or not agrees or not bounded or found.get("pooling") not in pooling or found.get("format") != 1:
         raise _disagrees()
+    return found
 
 
 def _check_chat_description(path: Path) -> None:

@@ -28,6 +28,9 @@ FIGURES: dict[str, str | Promise] = {
     "bits_per_byte": _("Bits per byte"),
     "token_accuracy": _("Token accuracy"),
     "exact_match": _("Exact answers"),
+    "in_scope_accuracy": _("Accuracy within scope"),
+    "outside_recall": _("Recall of out-of-scope texts"),
+    "outside_auroc": _("AUROC of out-of-scope texts"),
     "token_f1": _("Token F1"),
     "bleu": "BLEU",
     "chrf": "chrF",
@@ -64,6 +67,8 @@ SPAN_ERRORS: dict[str, str | Promise] = {
 LABELS: dict[str, str | Promise] = {
     "base_model": _("Base model"),
     "multi_label": _("Several labels per text"),
+    "outside_label": _("Out-of-scope label"),
+    "outside_share": _("Texts turned away"),
     "method": _("Method"),
     "way": _("Way"),
     "shots": _("Texts a class"),

@@ -38,6 +38,11 @@ MEANINGS = [
     _("Dev metric that chooses the best epoch"),
     _("Stop after this many epochs without a better dev metric; 0 never stops early"),
     _("Multi-label only: a label is given from this probability on"),
+    _(
+        "The label of texts that are about none of the others: it is not learnt as one of them, but given where no other "
+        "fits; its training rows teach not to be sure"
+    ),
+    _("Share of the dev texts about one of the labels that may be turned away: it sets the bound"),
     _("Name of the split to learn from"),
     _("Name of the split that chooses the best epoch"),
     _("Name of the split that is measured once at the end"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine import metrics
 from engine.failures import RunFailed
+from engine.rejection import rejection_figures
 from words import say
 
 TINY = 1e-12
@@ -67,9 +68,13 @@ def evaluate(
     *,
     multi_label: bool = False,
     threshold: float = 0.5,
+    turns_away: bool = False,
     seed: int = 17,
 ) -> tuple[dict[str, Any], list[ExampleRow]]:
-    """Metrics and example rows from probabilities [N, K]; every share comes with its 95 % interval."""
+    """Metrics and example rows from probabilities [N, K]; every share comes with its 95 % interval.
+
+    With `turns_away` the last label is that of texts about none of the others.
+    """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     table = gold_table(gold, labels, ids)
     decided = choose(probabilities, multi_label=multi_label, threshold=threshold)
@@ -95,6 +100,8 @@ def evaluate(
         measured["confusion"] = metrics.confusion(
             table.argmax(1).astype(np.int64), decided.argmax(1).astype(np.int64), labels
         )
+    if turns_away:
+        measured["headline"] |= rejection_figures(table, decided, probabilities)
     rows = [
         ExampleRow(
             int(ids[at]),

@@ -15,6 +15,7 @@ from engine.encoder import TextClassifier
 from engine.evaluate import choose
 from engine.failures import Stopped
 from engine.model_folder import open_classifier
+from engine.rejection import Rejection, names_of, probabilities_of
 from engine.report import Report, Silent
 from engine.verbaliser import WordScorer
 from engine.verbaliser_folder import holds_verbaliser, open_verbaliser
@@ -45,7 +46,8 @@ class Classifier:
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.names = tuple(description["labels"])
+        self.names = tuple(names_of(description))
+        self.rejection = Rejection.read(description.get("outside"))
         self.multi_label = bool(description["multi_label"])
         self.threshold = float(description["decision_threshold"])
         self.max_length_tokens = int(description["max_length_tokens"])
@@ -82,7 +84,7 @@ class Classifier:
         sequences = self.read(list(distinct))
         whole = total or start + len(texts)
         logits = forward_all(self.model, sequences, report, phase=say("labelling"), start=start, total=whole)
-        probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, -1)  # [distinct, K]
+        probabilities = probabilities_of(logits, self.rejection, multi_label=self.multi_label)  # [distinct, K]
         found: NDArray[np.float32] = probabilities.numpy()
         return found[[distinct[text] for text in texts]]
 

@@ -24,14 +24,27 @@ LEAST_PER_LABEL = 2
 
 
 def classification_problems(
-    spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows], labels: Sequence[str]
+    spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows], labels: Sequence[str], *, outside: str = ""
 ) -> list[Problem]:
-    """Everything wrong with the rows by part (train, dev, test); `labels` are those of train, in order."""
+    """Everything wrong with the rows by part (train, dev, test); `labels` are those that are learnt, in order.
+
+    `outside` is the label of texts about none of them.
+    """
     train, dev = parts["train"], parts["dev"]
     if not len(train):
         return no_rows(spec)
     problems = empty_texts(parts) + misread(parts) + _label_counts(spec, parts) + _sizes(train, labels)
-    problems += unknown_labels(parts, labels, lambda part: part.labels) + _one_class(spec, dev) + leakage(parts)
+    known = [*labels, outside] if outside else labels
+    problems += unknown_labels(parts, known, lambda part: part.labels) + _one_class(spec, dev) + leakage(parts)
+    if outside and all(names == (outside,) for names in dev.labels):
+        problems.append(
+            Problem(
+                "no_dev",
+                "outside_label",
+                say("There are no dev rows to fit the bound of “{label}” on.", label=outside),
+                say("Split the dataset or raise holdout_share."),
+            )
+        )
     return problems + conflicts(train, [tuple(sorted(names)) for names in train.labels])
 
 

@@ -64,6 +64,19 @@ class Rejection:
         return torch.cat([inside * (1 - outside), outside], dim=-1)
 
 
+def probabilities_of(logits: Tensor, rejection: Rejection | None, *, multi_label: bool) -> Tensor:
+    """Probabilities [N, K] of logits [N, K]; with a rejection [N, K + 1]."""
+    if rejection is not None:
+        return rejection.probabilities(logits)
+    return torch.sigmoid(logits) if multi_label else torch.softmax(logits, -1)
+
+
+def names_of(description: Mapping[str, Any]) -> list[str]:
+    """The labels that a version gives: those of its network, and that of texts about none of them."""
+    rejection = Rejection.read(description.get("outside"))
+    return [*description["labels"], *([rejection.label] if rejection else [])]
+
+
 def score(logits: Tensor) -> Tensor:
     """log sum exp of each row, [N]; small where no label fits."""
     return torch.logsumexp(logits, -1)

@@ -131,6 +131,7 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
         classifier.names,
         multi_label=classifier.multi_label,
         threshold=classifier.threshold,
+        turns_away=classifier.rejection is not None,
         seed=int(order.get("seed", 17)),
     )
     write_rows(out / "examples.parquet", examples)

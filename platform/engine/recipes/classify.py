@@ -25,6 +25,7 @@ from engine.predict import encode, forward_all
 from engine.probe import fit_probe
 from engine.rank import here
 from engine.recipes.classify_setup import (
+    aims,
     all_labels,
     arrange,
     attach_method,
@@ -34,9 +35,11 @@ from engine.recipes.classify_setup import (
     hiding_token,
     kept_labels,
     output_names,
+    outside_label,
     reading_length,
 )
 from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.rejection import Rejection, probabilities_of
 from engine.report import Report
 from engine.seen import seen_texts
 from engine.specs import ClassifySpec, spec_hash, to_mapping
@@ -76,7 +79,8 @@ def train(
     kept = kept_labels(spec)
     tasks = earlier_texts(spec, parts, earlier)
     parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
-    labels = all_labels(kept, parts["train"]) if kept else labels
+    outside = outside_label(spec)
+    labels = all_labels(kept, parts["train"], outside) if kept else labels
 
     # 2. The network and its tokens.
     torch.manual_seed(spec.seed)
@@ -88,10 +92,9 @@ def train(
     mask_id = hiding_token(tokenizer)
     encoded = {name: encode(tokenizer, part.texts, max_length) for name, part in parts.items()}
     report.seen(seen_texts(tokenizer, parts["train"], encoded["train"], max_length))
-    targets = {
-        name: torch.from_numpy(evaluate.gold_table(part.labels, labels, part.ids)).float()
-        for name, part in parts.items()
-    }  # [N, K] each
+    targets, inside = {}, {}
+    for name, part in parts.items():
+        targets[name], inside[name] = aims(part, labels, outside)  # [N, K]
     report.log(
         "info",
         say(
@@ -134,25 +137,32 @@ def train(
         start_head(model, encoded["train"], targets["train"], spec, report)
     at_once = rows_at_once(spec, micro_batch, here().count)
     soft = teacher.soft(parts["train"].texts, report) if teacher else None
+    # What chooses the best epoch is how well the labels are told apart; how well others are turned away comes after.
+    measured = {**encoded, "dev": [encoded["dev"][at] for at in inside["dev"]]}
+    aimed = {**targets, "dev": targets["dev"][inside["dev"]]}
     work = ClassifyWork(
-        spec, model, encoded, targets, parts["train"].ids, report, mask_id, at_once, places, teacher, soft
+        spec, model, measured, aimed, parts["train"].ids, report, mask_id, at_once, places, teacher, soft
     )
     cursor = training.fit(work)
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
+    rejection: Rejection | None = None
     for name in ("dev", "test"):
         if name not in parts or not len(parts[name]):
             continue
         logits = training.saving_when_stopped(
             partial(forward_all, model, encoded[name], report, phase=say("evaluating {name}", name=name))
         )
-        probabilities = torch.sigmoid(logits) if spec.multi_label else torch.softmax(logits, -1)
+        if outside and name == "dev":
+            rejection = Rejection.fitted(outside, logits[inside["dev"]], share=spec.outside_share)
+        probabilities = probabilities_of(logits, rejection, multi_label=spec.multi_label)
         found, rows = evaluate.evaluate(
             probabilities.numpy(),
             parts[name].labels,
             parts[name].ids,
-            labels,
+            [*labels, outside] if rejection else labels,
+            turns_away=rejection is not None,
             multi_label=spec.multi_label,
             threshold=spec.decision_threshold,
             seed=spec.seed,
@@ -170,6 +180,7 @@ def train(
             "recipe": "distil" if teacher else "classify",
             "multi_label": spec.multi_label,
             "decision_threshold": spec.decision_threshold,
+            **({"outside": rejection.said()} if rejection else {}),
             "max_length_tokens": max_length,
             "template": None,
             "base_model": str(spec.base_model),
@@ -185,7 +196,7 @@ def train(
     return {
         "model": str(out / "model"),
         "files": description["files"],
-        "labels": labels,
+        "labels": [*labels, outside] if rejection else labels,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "trainable_parameters": trainable,
         "evaluations": evaluations,

@@ -12,6 +12,7 @@ from engine.continuing import Earlier, earlier_rows, union, widened
 from engine.data import TextRows, parts_of, read_texts
 from engine.decoder import POOLING, ends_texts, is_decoder, load_decoder_classifier, pad_of
 from engine.encoder import PackedEncoder, TextClassifier, can_pack
+from engine.evaluate import gold_table
 from engine.failures import RunFailed
 from engine.methods import Attached, attach
 from engine.model_folder import describe, holds_classifier, open_classifier
@@ -32,8 +33,9 @@ def arrange(
     for name in parts:  # an unlabelled text teaches nothing where exactly one label is due
         if not spec.multi_label and not (known and name == "train"):
             parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
-    labels = sorted({label for names in parts["train"].labels for label in names})
-    problems = classification_problems(spec, parts, labels)
+    outside = outside_label(spec)
+    labels = sorted({label for names in parts["train"].labels for label in names} - {outside})
+    problems = classification_problems(spec, parts, labels, outside=outside)
     strange = [name for name in labels if known and name not in known]
     if strange:
         problems.append(
@@ -45,6 +47,21 @@ def arrange(
             )
         )
     return parts, list(known) or labels, problems
+
+
+def outside_label(spec: Any) -> str:
+    """The label of texts about none of the others, "" when there is none."""
+    return str(getattr(spec, "outside_label", ""))
+
+
+def aims(rows: TextRows, labels: Sequence[str], outside: str) -> tuple[Tensor, list[int]]:
+    """(targets [N, K], positions of the rows about one of the labels); about none of them all labels are equally right."""
+    table = torch.from_numpy(gold_table(rows.labels, [*labels, outside] if outside else labels, rows.ids)).float()
+    if not outside:
+        return table, list(range(len(rows)))
+    is_outside = table[:, -1] > 0
+    targets = torch.where(is_outside[:, None], torch.full_like(table[:, :-1], 1 / len(labels)), table[:, :-1])
+    return targets, torch.nonzero(~is_outside).flatten().tolist()
 
 
 def kept_labels(spec: ClassifySpec) -> list[str]:
@@ -82,9 +99,9 @@ def earlier_texts(spec: ClassifySpec, parts: Mapping[str, TextRows], earlier: Se
     return [rows.pick([at for at, labels in enumerate(rows.labels) if labels or spec.multi_label]) for rows in found]
 
 
-def all_labels(kept: Sequence[str], rows: TextRows) -> list[str]:
-    """The labels of the head: those that are kept, then the others of the rows."""
-    return union(kept, sorted({label for names in rows.labels for label in names}))
+def all_labels(kept: Sequence[str], rows: TextRows, outside: str = "") -> list[str]:
+    """The labels of the head: those that are kept, then the others of the rows, but for the one about none of them."""
+    return union(kept, sorted({label for names in rows.labels for label in names} - {outside}))
 
 
 def going_on(spec: ClassifySpec, labels: Sequence[str], kept: Sequence[str]) -> tuple[TextClassifier, Any]:

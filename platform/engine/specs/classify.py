@@ -79,6 +79,18 @@ class ClassifySpec(LabelledContinueOptions, MethodOptions, RunOptions):
         0.5, "Multi-label only: a label is given from this probability on", minimum=0.01, maximum=0.99
     )
 
+    outside_label: str = option(
+        "",
+        "The label of texts that are about none of the others: it is not learnt as one of them, but given where no other "
+        "fits; its training rows teach not to be sure",
+    )
+    outside_share: float = option(
+        0.02,
+        "Share of the dev texts about one of the labels that may be turned away: it sets the bound",
+        minimum=0,
+        maximum=0.5,
+    )
+
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
         found = bound_problems(self)
@@ -92,6 +104,15 @@ class ClassifySpec(LabelledContinueOptions, MethodOptions, RunOptions):
                     "consistency",
                     say("consistency is defined for single-label texts."),
                     say("Set consistency to 0."),
+                )
+            )
+        if self.multi_label and self.outside_label:
+            found.append(
+                Problem(
+                    "not_together",
+                    "outside_label",
+                    say("Where a text may carry any number of labels, one about none of them carries no label."),
+                    say("Leave outside_label empty."),
                 )
             )
         if self.multi_label and self.label_smoothing > 0:

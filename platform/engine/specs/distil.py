@@ -49,6 +49,15 @@ class DistilSpec(ClassifySpec):
                     say("Set keep to none, or train the version on with the recipe that made it."),
                 )
             )
+        if self.outside_label:
+            found.append(
+                Problem(
+                    "not_together",
+                    "outside_label",
+                    say("A student learns from its teacher alone."),
+                    say("Leave outside_label empty: a teacher that turns texts away has that label, too."),
+                )
+            )
         if self.teacher == NO_VERSION:
             found.append(
                 Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))
