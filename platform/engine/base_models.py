@@ -75,15 +75,15 @@ def load_config(place: str, revision: str = "") -> Any:
 def load_network(
     place: str, label_count: int, *, revision: str = "", keep_head: bool = False, head: str = "SequenceClassification"
 ) -> Any:
-    """A network of transformers in fp32 with a `head` of `label_count` outputs, new unless `keep_head`."""
+    """A network of transformers in fp32 with a `head` of `label_count` outputs, new unless `keep_head`; "" is no head."""
     import transformers
 
     quiet_transformers()
     config = load_config(place, revision)
-    if not keep_head:
+    if head and not keep_head:
         config.num_labels = label_count
     try:
-        return getattr(transformers, f"AutoModelFor{head}").from_pretrained(
+        return getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel").from_pretrained(
             place,
             config=config,
             revision=revision or "main",

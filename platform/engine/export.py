@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.embedder_folder import holds_embedder
 from engine.export_folders import write_adapter, write_merged
 from engine.export_gguf import write_gguf
 from engine.export_onnx import write_onnx
 from engine.export_parity import Run, measured, served
+from engine.export_vectors import VECTOR_WRITERS, served_vectors
 from engine.failures import RunFailed
 from engine.report import Report
 from engine.verbaliser_folder import holds_verbaliser
@@ -31,6 +33,8 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     caller keeps the figures and refuses what did not pass.
     """
     kind, folder, target = order["kind"], Path(order["model"]), out / "export"
+    embeds = holds_embedder(folder)
+    writers = VECTOR_WRITERS if embeds else WRITERS
     if kind not in WRITERS:
         raise RunFailed(
             "unknown_export", say("There is no export called {kind}.", kind=kind), say("Choose another one.")
@@ -41,11 +45,17 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
             say("This version tells labels by words of a language model, which exports cannot say."),
             say("Download the version: its folder is a plain language model with the words in lingxi.json."),
         )
+    if kind not in writers:
+        raise RunFailed(
+            "not_for_gguf",
+            say("A version that makes vectors has no export of this kind."),
+            say("Export merged weights or ONNX."),
+        )
     target.mkdir(parents=True)
     report.progress(0, 3, "steps", say("converting"))
-    by, run, checked = WRITERS[kind](folder, target)
+    by, run, checked = writers[kind](folder, target)
     report.progress(1, 3, "steps", say("running the trained model"))
-    sequences, reference = served(folder)
+    sequences, reference = served_vectors(folder) if embeds else served(folder)
     report.progress(2, 3, "steps", say("running what was written"))
     parity = measured(reference, run(sequences), by=by) | {"checked": checked}
     parity["passed"] = parity["passed"] and all(checked.values())

@@ -64,7 +64,7 @@ def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]
         if path.suffix in (".json", ".safetensors"):
             shutil.copyfile(path, target / ADAPTER / path.name)
     copy_files(folder, target, TOKENIZER)
-    base = _base_of(folder)
+    base = base_of(folder)
     if holds_chat_model(folder):
         return "peft", network_run(target, base=base, like=folder), {}
     model, _tokenizer, description = open_classifier(folder)
@@ -80,7 +80,7 @@ def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]
     return "peft", _adapted_classifier_run(target, base=base, description=description), {}
 
 
-def _base_of(folder: Path) -> str:
+def base_of(folder: Path) -> str:
     """Folder or hub id of the base model, as the version or its adapter names it."""
     said = own_description(str(folder)).get("base_model")
     if not said:

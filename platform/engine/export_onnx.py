@@ -64,7 +64,7 @@ def write_onnx(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     return "onnxruntime", graph_run(target / FILE, pad=pad, writes=writes), {}
 
 
-def convert(module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest: int) -> None:
+def convert(module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest: int, output: str = "logits") -> None:
     """Trace the module with free batch and length (at most `longest`) and write the graph."""
     try:
         import onnxscript  # noqa: F401 - the exporter of torch needs it
@@ -85,7 +85,7 @@ def convert(module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest
             str(path),
             dynamo=True,
             input_names=list(inputs),
-            output_names=["logits"],
+            output_names=[output],
             dynamic_shapes=dict.fromkeys(inputs, sizes),
             external_data=weights > LARGEST_GRAPH_BYTES,
             verbose=False,

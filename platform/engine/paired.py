@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engine import metrics, span_metrics
+from engine import metrics, retrieval_metrics, span_metrics
 from engine.spans import Span
 
 Rows = Sequence[Sequence[str]]
@@ -122,6 +122,33 @@ def compare_answers(
         "f1": metrics.paired_bootstrap(first[0], second[0], seed=seed, rounds=rounds),
         "exact_match": metrics.paired_bootstrap(exact[0], exact[1], seed=seed, rounds=rounds),
         "mcnemar": metrics.mcnemar(first[1], second[1]),
+        "seed": seed,
+        "rounds": rounds,
+    }
+
+
+def compare_queries(
+    first: NDArray[np.int64], second: NDArray[np.int64], *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
+) -> dict[str, Any]:
+    """Second minus first in MRR@10 and recall, by paired bootstrap over queries, and McNemar's test on the first place.
+
+    Given are the places [Q], from 1, of the first wanted text of each query.
+    """
+    sides = [
+        {
+            "mrr": np.where(places <= retrieval_metrics.DEPTH, 1 / places, 0.0),
+            **{f"recall_at_{k}": (places <= k).astype(np.float64) for k in retrieval_metrics.RECALLS},
+        }
+        for places in (first, second)
+    ]
+    return {
+        "kind": "embedding",
+        "rows": len(first),
+        **{
+            name: metrics.paired_bootstrap(sides[0][name], sides[1][name], seed=seed, rounds=rounds)
+            for name in sides[0]
+        },
+        "mcnemar": metrics.mcnemar(first == 1, second == 1),
         "seed": seed,
         "rounds": rounds,
     }

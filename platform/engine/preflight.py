@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.outlook.classify import preflight_classify
+from engine.outlook.embed import preflight_embed
 from engine.outlook.extract import preflight_extract
 from engine.outlook.few_shot import preflight_few_shot
 from engine.outlook.parts import of_processes
@@ -16,6 +17,7 @@ from engine.report import Report
 from engine.specs import RECIPES, Spec
 from engine.specs.classify import ClassifySpec
 from engine.specs.distil import DistilSpec
+from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
 from engine.specs.prefer import PreferSpec
@@ -41,5 +43,6 @@ CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     SftSpec: preflight_sft,
     TagSpec: preflight_tag,
     ExtractSpec: preflight_extract,
+    EmbedSpec: preflight_embed,
     PretrainSpec: preflight_pretrain,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.contrastive import class_batches
 from engine.data import QaRows, Rows, SpanRows, TextRows
+from engine.pairs import PairRows
 from engine.predict import encode
 from engine.reader import Passage, target_of
 from engine.render import AnyTemplate, Chat, Template
@@ -100,6 +101,25 @@ def seen_passages(tokenizer: Any, rows: QaRows, windows: Sequence[Passage]) -> d
         learnt = [first <= at <= last for at in range(len(window.ids))]
         number = rows.ids[window.row]
         shown.append(_row(tokenizer.backend_tokenizer, number, window.ids, learnt=learnt, is_cut=False))
+    return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
+
+
+def seen_vectors(tokenizer: Any, rows: PairRows | TextRows, limit: int) -> dict[str, Any]:
+    """The first rows that vectors are learnt from; of a pair both texts, which are read apart. No token carries loss."""
+    if isinstance(rows, TextRows):
+        return seen_texts(tokenizer, rows, encode(tokenizer, rows.texts[:SHOWN_ROWS], limit), limit)
+    sides = [some[:SHOWN_ROWS] for some in (rows.sources, rows.targets)]
+    first, second = (encode(tokenizer, some, limit) for some in sides)
+    whole = [encode(tokenizer, some, UNCUT) for some in sides]
+    shown = [
+        _row(
+            tokenizer.backend_tokenizer,
+            number,
+            [*source, *target],
+            is_cut=len(source) < len(whole[0][at]) or len(target) < len(whole[1][at]),
+        )
+        for at, (number, source, target) in enumerate(zip(rows.ids, first, second, strict=False))
+    ]
     return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
 
 

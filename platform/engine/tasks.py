@@ -17,6 +17,8 @@ from engine.chat_model import load_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
 from engine.continuing import earlier_of
 from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
+from engine.embed_tasks import embed_rows, evaluate_embedder
+from engine.embedder_folder import holds_embedder, open_embedder
 from engine.evaluate import evaluate, write_rows
 from engine.export import export
 from engine.extract_tasks import evaluate_reader, find_answers
@@ -26,7 +28,7 @@ from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.rank import here
 from engine.reader_folder import holds_reader, open_reader
-from engine.recipes import classify, distil, extract, few_shot, prefer, pretrain, sft, tag
+from engine.recipes import classify, distil, embed, extract, few_shot, prefer, pretrain, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from engine.tag_tasks import evaluate_tagger, mark_rows
@@ -180,13 +182,19 @@ def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
     write_whole(path, table)
 
 
-FOREIGN = {"generation": holds_chat_model, "tagging": holds_tagger, "extraction": holds_reader}
+FOREIGN = {
+    "generation": holds_chat_model,
+    "tagging": holds_tagger,
+    "extraction": holds_reader,
+    "embedding": holds_embedder,
+}
 TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": classify.train,
     "distil": distil.train,
     "few_shot": few_shot.train,
     "tag": tag.train,
     "extract": extract.train,
+    "embed": embed.train,
     "prefer": prefer.train,
     "pretrain": pretrain.train,
     "sft": sft.train,
@@ -196,13 +204,21 @@ EVALUATE = {
     "classification": evaluate_version,
     "tagging": evaluate_tagger,
     "extraction": evaluate_reader,
+    "embedding": evaluate_embedder,
     "generation": evaluate_chat_version,
 }
-PREDICT = {"classification": predict_rows, "tagging": mark_rows, "extraction": find_answers, "generation": answer_rows}
+PREDICT = {
+    "classification": predict_rows,
+    "tagging": mark_rows,
+    "extraction": find_answers,
+    "embedding": embed_rows,
+    "generation": answer_rows,
+}
 LOAD: dict[str, Callable[[Path], Any]] = {
     "classification": load_classifier,
     "tagging": open_tagger,
     "extraction": open_reader,
+    "embedding": open_embedder,
     "generation": load_chat_model,
     "explain": load_explainer,
 }

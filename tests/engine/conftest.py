@@ -399,3 +399,52 @@ def question_file() -> Callable[[Path, QaRecords], Path]:
 @pytest.fixture
 def asked_questions() -> Callable[..., list[tuple[str, str, list[tuple[str, int]]]]]:
     return asked
+
+
+PairRecords = Sequence[tuple[str, str, str, dict[str, Any]]]  # source, target, split, further columns
+
+
+def write_pairs(path: Path, rows: PairRecords) -> Path:
+    table = pa.table(
+        {
+            "example_id": pa.array(range(700, 700 + len(rows)), pa.int64()),
+            "external_id": pa.array([None] * len(rows), pa.string()),
+            "split": pa.array([row[2] for row in rows], pa.string()),
+            "meta": pa.array([json.dumps(row[3]) for row in rows], pa.string()),
+            "source": pa.array([row[0] for row in rows], pa.string()),
+            "target": pa.array([row[1] for row in rows], pa.string()),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def matched(count: int = 132, seed: int = 0) -> list[tuple[str, str]]:
+    """Different questions, each with one of twelve answers: another word stands for the question's key word in it."""
+    maker = random.Random(seed)
+    words = [word for group in WORDS.values() for word in group]
+    other = dict(zip(words, [*words[1:], words[0]], strict=True))
+    found: dict[str, str] = {}
+    while len(found) < count:
+        word = words[len(found) % len(words)]
+        question = [*maker.choices(FILLER, k=maker.randint(0, 4)), word, *maker.choices(FILLER, k=maker.randint(1, 3))]
+        found.setdefault(" ".join(question), f"{other[word]} is the answer")
+    return list(found.items())
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """132 questions with their answers: 92 train, 20 dev, 20 test."""
+    splits = ["train"] * 92 + ["dev"] * 20 + ["test"] * 20
+    rows = [(*pair, split, {}) for pair, split in zip(matched(), splits, strict=True)]
+    return write_pairs(tmp_path_factory.mktemp("matched") / "pairs.parquet", rows)
+
+
+@pytest.fixture
+def pair_file() -> Callable[[Path, PairRecords], Path]:
+    return write_pairs
+
+
+@pytest.fixture
+def matched_pairs() -> Callable[..., list[tuple[str, str]]]:
+    return matched

@@ -3,6 +3,7 @@
 from engine.specs.base_models import BaseModel
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
+from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.fields import FieldInfo
 from engine.specs.prefer import PreferSpec
@@ -18,6 +19,7 @@ __all__ = [
     "RECIPES",
     "BaseModel",
     "ClassifySpec",
+    "EmbedSpec",
     "ExtractSpec",
     "FieldInfo",
     "PreferSpec",

@@ -10,6 +10,7 @@ from typing import Any, cast
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.distil import DistilSpec
+from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
 from engine.specs.fields import FieldInfo, infos, read
@@ -36,6 +37,16 @@ class Recipe:
 
 
 CLASS_METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "loss")
+VECTOR_METRICS = (
+    "mrr",
+    "ndcg",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "centroid_accuracy",
+    "spearman",
+    "loss",
+)
 SPAN_METRICS = ("entity_f1", "precision", "recall", "macro_f1", "weighted_f1", "loss")
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
@@ -48,6 +59,7 @@ RECIPES: dict[str, Recipe] = {
     "few_shot": Recipe(
         FewShotSpec, ("classification",), "classification", CLASS_METRICS, least_labels=2, starts_from=("generation",)
     ),
+    "embed": Recipe(EmbedSpec, ("pairs", "classification"), "embedding", VECTOR_METRICS),
     "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),

@@ -1,0 +1,92 @@
+"""What a run can be ordered to do with an embedder: measure it on pairs or classes, make vectors of many texts."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine.data import R, TextRows, count_rows, iterate_rows, read_texts, write_whole
+from engine.embedder_folder import open_embedder
+from engine.evaluate_vectors import evaluate_vectors, write_query_rows
+from engine.failures import RunFailed
+from engine.pairs import PairRows, read_pairs
+from engine.report import Report
+from words import say
+
+LEAST_SCORE = 0.5
+
+
+def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Measure an embedder folder on the pairs or labelled texts of data.split (all splits when it is empty)."""
+    rows = _rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
+    embedder = open_embedder(Path(order["model"]))
+    measured, examples = evaluate_vectors(
+        rows,
+        partial(embedder.embed, report=report),
+        scale=embedder.scale,
+        least_score=float(embedder.description.get("least_score", LEAST_SCORE)),
+        seed=int(order.get("seed", 17)),
+    )
+    if not measured["headline"]:
+        raise RunFailed(
+            "no_rows",
+            say("There is no text that another one should find."),
+            say("Choose rows of which some belong together: pairs, or classes with several texts."),
+        )
+    write_query_rows(out / "examples.parquet", examples)
+    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return {
+        "headline": measured["headline"],
+        "rows": measured["rows"],
+        "metrics": str(out / "evaluation.json"),
+        "examples": str(out / "examples.parquet"),
+    }
+
+
+def _rows(data: Path, kind: str, split: str) -> PairRows | TextRows:
+    if kind == "pairs":
+        pairs = PairRows()
+        for name, part in sorted(read_pairs(data).items()):
+            if not split or name == split:
+                pairs.extend(part)
+        return _some(pairs)
+    texts = TextRows()
+    for name, found in sorted(read_texts(data).items()):
+        if not split or name == split:
+            texts.extend(found.pick([at for at, labels in enumerate(found.labels) if labels]))
+    return _some(texts)
+
+
+def _some(rows: R) -> R:
+    if not len(rows):
+        raise RunFailed("no_rows", say("There are no texts to measure on."), say("Choose another split."))
+    return rows
+
+
+def embed_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Make a vector of every text of a Parquet file, a Parquet part per window; rows before `skip_rows` are stored."""
+    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
+    total, embedder = count_rows(data), open_embedder(Path(order["model"]))
+    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
+    ids: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for row in rows:
+            ids.append(row["example_id"])
+            yield row[column] or ""
+
+    done = skip
+    for start, vectors in embedder.stream(texts(), report=report, total=total, start=skip):
+        count = len(vectors)
+        path = out / f"part-{start:010d}.parquet"
+        table = {"example_id": pa.array(ids[:count], pa.int64())}
+        table["vector"] = pa.array(list(vectors), pa.list_(pa.float32()))
+        write_whole(path, pa.table(table))
+        del ids[:count]
+        done = start + count
+        report.part(str(path), start, count)
+    return {"rows": done, "width": embedder.model.width}
