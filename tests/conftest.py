@@ -476,6 +476,95 @@ def qa_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
 
 
 @pytest.hookimpl(trylast=True)
+@pytest.fixture(scope="session")
+def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes folders of encoders that make vectors of 16 numbers, with random weights of a given seed."""
+
+    def make(seed: int = 1, *, method: str = "full") -> Path:
+        import torch
+        from transformers import BertConfig, BertModel, BertTokenizerFast
+
+        from engine.embedder import TextEmbedder
+        from engine.embedder_folder import save_embedder
+        from engine.methods import attach
+        from engine.specs.methods import MethodOptions
+
+        words = ["the", "my", "card", "loan", "rate", "lost", "where", "is", "please", "back", "我", "的", "卡"]
+        numbers = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words])}
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=len(numbers),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            initializer_range=0.8,
+        )
+        folder = tmp_path_factory.mktemp("embedder")
+        tokenizer = BertTokenizerFast(vocab=numbers, model_max_length=32)
+        network = BertModel(config)
+        network.save_pretrained(folder / "base")
+        tokenizer.save_pretrained(folder / "base")
+        model = TextEmbedder(network, pooling="mean", normalise=True)
+        attached = None
+        if method != "full":
+            attached = attach(model.encoder, MethodOptions(method=method, adapter_rank=2, bottleneck_width=4))
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    torch.nn.init.normal_(parameter, std=0.3)
+        description = {
+            "recipe": "embed",
+            "max_length_tokens": 16,
+            "temperature": 0.05,
+            "least_score": 0.5,
+            "base_model": f"folder:{folder / 'base'}",
+        }
+        save_embedder(folder / "model", model.eval(), tokenizer, description, attached=attached)
+        return folder / "model"
+
+    return make
+
+
+@pytest.fixture
+def embedder_version(workspace: Workspace, alice: User, tiny_embedder: Callable[..., Path]) -> Callable[..., Any]:
+    """Registers a tiny version that makes vectors as the next version of "vectors"."""
+    from apps.registry.services import register_version
+
+    def make(seed: int = 1, *, method: str = "full") -> Any:
+        given = {"name": "vectors", "recipe": "embed", "task": "embedding", "by": alice}
+        return register_version(workspace=workspace, folder=tiny_embedder(seed, method=method), **given)
+
+    return make
+
+
+@pytest.fixture
+def pair_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
+    """60 frozen questions with answers, 12 of them in dev and 12 in test."""
+    import pyarrow as pa
+
+    from apps.datasets.models import Dataset
+
+    dataset = Dataset.objects.create(workspace=workspace, name="Frequent", kind="pairs")
+    words = ["card", "loan", "rate", "lost", "back", "卡"]
+    splits = ["train"] * 36 + ["dev"] * 12 + ["test"] * 12
+    rows = [
+        {
+            "example_id": 900 + at,
+            "external_id": f"f{at}",
+            "split": split,
+            "meta": "{}",
+            "source": f"{'where is ' * (at % 4)}my {words[at % 6]} <b>{at}</b>",
+            "target": f"the {words[(at + 1) % 6]} please <i>",
+        }
+        for at, split in enumerate(splits)
+    ]
+    texts = [(name, pa.string()) for name in ("external_id", "split", "meta", "source", "target")]
+    schema = pa.schema([("example_id", pa.int64()), *texts])
+    counts = {"splits": {"train": 36, "dev": 12, "test": 12}}
+    return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="a1" * 32, counts=counts)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""
     items.sort(key=lambda item: "e2e" in item.path.parts)

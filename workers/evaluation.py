@@ -20,7 +20,7 @@ from core.bulk import copy_rows
 from core.errors import Refused
 from core.jobs.run import Run
 from core.jobs.work import work_folder
-from engine.paired import ChatSide, compare, compare_answers, compare_chats, compare_spans
+from engine.paired import ChatSide, compare, compare_answers, compare_chats, compare_queries, compare_spans
 from engine.spans import Span
 from words import say
 from workers.engine_task import run_engine
@@ -29,6 +29,7 @@ ROWS_AT_ONCE = 10_000
 COLUMNS = ("evaluation_id", "example_id", "text", "gold", "predicted", "probability", "loss", "correct", "rank")
 ANSWER_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "f1")
 SPAN_COLUMNS = (*COLUMNS, "gold_spans", "predicted_spans")
+QUERY_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "found_at", "candidates")
 CHAT_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "answer_tokens")
 
 
@@ -106,6 +107,14 @@ def _answer_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
             yield (pk, row["example_id"], texts[0], [], [], *_surest_first(row), *texts[1:], row["f1"])
 
 
+def _query_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
+    for batch in _batches(examples):
+        for row in batch:
+            texts = [row[name].replace("\0", "")[:TEXT_KEPT] for name in ("text", "gold_text", "predicted_text")]
+            first = json.dumps(row["candidates"], ensure_ascii=False)
+            yield (pk, row["example_id"], texts[0], [], [], *_surest_first(row), *texts[1:], row["found_at"], first)
+
+
 def _surest_first(row: Mapping[str, Any]) -> tuple[Any, ...]:
     rank = (3.0 if row["correct"] else 1.0) - row["probability"]
     return (row["probability"], row["loss"], row["correct"], rank)
@@ -125,6 +134,7 @@ ROWS: dict[str, tuple[Sequence[str], Callable[[int, Path, Path], Iterator[Row]]]
     Task.CLASSIFICATION: (COLUMNS, _label_rows),
     Task.TAGGING: (SPAN_COLUMNS, _span_rows),
     Task.EXTRACTION: (ANSWER_COLUMNS, _answer_rows),
+    Task.EMBEDDING: (QUERY_COLUMNS, _query_rows),
     Task.GENERATION: (CHAT_COLUMNS, _chat_rows),
 }
 """For each task the columns of an example row, and the rows in them."""
@@ -166,6 +176,7 @@ def _side(pk: int) -> dict[int, dict[str, Any]]:
         "loss",
         "answer_tokens",
         "f1",
+        "found_at",
         "correct",
     )
     rows = ExampleResult.objects.filter(evaluation=pk).order_by("example_id").values(*names)
@@ -195,6 +206,11 @@ def _compare_answers(first: Side, second: Side) -> dict[str, Any]:
     return compare_answers((f1[0], exact[0]), (f1[1], exact[1]))
 
 
+def _compare_queries(first: Side, second: Side) -> dict[str, Any]:
+    places = [np.array([row["found_at"] for row in side], dtype=np.int64) for side in (first, second)]
+    return compare_queries(*places)
+
+
 def _compare_chats(first: Side, second: Side) -> dict[str, Any]:
     return compare_chats(_chat_side(first), _chat_side(second))
 
@@ -211,6 +227,7 @@ COMPARED: dict[str, Callable[[Side, Side], dict[str, Any]]] = {
     Task.CLASSIFICATION: _compare_labels,
     Task.TAGGING: _compare_spans,
     Task.EXTRACTION: _compare_answers,
+    Task.EMBEDDING: _compare_queries,
     Task.GENERATION: _compare_chats,
 }
 """For each task how two versions are tested against each other on the same rows."""

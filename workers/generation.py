@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
 MODELS_KEPT = 3
 TOP = 5
+DECIMALS = 7  # of a vector's numbers, which are 32-bit
 ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
@@ -116,6 +117,11 @@ def found(reader: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     ]
 
 
+def embedded(embedder: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The vector of each text."""
+    return [{"vector": [round(float(value), DECIMALS) for value in row]} for row in embedder.embed(request.texts)]
+
+
 def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
     found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
@@ -131,6 +137,7 @@ ANSWERS: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
     Task.CLASSIFICATION: results,
     Task.TAGGING: marked,
     Task.EXTRACTION: found,
+    Task.EMBEDDING: embedded,
     Task.GENERATION: written,
     "explain": explained,
 }

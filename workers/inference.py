@@ -30,6 +30,7 @@ from workers.engine_task import run_engine
 BAD_ROWS_KEPT = 200
 GROUP_ROWS = 5_000
 TOP = 5
+DECIMALS = 7  # of a vector's numbers, which are 32-bit
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema([("example_id", pa.int64()), ("custom_id", pa.string()), ("text", pa.string())])
 QUESTION_SCHEMA = SCHEMA.append(pa.field("context", pa.string()))
@@ -48,6 +49,7 @@ FOUND_COLUMNS = (
     "probabilities",
 )
 SPAN_COLUMNS = ("position", "custom_id", "text", "labels", "label", "probability", "spans", "probabilities")
+VECTOR_COLUMNS = ("position", "custom_id", "text", "vector", "labels", "label", "probabilities")
 ANSWER_COLUMNS = (
     "position",
     "custom_id",
@@ -319,6 +321,22 @@ def _keep_found(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     services.keep_predictions(run=run, batch_job=batch_job, columns=FOUND_COLUMNS, rows=kept)
 
 
+def _keep_vectors(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+    kept: list[tuple[Any, ...]] = [
+        (
+            row["example_id"],
+            row["custom_id"] or "",
+            row["text"],
+            [round(value, DECIMALS) for value in found["vector"]],
+            [],
+            "",
+            "[]",
+        )
+        for row, found in joined
+    ]
+    services.keep_predictions(run=run, batch_job=batch_job, columns=VECTOR_COLUMNS, rows=kept)
+
+
 def _keep_answers(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     kept: list[tuple[Any, ...]] = [
         (
@@ -342,6 +360,7 @@ KEPT: dict[str, Callable[[Run, BatchJob, Joined], None]] = {
     Task.CLASSIFICATION: _keep_labels,
     Task.TAGGING: _keep_spans,
     Task.EXTRACTION: _keep_found,
+    Task.EMBEDDING: _keep_vectors,
     Task.GENERATION: _keep_answers,
 }
 """For each task how what was said is kept."""

@@ -20,6 +20,10 @@ CHAT_ORDERS = {
     "loss": ("loss", True, _("Highest loss first")),
     "likely": ("loss", False, _("Lowest loss first")),
 }
+QUERY_ORDERS = {
+    "rank": ("rank", False, _("Wrong and confident first")),
+    "loss": ("loss", True, _("Highest loss first")),
+}
 CORPUS_ORDERS = {
     "rank": ("rank", False, _("Highest loss first")),
     "likely": ("loss", False, _("Lowest loss first")),
@@ -82,6 +86,29 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             tuple(FLIPS),
             has_answers=True,
         ),
+    ),
+    Task.EMBEDDING: tuple(
+        Measuring(
+            kind,
+            "evaluation/_rows_queries.html",
+            "evaluation/_flips_queries.html",
+            "evaluation/_compared_embedders.html",
+            (
+                "example_id",
+                "text",
+                "gold_text",
+                "predicted_text",
+                "found_at",
+                "candidates",
+                "probability",
+                "loss",
+                "correct",
+            ),
+            QUERY_ORDERS,
+            tuple(FLIPS),
+            has_answers=True,
+        )
+        for kind in (Kind.PAIRS, Kind.CLASSIFICATION)
     ),
     Task.GENERATION: (
         *(

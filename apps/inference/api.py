@@ -22,6 +22,7 @@ from apps.inference.serializers import (
     OnlineFoundSerializer,
     OnlineMarkedSerializer,
     OnlineRequestSerializer,
+    OnlineVectorsSerializer,
     PredictionSerializer,
     StartBatchSerializer,
 )
@@ -185,6 +186,25 @@ class OnlineTagViewSet(OnlineViewSet):
     @extend_schema(summary="The spans of a few texts")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, the spans of each text: code points, label and probability."""
+        return self._answer(pk)
+
+
+class OnlineEmbedViewSet(OnlineViewSet):
+    """A few texts made into vectors at once."""
+
+    serializer_class = OnlineVectorsSerializer
+    task = Task.EMBEDDING
+
+    @extend_schema(
+        summary="Make vectors of a few texts now", request=AskSerializer, responses={202: OnlineVectorsSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """The vectors are ready within a moment: read them by the returned id."""
+        return self._ask(request)
+
+    @extend_schema(summary="The vectors of a few texts")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, the vector of each text; the dot product of two is their similarity, as a rule the cosine."""
         return self._answer(pk)
 
 

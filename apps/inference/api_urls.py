@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from apps.inference.api import BatchViewSet, OnlineChatViewSet, OnlineExtractViewSet, OnlineTagViewSet, OnlineViewSet
+from apps.inference.api import (
+    BatchViewSet,
+    OnlineChatViewSet,
+    OnlineEmbedViewSet,
+    OnlineExtractViewSet,
+    OnlineTagViewSet,
+    OnlineViewSet,
+)
 from apps.inference.explain_api import ExplanationViewSet
 
 urlpatterns = [
@@ -14,6 +21,8 @@ urlpatterns = [
     path("classify/<int:pk>", OnlineViewSet.as_view({"get": "retrieve"})),
     path("tag", OnlineTagViewSet.as_view({"post": "create"})),
     path("tag/<int:pk>", OnlineTagViewSet.as_view({"get": "retrieve"})),
+    path("embed", OnlineEmbedViewSet.as_view({"post": "create"})),
+    path("embed/<int:pk>", OnlineEmbedViewSet.as_view({"get": "retrieve"})),
     path("extract", OnlineExtractViewSet.as_view({"post": "create"})),
     path("extract/<int:pk>", OnlineExtractViewSet.as_view({"get": "retrieve"})),
     path("answers", OnlineChatViewSet.as_view({"post": "create"})),

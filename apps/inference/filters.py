@@ -47,6 +47,16 @@ class FoundFilter(FilterSet):
         fields = ("answer", "max_probability")
 
 
+class TextFilter(FilterSet):
+    """By a part of the text."""
+
+    text = CharFilter(lookup_expr="icontains", label=_("Part of the text"))
+
+    class Meta:
+        model = Prediction
+        fields = ("text",)
+
+
 class AnswerFilter(FilterSet):
     """By how the answer ended and by a part of it."""
 
@@ -62,6 +72,7 @@ ROW_FILTERS: dict[str, type[FilterSet]] = {
     Task.CLASSIFICATION: PredictionFilter,
     Task.TAGGING: PredictionFilter,
     Task.EXTRACTION: FoundFilter,
+    Task.EMBEDDING: TextFilter,
     Task.GENERATION: AnswerFilter,
 }
 """By what the batch's version says."""

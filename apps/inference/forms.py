@@ -99,12 +99,27 @@ class QuestionForm(forms.Form):
     context = forms.CharField(label=_("Passage"), widget=forms.Textarea(attrs={"rows": 5}), max_length=100_000)
 
 
-ASK_FORMS: dict[str, type[TryForm] | type[QuestionForm] | type[AskForm]] = {
+class RankForm(forms.Form):
+    """A text, and those that are brought into the order of their similarity to it."""
+
+    query = forms.CharField(label=_("Text to compare with"), max_length=10_000)
+    candidates = forms.CharField(
+        label=_("Texts to bring into order, one a line"), widget=forms.Textarea(attrs={"rows": 5}), max_length=100_000
+    )
+
+    def texts(self) -> list[str]:
+        """The query and behind it the others, without blank lines."""
+        lines = [line for line in self.cleaned_data["candidates"].splitlines() if line.strip()]
+        return [self.cleaned_data["query"], *lines]
+
+
+ASK_FORMS: dict[str, type[TryForm] | type[RankForm] | type[QuestionForm] | type[AskForm]] = {
     "text": TryForm,
+    "ranking": RankForm,
     "question": QuestionForm,
     "messages": AskForm,
 }
-"""By what a version reads."""
+"""By what a version reads, or is asked."""
 
 
 class ExplainForm(forms.Form):

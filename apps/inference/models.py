@@ -74,7 +74,7 @@ class Prediction(models.Model):
     """What a model version said of one text or chat; exactly one row per position of a batch.
 
     A classifier fills labels and probabilities, a tagger spans and their labels, a reader the passage, the answer and its
-    span, a chat version messages, answer and finish.
+    span, a chat version messages, answer and finish, and one that makes vectors the vector.
     """
 
     batch_job = models.ForeignKey(BatchJob, models.CASCADE, related_name="predictions", db_index=False)
@@ -91,6 +91,7 @@ class Prediction(models.Model):
     spans = models.JSONField(
         null=True
     )  # of a tagger: [{"start", "end", "label", "probability"}], of a reader one start and end; code points
+    vector = ArrayField(models.FloatField(), null=True)
     answer = models.TextField(blank=True, default="", db_default="")
     finish = models.CharField(max_length=10, blank=True, choices=Finish.choices, default="", db_default="")
     answer_tokens = models.PositiveIntegerField(null=True)
@@ -142,7 +143,7 @@ class OnlineRequest(models.Model):
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    # per text: labels and [[label, probability], ...], or spans; of a chat one: answer, finish and tokens; of an
+    # per text: labels and [[label, probability], ...], spans, or a vector; of a chat one: answer, finish and tokens; of an
     # explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
     error_message = WordsField(blank=True)

@@ -91,3 +91,11 @@ def attention_rows(told: dict[str, Any], layer: int, head: int) -> list[Row]:
         raise Refused("unknown_head", say("The heads are numbered 0 to {last}.", last=heads - 1), field="head")
     place = layers.index(layer)
     return head_rows(told["scores"]["numbers"], tokens=len(told["tokens"]), heads=heads, place=place, head=head)
+
+
+def similarities(request: OnlineRequest) -> list[tuple[str, float]]:
+    """(text, similarity to the first text) of all others of an answered request for vectors, the most similar first."""
+    vectors = [row["vector"] for row in request.results if "vector" in row]
+    others = zip(request.texts[1:], vectors[1:], strict=False)
+    found = [(text, sum(a * b for a, b in zip(vectors[0], vector, strict=True))) for text, vector in others]
+    return sorted(found, key=lambda pair: -pair[1])

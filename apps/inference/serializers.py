@@ -50,6 +50,9 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
     messages = serializers.ListField(
         child=serializers.DictField(), read_only=True, allow_null=True, help_text="Of a chat: what was said before."
     )
+    vector = serializers.ListField(
+        child=serializers.FloatField(), read_only=True, allow_null=True, help_text="Of a version that makes vectors."
+    )
     finish = serializers.CharField(
         read_only=True, help_text="Of an answer: stop, length, too_long (no room behind the prompt) or unreadable."
     )
@@ -58,7 +61,7 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
         model = Prediction
         fields = (
             "id", "model_version", "position", "custom_id", "text", "labels", "label", "probability", "probabilities",
-            "spans", "context", "messages", "answer", "finish", "answer_tokens",
+            "spans", "context", "vector", "messages", "answer", "finish", "answer_tokens",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -165,6 +168,18 @@ class OnlineMarkedSerializer(OnlineRequestSerializer):
     """A request and, once done, the spans of each text."""
 
     results = MarkedTextSerializer(many=True, read_only=True)  # type: ignore[assignment]
+
+
+class VectorSerializer(serializers.Serializer[Any]):
+    """The vector of one text."""
+
+    vector = serializers.ListField(child=serializers.FloatField())
+
+
+class OnlineVectorsSerializer(OnlineRequestSerializer):
+    """A request and, once done, the vector of each text."""
+
+    results = VectorSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class AskQuestionSerializer(serializers.Serializer[Any]):

@@ -33,6 +33,7 @@ class Use:
     now: str | Promise  # on the button of the try-it box
     header: tuple[str, ...]  # of an export as a table
     said: Callable[[Prediction], dict[str, Any]]  # what the version said of a row, for exports
+    asks: str = ""  # the form of the try-it box, where it is not that of what it reads
 
 
 def _labels(row: Prediction) -> dict[str, Any]:
@@ -57,6 +58,10 @@ def _found(row: Prediction) -> dict[str, Any]:
         "end": place.get("end"),
         "probability": row.probability,
     }
+
+
+def _vector(row: Prediction) -> dict[str, Any]:
+    return {"vector": row.vector}
 
 
 def _answer(row: Prediction) -> dict[str, Any]:
@@ -105,6 +110,19 @@ USES: dict[str, Use] = {
         now=_("Answer now"),
         header=("position", "id", "text", "context", "answer", "start", "end", "probability", *MADE_BY),
         said=_found,
+    ),
+    Task.EMBEDDING: Use(
+        data_kinds=TEXT_KINDS,
+        other_data=lambda: say("Choose a dataset whose examples are single texts."),
+        reads="text",
+        columns=TEXT_COLUMNS,
+        title=lambda data: say("Vectors of {data}", data=data),
+        rows="inference/_rows_vectors.html",
+        answer="inference/_asked_vectors.html",
+        now=_("Compare now"),
+        header=("position", "id", "text", "vector", *MADE_BY),
+        said=_vector,
+        asks="ranking",
     ),
     Task.GENERATION: Use(
         data_kinds=(Kind.CHAT,),

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, TryForm
+from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, RankForm, TryForm
 from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
-from apps.inference.selectors import batch_jobs, label_chart
+from apps.inference.selectors import batch_jobs, label_chart, similarities
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -123,7 +123,7 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
     version = fetch(request.actor, ModelVersion, "inference.write", pk=version_pk)
     services.require_usable(version)
     use = use_of(version)
-    form = ASK_FORMS[use.reads](request.POST or None)
+    form = ASK_FORMS[use.asks or use.reads](request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             made = _ask(request, version, form)
@@ -134,7 +134,11 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
     return render(request, "inference/_try.html", {"form": form, "version": version, "use": use})
 
 
-def _ask(request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | TryForm) -> OnlineRequest:
+def _ask(
+    request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | RankForm | TryForm
+) -> OnlineRequest:
+    if isinstance(form, RankForm):
+        return services.ask(actor=request.actor, version=version, texts=form.texts())
     if isinstance(form, TryForm):
         return services.ask(actor=request.actor, version=version, texts=form.lines())
     if isinstance(form, QuestionForm):
@@ -154,6 +158,7 @@ def asked(request: PageRequest, pk: int) -> HttpResponse:
         "asked": found,
         "use": use_of(found.model_version),
         "pairs": list(zip(found.texts, found.results, strict=False)) if is_done else [],
+        "similarities": similarities(found),
         "answers": [{**row, "end": Finish(row["finish"]).label} for row in found.results] if found.messages else [],
     }
     return render(request, "inference/_asked.html", context)

@@ -31,6 +31,10 @@ TAKEN = {
     "chat_template.jinja",
     "generation_config.json",
     "lingxi.json",
+    "modules.json",  # the rest says to sentence-transformers how vectors are made
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 }
 
 
@@ -85,6 +89,7 @@ def unpack(source: Path, folder: Path, *, limit_bytes: int, progress: Callable[[
                 if name not in TAKEN:
                     left_out.append(name)
                     continue
+                (folder / name).parent.mkdir(exist_ok=True)
                 done = _write(archive, entry, folder / name, done, limit_bytes, progress)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise _broken() from error

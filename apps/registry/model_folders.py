@@ -23,6 +23,7 @@ CLASSIFIERS = {
     "albert": "AlbertForSequenceClassification",
     "mpnet": "MPNetForSequenceClassification",
 }
+EMBEDDERS = {kind: name.replace("ForSequenceClassification", "Model") for kind, name in CLASSIFIERS.items()}
 CASE_TAGGER = "LingxiCaseTagger"  # ours, with case features
 TAGGERS = {kind: name.replace("ForSequence", "ForToken") for kind, name in CLASSIFIERS.items()}
 READERS = {
@@ -54,6 +55,12 @@ TAGGER_DESCRIBED: dict[str, Any] = {
     "case_features": bool,
     "max_length_tokens": int,
     "stride_tokens": int,
+}
+EMBEDDER_DESCRIBED: dict[str, Any] = {
+    "text_vector": str,
+    "normalise": bool,
+    "max_length_tokens": int,
+    "temperature": (int, float),
 }
 READER_DESCRIBED: dict[str, Any] = {
     "max_length_tokens": int,
@@ -105,7 +112,7 @@ def check_model_folder(folder: Path) -> ModelFolder:
             "unknown_architecture",
             say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
             hint=say(
-                "Known are text classifiers, taggers and readers ({classifiers}) and chat models ({writers}).",
+                "Known are text classifiers, taggers, readers and encoders ({classifiers}) and chat models ({writers}).",
                 classifiers=", ".join(sorted(CLASSIFIERS)),
                 writers=", ".join(sorted(WRITERS)),
             ),
@@ -165,16 +172,27 @@ def _reader(_config: Mapping[str, Any], described: Path) -> tuple[list[str], boo
     return [], False
 
 
+def _embedder(_config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    if described.is_file():
+        found = _json(described)
+        shaped = all(isinstance(found.get(name), kind) for name, kind in EMBEDDER_DESCRIBED.items())
+        if not shaped or found.get("recipe") != "embed" or found.get("format") != 1:
+            raise _disagrees()
+    return [], False
+
+
 KNOWN = {
     Task.CLASSIFICATION: {**CLASSIFIERS, **DECIDERS},
     Task.TAGGING: TAGGERS,
     Task.EXTRACTION: READERS,
+    Task.EMBEDDING: EMBEDDERS,
     Task.GENERATION: WRITERS,
 }
 CHECKS: dict[Task, Callable[[Mapping[str, Any], Path], tuple[list[str], bool]]] = {
     Task.CLASSIFICATION: _classifier,
     Task.TAGGING: _tagger,
     Task.EXTRACTION: _reader,
+    Task.EMBEDDING: _embedder,
     Task.GENERATION: _writer,
 }
 """For each task the architectures that are taken, and what their descriptions must hold."""

@@ -12,12 +12,20 @@ RECIPES: dict[str, str | Promise] = {
     "pretrain": _("Pretraining"),
     "tag": _("Span tagging"),
     "extract": _("Answers from passages"),
+    "embed": _("Text vectors"),
 }
 
 PHASES: dict[str, str | Promise] = {"training": _("Training")}
 
 FIGURES: dict[str, str | Promise] = {
     "accuracy": _("Accuracy"),
+    "mrr": "MRR@10",
+    "ndcg": "NDCG@10",
+    "recall_at_1": "Recall@1",
+    "recall_at_5": "Recall@5",
+    "recall_at_10": "Recall@10",
+    "centroid_accuracy": _("Nearest class centroid"),
+    "spearman": _("Spearman's correlation"),
     "entity_f1": _("Entity F1"),
     "precision": _("Precision"),
     "recall": _("Recall"),
@@ -46,10 +54,12 @@ FIGURES: dict[str, str | Promise] = {
 }
 """Words for the figures of a headline, those first that people look at first."""
 
-NO_SHARES = ("loss", "perplexity", "bits_per_byte", "reward_margin")
+NO_SHARES = ("loss", "perplexity", "bits_per_byte", "reward_margin", "spearman")
 MAIN_FIGURES = (
     ("accuracy", "macro_f1"),
     ("entity_f1", "macro_f1"),
+    ("mrr", "recall_at_1", "centroid_accuracy", "spearman"),
+    ("spearman",),
     ("perplexity", "bits_per_byte", "exact_match"),
     ("exact_match", "f1"),
 )
@@ -105,6 +115,10 @@ LABELS: dict[str, str | Promise] = {
     "fisher_rows": _("Rows for the Fisher information"),
     "known_labels": _("Known labels"),
     "pooling": _("Pooling"),
+    "normalise": _("Vectors of length 1"),
+    "symmetric": _("Both directions"),
+    "texts_per_class": _("Texts per class"),
+    "least_score": _("Least score of a pair"),
     "unit": _("What carries a tag"),
     "case_features": _("Case features"),
     "max_answer_tokens": _("Longest answer in tokens"),
@@ -192,6 +206,7 @@ VALUES: dict[str, str | Promise] = {
     "auto": _("Automatic"),
     "mean": _("Mean of the tokens"),
     "native": _("As the architecture does"),
+    "first": _("The first token"),
     "linear": _("Linear"),
     "cosine": _("Cosine"),
     "constant": _("Constant"),
@@ -204,6 +219,10 @@ VALUES: dict[str, str | Promise] = {
     "accuracy": _("Accuracy"),
     "macro_f1": _("Macro F1"),
     "entity_f1": _("Entity F1"),
+    "mrr": "MRR@10",
+    "ndcg": "NDCG@10",
+    "recall_at_1": "Recall@1",
+    "spearman": _("Spearman's correlation"),
     "f1": _("F1 of the words"),
     "exact_match": _("Exact answers"),
     "loss": _("Loss"),

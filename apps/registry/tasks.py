@@ -13,6 +13,7 @@ class Task(models.TextChoices):
     CLASSIFICATION = "classification", _("Text classification")
     TAGGING = "tagging", _("Span tagging")
     EXTRACTION = "extraction", _("Answers from passages")
+    EMBEDDING = "embedding", _("Text vectors")
     GENERATION = "generation", _("Chat")
 
 
@@ -35,6 +36,12 @@ PAGES: dict[str, TaskPage] = {
     Task.TAGGING: TaskPage("evaluation/_span_report.html", "registry/_marked_samples.html", LABELLED, _("Mark texts")),
     Task.EXTRACTION: TaskPage(
         "evaluation/_answer_report.html", "registry/_answer_samples.html", LABELLED, _("Answer questions")
+    ),
+    Task.EMBEDDING: TaskPage(
+        "evaluation/_vector_report.html",
+        "registry/_found_samples.html",
+        _("Queries and what they found, wrong and confident first"),
+        _("Make vectors"),
     ),
     Task.GENERATION: TaskPage(
         "evaluation/_chat_report.html",

@@ -160,5 +160,17 @@ MEANINGS = [
         "Labels that the base version knows: their outputs go on beside those of the new labels, or "
         "give way to a new head"
     ),
+    _("How token vectors become one text vector: their mean, or the first one; auto does as the base model was made"),
+    _("Vectors have length 1, so that similarity is their cosine; without it the dot product"),
+    _("Pairs, or texts with a class, in one step: each is told apart from all others of its step"),
+    _("Texts of a step are read in portions of at most this many tokens; portions save memory and change nothing else"),
+    _("Similarities are divided by this before the softmax; lower looks harder at the closest"),
+    _("Pairs only: also find the source by its target among all sources of the step"),
+    _("Classes only: texts of a class that come together into a step"),
+    _(
+        "Pairs with a score only: from this score on the two texts belong together; others are "
+        "negatives of their source"
+    ),
+    _("Share of values dropped in the encoder"),
 ]
 """As the engine writes them; a test compares the two."""

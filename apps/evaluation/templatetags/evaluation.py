@@ -113,6 +113,23 @@ def f1_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @register.filter
+def found_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """Bars of the places at which wanted texts were found, None without queries."""
+    rows = metrics.get("found_at", [])
+    if not rows:
+        return None
+    names = [
+        f"{row['from']}+"
+        if row["to"] is None
+        else str(row["from"])
+        if row["from"] == row["to"]
+        else f"{row['from']}–{row['to']}"
+        for row in rows
+    ]
+    return {"categories": names, "series": [{"name": _("Queries"), "values": [row["count"] for row in rows]}]}
+
+
+@register.filter
 def span_errors(metrics: dict[str, Any]) -> list[tuple[Any, int]]:
     """The kinds of wrong spans in words, the most frequent first."""
     counts: dict[str, int] = metrics.get("errors", {})
