@@ -170,7 +170,7 @@ class OnlineMarkedSerializer(OnlineRequestSerializer):
     results = MarkedTextSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
-class VectorSerializer(serializers.Serializer[Any]):
+class TextVectorSerializer(serializers.Serializer[Any]):
     """The vector of one text."""
 
     vector = serializers.ListField(child=serializers.FloatField())
@@ -179,7 +179,7 @@ class VectorSerializer(serializers.Serializer[Any]):
 class OnlineVectorsSerializer(OnlineRequestSerializer):
     """A request and, once done, the vector of each text."""
 
-    results = VectorSerializer(many=True, read_only=True)  # type: ignore[assignment]
+    results = TextVectorSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class AskQuestionSerializer(serializers.Serializer[Any]):
