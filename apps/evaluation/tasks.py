@@ -37,6 +37,9 @@ FLIPS = {
 LIKELIER = {"first_likelier": "gt", "second_likelier": "lt"}  # how the loss of the other side compares
 
 
+WRITTEN = _("Part of the written answer")
+
+
 @dataclass(frozen=True)
 class Measuring:
     """What an evaluation of a task reads, keeps and shows."""
@@ -50,6 +53,7 @@ class Measuring:
     flip_names: tuple[str, ...]  # the second one is shown first
     has_answers: bool = False  # rows are looked for by a part of the answer, else by label
     is_judged: bool = True  # rows are right or wrong
+    answer_words: Any = WRITTEN
 
 
 MEASURING: dict[str, tuple[Measuring, ...]] = {
@@ -107,6 +111,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             QUERY_ORDERS,
             tuple(FLIPS),
             has_answers=True,
+            answer_words=_("Part of the text found first"),
         )
         for kind in (Kind.PAIRS, Kind.CLASSIFICATION)
     ),

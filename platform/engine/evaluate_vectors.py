@@ -235,23 +235,19 @@ def _examples(retrieval: Retrieval, blocks: Sequence[Found]) -> Iterator[dict[st
     for block in blocks:
         for row in range(len(block.places)):
             wanted = set(retrieval.wanted[at].tolist())
-            top = [int(place) for place in block.top[row] if place >= 0]
-            first = float(block.scores[row, top[0]])
+            shown = zip(block.top[row].tolist(), block.scores[row].tolist(), strict=True)
+            top = [(place, score) for place, score in shown if place >= 0]
             yield {
                 "example_id": int(retrieval.ids[at]),
                 "text": retrieval.queries[at][:TEXT_KEPT],
                 "gold_text": retrieval.candidates[int(block.best[row])][:TEXT_KEPT],
-                "predicted_text": retrieval.candidates[top[0]][:TEXT_KEPT],
+                "predicted_text": retrieval.candidates[top[0][0]][:TEXT_KEPT],
                 "found_at": int(block.places[row]),
                 "candidates": [
-                    {
-                        "text": retrieval.candidates[place][:TEXT_KEPT],
-                        "score": float(block.scores[row, place]),
-                        "wanted": place in wanted,
-                    }
-                    for place in top
+                    {"text": retrieval.candidates[place][:TEXT_KEPT], "score": score, "wanted": place in wanted}
+                    for place, score in top
                 ],
-                "probability": min(1.0, max(0.0, first)),
+                "probability": min(1.0, max(0.0, top[0][1])),
                 "loss": float(block.losses[row]),
                 "correct": bool(block.places[row] == 1),
             }

@@ -38,7 +38,7 @@ class Found:
     losses: Floats  # [b] -log of the share that wanted texts have of a softmax over all candidates
     best: Ints  # [b] the candidate that is the wanted text with the highest score
     top: Ints  # [b, SHOWN] the first candidates in order; -1 where there are fewer
-    scores: Floats  # [b, C], -inf for a candidate that the query may not be given
+    scores: Floats  # [b, SHOWN] of these
 
 
 def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scale: float = 1.0) -> Found:
@@ -63,7 +63,8 @@ def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scal
     top = np.full((len(scores), SHOWN), -1)
     shown = first[:, :SHOWN]
     top[:, : shown.shape[1]] = np.where(np.isfinite(np.take_along_axis(scores, shown, 1)), shown, -1)
-    return Found(places, (hits * _DISCOUNTS[:depth]).sum(1) / ideal, losses, best, top, scores)
+    ndcg = (hits * _DISCOUNTS[:depth]).sum(1) / ideal
+    return Found(places, ndcg, losses, best, top, np.take_along_axis(scores, top, 1))
 
 
 def _top(keys: Floats, depth: int) -> Ints:
