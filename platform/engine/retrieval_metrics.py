@@ -9,9 +9,7 @@ each averaged over queries (Jarvelin & Kekalainen 2002 for NDCG, with gains 0 an
 to DECIMALS. Of equal scores the wanted texts stand last, so a model that gives every text the same vector finds nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,7 @@ DEPTH = 10
 SHOWN = 3
 RECALLS = (1, 5, 10)
 FIGURES = ("mrr", "ndcg", *(f"recall_at_{k}" for k in RECALLS))
-_DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))
+_DISCOUNTS: Floats = 1 / np.log2(np.arange(2, DEPTH + 2, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -113,44 +111,44 @@ def centroid_places(vectors: Floats, classes: Ints) -> Ints:
     return np.where(sizes[classes] > 1, places, 0)
 
 
-def spearman(first: Sequence[float] | Floats, second: Sequence[float] | Floats) -> float:
-    """Spearman's rank correlation, ties at their mean rank; 0 where one side is constant."""
-    return float(_correlation(*(_sorted(np.asarray(side, dtype=np.float64)) for side in (first, second))))
+def spearman(first: Floats, second: Floats) -> float:
+    """Spearman's rank correlation of [N] and [N], ties at their mean rank; 0 where one side is constant."""
+    return _correlation(_ties(first), _ties(second))
 
 
 def spearman_figure(
     first: Floats, second: Floats, *, seed: int, rounds: int = metrics.BOOTSTRAP_ROUNDS
 ) -> dict[str, float]:
     """Spearman's correlation of [N] and [N] with its 95 % interval over resampled rows, ranks made anew each time."""
-    sides = _sorted(first), _sorted(second)
+    one, two = _ties(first), _ties(second)
     generator = np.random.default_rng(seed)
     size, drawn = len(first), np.empty(rounds)
     for at in range(rounds):
         weights = np.bincount(generator.integers(0, size, size), minlength=size).astype(np.float64)
-        drawn[at] = _correlation(*sides, weights)
-    return metrics.figure(float(_correlation(*sides)), drawn)
+        drawn[at] = _correlation(one, two, weights)
+    return metrics.figure(_correlation(one, two), drawn)
 
 
-def _sorted(values: Floats) -> tuple[Ints, Ints]:
-    """(number of each row's tie group in rising order [N], groups)."""
-    _, group = np.unique(values, return_inverse=True)
-    return group, np.arange(int(group.max()) + 1 if len(group) else 0)
+def _ties(values: Floats) -> Ints:
+    """The number of each row's value among the different values in rising order, [N]."""
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
-def _correlation(first: tuple[Ints, Ints], second: tuple[Ints, Ints], weights: Floats | None = None) -> Any:
+def _correlation(first: Ints, second: Ints, weights: Floats | None = None) -> float:
     """Pearson's correlation of mean ranks when row i stands `weights[i]` times."""
-    weights = np.ones(len(first[0])) if weights is None else weights
+    weights = np.ones(len(first)) if weights is None else weights
     total = weights.sum()
     sides = []
-    for group, groups in (first, second):
-        sizes = np.bincount(group, weights, minlength=len(groups))
+    for group in (first, second):
+        sizes = np.bincount(group, weights)
         ranks = (np.cumsum(sizes) - sizes / 2)[group]
         sides.append(ranks - (weights * ranks).sum() / total)
     x, y = sides
     spread = np.sqrt((weights * x * x).sum() * (weights * y * y).sum())
-    return (weights * x * y).sum() / spread if spread > 0 else 0.0
+    return float((weights * x * y).sum() / spread) if spread > 0 else 0.0
 
 
 def _unit(rows: Floats) -> Floats:
+    """Rows brought to length 1; a row of zeros stays."""
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return metrics.ratio(rows, np.broadcast_to(length, rows.shape))

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -18,6 +18,7 @@ SIZES = st.integers(2, 9)
 SEEDS = st.integers(0, 5)
 
 
+@settings(deadline=None)
 @given(PAIRS, SIZES, SEEDS)
 def test_each_pair_stands_once_in_an_epoch_and_no_text_twice_in_a_batch(
     pairs: list[tuple[str, str]], size: int, seed: int
@@ -48,6 +49,7 @@ def test_many_questions_of_few_answers_still_find_company() -> None:
     assert full >= 300
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, st.integers(0, 4)), max_size=60), SIZES, st.integers(2, 4), SEEDS)
 def test_each_batch_of_classes_holds_positives_and_negatives(
     rows: list[tuple[str, int]], size: int, per_class: int, seed: int

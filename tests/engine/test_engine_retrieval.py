@@ -31,7 +31,7 @@ def ordered(scores: Any, wanted: Any) -> list[bool]:
     ]
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(SEEDS, st.sampled_from([0, 1, 3]))
 def test_places_and_figures_are_those_of_the_ordered_list(seed: int, levels: int) -> None:
     scores, wanted = drawn(seed, levels=levels)
@@ -50,7 +50,7 @@ def test_places_and_figures_are_those_of_the_ordered_list(seed: int, levels: int
         assert rows["ndcg"][at] == pytest.approx(gain / ideal)
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(SEEDS)
 def test_ndcg_equals_scikit_learns(seed: int) -> None:
     scores, wanted = drawn(seed)
@@ -85,7 +85,7 @@ def test_a_candidate_taken_away_is_neither_counted_nor_shown() -> None:
     assert found.losses[0] == pytest.approx(-np.log(np.exp(1.0) / (np.exp(1.0) + np.exp(1.4))))
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(-2, 2)), min_size=3, max_size=40))
 def test_spearman_equals_scipys_with_ties(rows: list[tuple[int, float]]) -> None:
     first, second = np.array([a for a, _ in rows], dtype=float), np.array([b for _, b in rows])
