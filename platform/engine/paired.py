@@ -134,13 +134,7 @@ def compare_queries(
 
     Given are the places [Q], from 1, of the first wanted text of each query.
     """
-    sides = [
-        {
-            "mrr": np.where(places <= retrieval_metrics.DEPTH, 1 / places, 0.0),
-            **{f"recall_at_{k}": (places <= k).astype(np.float64) for k in retrieval_metrics.RECALLS},
-        }
-        for places in (first, second)
-    ]
+    sides = [retrieval_metrics.by_place(places) for places in (first, second)]
     return {
         "kind": "embedding",
         "rows": len(first),

@@ -23,7 +23,6 @@ DECIMALS = 6
 DEPTH = 10
 SHOWN = 3
 RECALLS = (1, 5, 10)
-FIGURES = ("mrr", "ndcg", *(f"recall_at_{k}" for k in RECALLS))
 _DISCOUNTS: Floats = 1 / np.log2(np.arange(2, DEPTH + 2, dtype=np.float64))
 
 
@@ -46,7 +45,7 @@ def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scal
     """
     scores = np.round(np.asarray(scores, dtype=np.float64), DECIMALS)
     if excluded is not None:
-        scores = np.where(excluded, -np.inf, scores)
+        scores = np.asarray(np.where(excluded, -np.inf, scores), dtype=np.float64)
     best = np.where(wanted, scores, -np.inf).argmax(1)
     highest = np.take_along_axis(scores, best[:, None], 1)
     places = 1 + ((scores >= highest) & ~wanted).sum(1)
@@ -80,8 +79,13 @@ def _top(keys: Floats, depth: int) -> Ints:
 
 def columns(places: Ints, ndcg: Floats) -> dict[str, Floats]:
     """The figures of each query, [Q] each, from its place and its NDCG."""
-    rows = {"mrr": np.where(places <= DEPTH, 1 / places, 0.0), "ndcg": np.asarray(ndcg, dtype=np.float64)}
-    return rows | {f"recall_at_{k}": (places <= k).astype(np.float64) for k in RECALLS}
+    return {**by_place(places), "ndcg": ndcg}
+
+
+def by_place(places: Ints) -> dict[str, Floats]:
+    """MRR and recalls of each query, [Q] each, from the place of its first wanted text."""
+    found: dict[str, Floats] = {"mrr": np.where(places <= DEPTH, 1 / places, 0.0)}
+    return found | {f"recall_at_{k}": (places <= k).astype(np.float64) for k in RECALLS}
 
 
 def headline(rows: dict[str, Floats], *, seed: int) -> dict[str, dict[str, float]]:
