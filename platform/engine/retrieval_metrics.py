@@ -43,9 +43,9 @@ def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scal
 
     `excluded` [b, C] takes candidates away, such as the query itself; they must not be wanted.
     """
-    scores = np.round(np.asarray(scores, dtype=np.float64), DECIMALS)
+    scores = np.asarray(scores, dtype=np.float64).round(DECIMALS)
     if excluded is not None:
-        scores = np.asarray(np.where(excluded, -np.inf, scores), dtype=np.float64)
+        scores[excluded] = -np.inf
     best = np.where(wanted, scores, -np.inf).argmax(1)
     highest = np.take_along_axis(scores, best[:, None], 1)
     places = 1 + ((scores >= highest) & ~wanted).sum(1)
