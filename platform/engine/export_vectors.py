@@ -55,10 +55,10 @@ def write_merged(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     for path in sorted(folder.glob("*.safetensors*")):
         shutil.copyfile(path, target / path.name)
     model = open_embedder(folder).model
-    way = {"pooling": model.pooling, "normalise": model.normalise}
 
     def run(sequences: Sequence[Sequence[int]]) -> Logits:
-        return _vectors(Embedding(load_network(str(target), 0, keep_head=True, head=""), **way), sequences)
+        network = load_network(str(target), 0, keep_head=True, head="")
+        return _vectors(Embedding(network, pooling=model.pooling, normalise=model.normalise), sequences)
 
     return "transformers", run, {}
 

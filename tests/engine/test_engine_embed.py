@@ -204,7 +204,7 @@ def test_reading_in_portions_gives_the_gradient_of_the_whole_step(
 
     losses, found = [], []
     for work in works:
-        losses.append(work.backward(step))
+        losses.append(work.backward(step, work.count(step)))
         found.append(gradients(embedder.model))
 
     sequences = lesson.sequences(step)

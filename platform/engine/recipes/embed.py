@@ -23,6 +23,7 @@ from engine.failures import refuse
 from engine.grad_cache import cached_backward
 from engine.loop import NotFinite
 from engine.plan import cut
+from engine.precision import mixed
 from engine.recipes.classify_setup import attach_method, reading_length
 from engine.recipes.embed_setup import AnyRows, Lesson, arrange, choose_pooling, lesson_of
 from engine.recipes.encoder_run import encoder_training, kept_evaluation
@@ -171,22 +172,30 @@ class EmbedWork:
         """Example ids of the step."""
         return [self.lesson.ids[at] for at in step]
 
-    def backward(self, step: Step) -> float:
-        """Gradients of the mean loss of the step's rows, whatever the portions; returns that mean."""
+    def count(self, step: Step) -> int:
+        """Rows: the mean is taken over them."""
+        return len(step)
+
+    def divided(self, step: Step, processes: int) -> list[list[Step]]:
+        """A step is one piece, because each of its texts is told apart from all others: the first process takes it."""
+        return [[step], *([] for _ in range(processes - 1))]
+
+    def backward(self, step: Step, count: float) -> float:
+        """Gradients of the rows' summed loss over `count`, whatever the portions; returns that."""
         sequences = self.lesson.sequences(step)
-        means: list[float] = []
+        found: list[float] = []
 
         def loss_of(vectors: Tensor) -> Tensor:
-            losses, counts = self.lesson.losses(vectors, step)
+            losses = self.lesson.losses(vectors, step)
             if not torch.isfinite(losses).all():
                 bad = torch.nonzero(~torch.isfinite(losses)).flatten().tolist()
                 raise NotFinite([self.lesson.ids[step[at]] for at in bad])
-            mean = losses.sum() / counts.sum().clamp(min=1)
-            means.append(float(mean.detach()))
-            return mean
+            whole = losses.sum() / count
+            found.append(float(whole.detach()))
+            return whole
 
         cached_backward(self.vectors, sequences, self.portions(sequences), loss_of)
-        return means[0]
+        return found[0]
 
     def portions(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         """Texts of like length that are read together."""
@@ -199,10 +208,8 @@ class EmbedWork:
 
     def vectors(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Vectors [N, D] with gradients."""
-        model: TextEmbedder = self.embedder.model
-        is_cuda = next(model.parameters()).is_cuda
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=is_cuda):
-            found: Tensor = model(sequences)
+        with mixed(self.embedder.model):
+            found: Tensor = self.embedder.model(sequences)
         return found.float()
 
     def measure(self) -> dict[str, float]:

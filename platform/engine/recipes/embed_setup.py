@@ -56,8 +56,8 @@ class Lesson(Protocol):
     def sequences(self, rows: Sequence[int]) -> list[list[int]]:
         """The token ids of all texts that a step of these rows reads."""
 
-    def losses(self, vectors: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(loss [B] of each row, whether it counts [B]) from the vectors of `sequences(rows)`."""
+    def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """The loss of each row, [B], from the vectors of `sequences(rows)`."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +102,15 @@ class PairLesson:
         texts = [*(source for source, _ in pairs), *(target for _, target in pairs), *self._hard(rows)]
         return [self.tokens[text] for text in texts]
 
-    def losses(self, vectors: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The in-batch loss; every pair counts."""
-        found = in_batch_losses(
+    def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """The in-batch loss of each pair."""
+        return in_batch_losses(
             vectors[: len(rows)],
             vectors[len(rows) :],
             scale=1 / self.spec.temperature,
             excluded=false_negatives([self.pairs[at] for at in rows], self._hard(rows)),
             symmetric=self.spec.symmetric,
         )
-        return found, torch.ones(len(rows), dtype=torch.bool)
 
     def _hard(self, rows: Sequence[int]) -> list[str]:
         return list(dict.fromkeys(text for at in rows for text in self.negatives[at]))
@@ -149,16 +148,17 @@ class ClassLesson:
         """The texts themselves."""
         return [self.encoded[at] for at in rows]
 
-    def losses(self, vectors: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The supervised contrastive loss."""
+    def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """The supervised contrastive loss of each text; all of a drawn step have a positive."""
         numbers = _numbered([self.classes[at] for at in rows])
         texts = _numbered([normalised(self.texts[at]) for at in rows])
-        return class_losses(
+        found, _has_positive = class_losses(
             vectors,
             numbers.to(vectors.device),
             scale=1 / self.spec.temperature,
             texts=texts.to(vectors.device),
         )
+        return found
 
 
 def lesson_of(spec: EmbedSpec, train: AnyRows, tokenizer: Any, limit: int) -> Lesson:
