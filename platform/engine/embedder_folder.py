@@ -85,9 +85,9 @@ def write_sentence_files(folder: Path, model: TextEmbedder, max_length_tokens: i
 
 
 def holds_embedder(folder: Path) -> bool:
-    """Whether a folder holds an encoder without a head."""
+    """Whether a folder holds a network without a head, such as BertModel; GPT2LMHeadModel has one."""
     names = _json(folder / "config.json").get("architectures")
-    return bool(names) and all(str(name).endswith("Model") for name in names)
+    return bool(names) and all(str(name).endswith("Model") and "Head" not in str(name) for name in names)
 
 
 def open_embedder(folder: Path) -> Embedder:
