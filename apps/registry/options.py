@@ -117,7 +117,6 @@ LABELS: dict[str, str | Promise] = {
     "pooling": _("Pooling"),
     "normalise": _("Vectors of length 1"),
     "symmetric": _("Both directions"),
-    "texts_per_class": _("Texts per class"),
     "least_score": _("Least score of a pair"),
     "unit": _("What carries a tag"),
     "case_features": _("Case features"),

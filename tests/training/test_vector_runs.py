@@ -84,7 +84,7 @@ def test_the_form_offers_pairs_and_labelled_texts(pair_data: Any, frozen: Any, p
     shown = page(alice).get("/w/harbour/training/new?recipe=embed").content.decode()
 
     assert "Frequent v1" in shown and "Questions v1" in shown
-    assert "Texts per class" in shown and "Both directions" in shown
+    assert "Texts of a class in a batch" in shown and "Both directions" in shown
 
 
 @pytest.fixture

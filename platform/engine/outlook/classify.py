@@ -1,6 +1,7 @@
 """What a classifier run, or a distillation, would be like."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
