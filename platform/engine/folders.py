@@ -1,5 +1,7 @@
 """Model folders that are written whole or not at all, with lingxi.json last."""
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -7,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +62,30 @@ def describe_again(folder: Path, more: Mapping[str, Any]) -> dict[str, Any]:
     return written
 
 
+@cache
+def packages_hash() -> str:
+    """sha256 over name and version of every installed package: equal only where all of them are."""
+    found = {f"{one.name.lower()}=={one.version}" for one in importlib.metadata.distributions()}
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
+
+
+@cache
+def source_hash() -> str:
+    """sha256 over the engine's own source files: equal only where the same program trained."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def environment() -> dict[str, Any]:
-    """What a rerun would need to match: versions, processor and threads."""
+    """What a rerun would need to match: versions, the hashes of all packages and of the engine, processor and threads."""
     import transformers
 
     return {
+        "packages_hash": packages_hash(),
+        "source_hash": source_hash(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -1,5 +1,6 @@
 """Checkpoints: complete or not there."""
 
+import importlib.metadata
 import random
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from engine import checkpoint
 from engine.failures import RunFailed
+from engine.folders import environment, packages_hash
 
 
 def save(folder: Path, step: int, **options: int) -> Path:
@@ -89,3 +91,21 @@ def test_an_optimiser_takes_the_same_next_step_after_restoring() -> None:
         return weight.detach()
 
     assert torch.equal(stepped(restore=True), stepped(restore=False))
+
+
+def test_the_environment_of_a_run_is_hashed_package_by_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages_hash.cache_clear()
+    before = environment()
+    installed = [*importlib.metadata.distributions()]
+
+    class Newer:
+        name, version = installed[0].name, f"{installed[0].version}.post1"
+
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: [Newer, *installed[1:]])
+    packages_hash.cache_clear()
+    after = environment()
+    packages_hash.cache_clear()
+
+    assert before["packages_hash"] != after["packages_hash"]
+    assert {**before, "packages_hash": ""} == {**after, "packages_hash": ""}
+    assert len(before["source_hash"]) == 64 and before["torch"] == torch.__version__

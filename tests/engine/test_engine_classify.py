@@ -221,6 +221,31 @@ def test_training_stops_early_and_keeps_the_best_epoch(encoder: Path, texts: Pat
     assert len(result["history"]) == 3 and result["best_epoch"] == 1
 
 
+def test_the_best_epoch_survives_a_resume_and_the_pruning_of_checkpoints(
+    encoder: Path, texts: Path, tmp_path: Path, told: Any
+) -> None:
+    spec = spec_of(
+        encoder,
+        epochs=5,
+        learning_rate=0.05,
+        head_learning_rate=10.0,
+        best_metric="loss",
+        average_decay=0.0,
+        checkpoint_every_steps=2,
+    )
+    whole = classify.train(spec, texts, tmp_path / "whole", Silent())
+
+    with pytest.raises(Stopped):
+        classify.train(spec, texts, tmp_path / "cut", told(stop_after=whole["steps"] - 2))
+    left = sorted((tmp_path / "cut" / "checkpoints").glob("step-*"))
+    again = classify.train(spec, texts, tmp_path / "again", Silent(), resume_from=tmp_path / "cut" / "checkpoints")
+
+    best_step = whole["history"][whole["best_epoch"] - 1]["step"]
+    assert len(left) == 2 and all(int(path.name.removeprefix("step-")) > best_step for path in left)
+    assert again["best_epoch"] == whole["best_epoch"] < 5
+    assert again["files"]["model.safetensors"] == whole["files"]["model.safetensors"]
+
+
 def test_a_frozen_encoder_trains_a_probe_only(encoder: Path, texts: Path, tmp_path: Path) -> None:
     result = classify.train(spec_of(encoder, method="frozen"), texts, tmp_path, Silent())
 

@@ -86,7 +86,7 @@ def test_the_hash_tells_specs_apart_and_ignores_the_way_they_were_written() -> N
     assert spec_hash(SftSpec()) != spec_hash(ClassifySpec())
 
 
-def test_how_a_run_is_computed_changes_a_hash_only_where_it_was_chosen() -> None:
+def test_an_option_that_came_later_changes_a_hash_only_where_it_was_chosen() -> None:
     # A hash from before there were these options: checkpoints and preflights are known by it.
     before = "432c0a9ed4b6398f3c78f0127f3d3ab2ae659dc63da20b5956365e1472d6693a"
     spec = ClassifySpec(base_model=BaseModel("folder", "x"))

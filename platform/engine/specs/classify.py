@@ -83,12 +83,14 @@ class ClassifySpec(LabelledContinueOptions, MethodOptions, RunOptions):
         "",
         "The label of texts that are about none of the others: it is not learnt as one of them, but given where no other "
         "fits; its training rows teach not to be sure",
+        later=True,
     )
     outside_share: float = option(
         0.02,
         "Share of the dev texts about one of the labels that may be turned away: it sets the bound",
         minimum=0,
         maximum=0.5,
+        later=True,
     )
 
     def problems(self) -> list[Problem]:

@@ -23,6 +23,7 @@ class ContinueOptions:
         "its weights (L2-SP), that pull where the earlier tasks need it (EWC), or an adapter of its own for each task",
         choices=KEEPS,
         when=CONTINUED,
+        later=True,
     )
     replay_share: float = option(
         0.2,
@@ -30,12 +31,14 @@ class ContinueOptions:
         minimum=0.01,
         maximum=0.9,
         when=("keep", ("replay",)),
+        later=True,
     )
     earlier_data: str = option(
         "",
         "Numbers of the dataset versions that hold the earlier tasks, separated by commas; empty takes what the base "
         "version and its own bases learnt from",
         when=("keep", REHEARSING),
+        later=True,
     )
     l2_sp_alpha: float = option(
         0.1,
@@ -43,6 +46,7 @@ class ContinueOptions:
         minimum=0,
         maximum=1e6,
         when=("keep", ("l2_sp",)),
+        later=True,
     )
     l2_sp_beta: float = option(
         0.01,
@@ -50,6 +54,7 @@ class ContinueOptions:
         minimum=0,
         maximum=1e6,
         when=("keep", ("l2_sp",)),
+        later=True,
     )
     ewc_lambda: float = option(
         100_000.0,
@@ -57,6 +62,7 @@ class ContinueOptions:
         minimum=0,
         maximum=1e12,
         when=("keep", ("ewc",)),
+        later=True,
     )
     fisher_rows: int = option(
         200,
@@ -64,6 +70,7 @@ class ContinueOptions:
         minimum=1,
         maximum=100_000,
         when=("keep", ("ewc",)),
+        later=True,
     )
 
     @property
@@ -138,6 +145,7 @@ class LabelledContinueOptions(ContinueOptions):
         "Labels that the base version knows: their outputs go on beside those of the new labels, or give way to a new head",
         choices=("keep", "replace"),
         when=CONTINUED,
+        later=True,
     )
 
     @property

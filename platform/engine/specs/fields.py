@@ -27,6 +27,7 @@ class FieldInfo:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     when: tuple[str, tuple[str, ...]] | None = None  # looked at only while that option has one of these values
+    later: bool = False  # came after its recipe was in use: a spec's hash holds it only where it is not the default
 
     def is_looked_at(self, plain: Mapping[str, str], known: "Mapping[str, FieldInfo]") -> bool:
         """Whether the option counts among these values, written as texts; a value that ends in * means a beginning."""
@@ -47,11 +48,19 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     when: tuple[str, tuple[str, ...]] | None = None,
+    later: bool = False,
 ) -> Any:
     """A dataclass field with its default, one line of meaning and its inclusive bounds."""
     return field(
         default=default,
-        metadata={"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices, "when": when},
+        metadata={
+            "meaning": meaning,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "when": when,
+            "later": later,
+        },
     )
 
 

@@ -1,7 +1,7 @@
 """Options of how a run is computed: processes, what they share, number format, memory against time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from engine.specs.fields import option
@@ -18,30 +18,26 @@ class MachineOptions:
         "Processes that share the rows of every step; 0 takes one for each GPU, and one without a GPU",
         minimum=0,
         maximum=64,
+        later=True,
     )
     sharding: str = option(
         "replicated",
         "What each of several processes holds: everything (data parallel), or its share of weights, gradients and "
         "optimiser (fully sharded)",
         choices=("replicated", "sharded"),
+        later=True,
     )
     precision: str = option(
         "auto",
         "Numbers of the forward pass; weights and optimiser stay fp32; auto takes bf16 on a GPU that has it",
         choices=("auto", "fp32", "bf16"),
+        later=True,
     )
     gradient_checkpointing: bool = option(
-        False, "Keep only what enters each layer and compute the rest again on the way back: less memory, more time"
+        False,
+        "Keep only what enters each layer and compute the rest again on the way back: less memory, more time",
+        later=True,
     )
-
-
-def told(spec: Any) -> dict[str, Any]:
-    """The options of this file that are not as they are by default: only these change the hash of a spec."""
-    return {
-        item.name: getattr(spec, item.name)
-        for item in fields(MachineOptions)
-        if getattr(spec, item.name) != item.default
-    }
 
 
 def rows_at_once(spec: Any, micro_batch: int | None, processes: int) -> int:

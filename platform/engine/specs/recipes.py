@@ -14,7 +14,7 @@ from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
 from engine.specs.fields import FieldInfo, infos, read
-from engine.specs.machine import MachineOptions, machine_problems, told
+from engine.specs.machine import machine_problems
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
@@ -104,9 +104,16 @@ def _named(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def spec_hash(spec: Spec) -> str:
-    """sha256 of the canonical JSON of a spec and its recipe, as hex; how it is computed counts where it was chosen."""
+    """sha256 of the canonical JSON of a spec and its recipe, as hex: checkpoints and preflights are known by it.
+
+    So that they stay known when a recipe gets a new option, that option counts only where it is not the default.
+    """
     recipe = next(name for name, known in RECIPES.items() if type(spec) is known.spec)
-    machine = {item.name for item in dataclasses.fields(MachineOptions)}
-    said = {name: value for name, value in to_mapping(spec).items() if name not in machine} | told(spec)
+    later = {info.name: info.default for info in infos(type(spec)) if info.later}
+    said = {
+        name: value
+        for name, value in to_mapping(spec).items()
+        if name not in later or getattr(spec, name) != later[name]
+    }
     canonical = json.dumps([recipe, said], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
