@@ -43,8 +43,10 @@ GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
 
 def export_kinds(version: ModelVersion) -> list[str]:
     """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
-    has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
     found: list[str] = [ExportKind.ARCHIVE]
+    if version.task in (Task.TAGGING, Task.EXTRACTION):
+        return found  # their folders are opened as they are; conversions are not measured for them
+    has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
     if has_adapter:
         found.append(ExportKind.ADAPTER)
     if has_adapter and _json_of(version, "adapter/options.json").get("method", MERGEABLE[0]) not in MERGEABLE:

@@ -11,7 +11,9 @@ from engine.export_onnx import write_onnx
 from engine.export_parity import Run, measured, served
 from engine.export_vectors import VECTOR_WRITERS, served_vectors
 from engine.failures import RunFailed
+from engine.reader_folder import holds_reader
 from engine.report import Report
+from engine.tagger_folder import holds_tagger
 from engine.verbaliser_folder import holds_verbaliser
 from words import say
 
@@ -38,6 +40,12 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     if kind not in WRITERS:
         raise RunFailed(
             "unknown_export", say("There is no export called {kind}.", kind=kind), say("Choose another one.")
+        )
+    if holds_tagger(folder) or holds_reader(folder):
+        raise RunFailed(
+            "export_unavailable",
+            say("A version that marks spans or answers questions is not converted."),
+            say("Download the version: its folder is a plain Hugging Face folder."),
         )
     if holds_verbaliser(folder):
         raise RunFailed(

@@ -62,7 +62,7 @@ def holds_tagger(folder: Path) -> bool:
     """Whether a folder's architecture labels tokens."""
     config = folder / "config.json"
     named = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
-    return any(str(name).endswith("ForTokenClassification") for name in named or ())
+    return any(str(name).endswith(("ForTokenClassification", CASE_ARCHITECTURE)) for name in named or ())
 
 
 def open_tagger(folder: Path) -> Tagger:
