@@ -127,6 +127,7 @@ class Training:
     average: dict[str, Tensor] = field(default_factory=dict)
     team: Team = field(default_factory=alone)  # until the steps begin, and when they are done
     _resumed: Checkpoint | None = None
+    _began_at: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
     _is_late: bool = False  # by the first process's clock the last checkpoint is too old
 
@@ -349,7 +350,8 @@ class Training:
         place = self.out / "checkpoints"
         if not self.team.rank.is_first:
             return place
-        state = {"contract": contract, "cursor": vars(self.cursor)}
+        seconds = self.cursor.seconds_before + time.monotonic() - self._began_at
+        state = {"contract": contract, "cursor": {**vars(self.cursor), "seconds_before": seconds}}
         path = checkpoint.save_checkpoint(place, step=self.cursor.step, tensors=files, state=state)
         self._saved_at = time.monotonic()
         newest = self.cursor.history[-1] if self.cursor.history else {}

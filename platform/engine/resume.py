@@ -25,6 +25,7 @@ class Cursor:
     best_epoch: int = -1
     epochs_without_better: int = 0  # measurements, where an epoch holds several
     history: list[dict[str, float]] = field(default_factory=list)
+    seconds_before: float = 0.0  # of training in earlier attempts, up to their last checkpoint
 
     def is_best(self, value: float, epoch: int) -> bool:
         """Whether `value` beats every epoch before; remembers it, or counts one more epoch without a better one."""
@@ -36,13 +37,13 @@ class Cursor:
         return True
 
     def told(self, seconds: float) -> dict[str, Any]:
-        """What a result says of the way to it, which took `seconds` in this attempt."""
+        """What a result says of the way to it, which took `seconds` in this attempt and some in those before."""
         return {
             "best_epoch": self.best_epoch + 1,
             "history": self.history,
             "steps": self.step,
             "tokens_seen": self.tokens_seen,
-            "seconds": seconds,
+            "seconds": self.seconds_before + seconds,
             "memory_bytes": peak_memory_bytes(),
         }
 

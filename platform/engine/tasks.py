@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -73,13 +72,11 @@ def train(order: dict[str, Any], spec: Spec, data: Path, out: Path, report: Repo
         options["cache"] = Path(order["cache"])
     if here().count > 1:
         report = Together(report, here())
-    started = time.monotonic()
     try:
         return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
     except GoOnAlone as shared:
-        options["resume_from"], gone = shared.checkpoint, time.monotonic() - started
-    result = TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
-    return {**result, "seconds": result["seconds"] + gone}
+        options["resume_from"] = shared.checkpoint
+    return TRAIN[order["recipe"]](spec, data, out, report, **options, **kind_of_rows(order))
 
 
 def looked_at(order: dict[str, Any]) -> dict[str, Any]:

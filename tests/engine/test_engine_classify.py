@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from engine import base_models
+from engine.checkpoint import find_checkpoint
 from engine.data import read_texts
 from engine.encoder import TextClassifier
 from engine.failures import Refused, RunFailed, Stopped
@@ -159,6 +160,20 @@ def test_a_run_stopped_while_its_last_epoch_is_measured_measures_it_after_the_re
     assert resumed["history"] == whole["history"]
     assert resumed["best_epoch"] == whole["best_epoch"]
     assert weights_hash(resumed) == weights_hash(whole)
+
+
+def test_the_time_of_a_run_is_that_of_all_its_attempts(encoder: Path, texts: Path, tmp_path: Path, told: Any) -> None:
+    with pytest.raises(Stopped):
+        classify.train(spec_of(encoder), texts, tmp_path / "first", told(stop_after=4))
+    saved = find_checkpoint(tmp_path / "first" / "checkpoints")
+    manifest = json.loads((saved.path / "manifest.json").read_text())
+    spent = manifest["state"]["cursor"]["seconds_before"]
+    manifest["state"]["cursor"]["seconds_before"] = 5000.0
+    (saved.path / "manifest.json").write_text(json.dumps(manifest))
+
+    result = classify.train(spec_of(encoder), texts, tmp_path / "second", Silent(), resume_from=saved.path)
+
+    assert spent > 0 and result["seconds"] > 5000
 
 
 def test_a_checkpoint_of_another_spec_is_refused(encoder: Path, texts: Path, tmp_path: Path, told: Any) -> None:
