@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from engine.model_folder import open_classifier
 from engine.predict import load_classifier
 from engine.preflight import preflight
 from engine.recipes import classify
+from engine.recipes.classify_setup import hiding_token
 from engine.report import Silent
 from engine.specs import BaseModel, ClassifySpec
 
@@ -89,6 +91,17 @@ def test_the_end_token_is_put_behind_a_text_once(tiny_chat: Callable[[str], Path
 
     assert once == [*plain, tokenizer.eos_token_id]
     assert len(twice) == 4 and twice[-1] == tokenizer.eos_token_id and twice[-2] != twice[-1]
+
+
+@pytest.mark.parametrize(
+    ("mask", "unknown", "pad", "hides"), [(7, 3, 1, 7), (None, 3, 1, 3), (None, 0, 1, 0), (None, None, 1, 1)]
+)
+def test_a_token_is_hidden_behind_mask_unknown_or_padding_also_where_that_is_number_0(
+    mask: int | None, unknown: int | None, pad: int, hides: int
+) -> None:
+    tokenizer = SimpleNamespace(mask_token_id=mask, unk_token_id=unknown, pad_token_id=pad, eos_token_id=2)
+
+    assert hiding_token(tokenizer) == hides
 
 
 @pytest.mark.parametrize(

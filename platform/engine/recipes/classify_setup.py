@@ -153,8 +153,8 @@ def beginning(spec: ClassifySpec, label_count: int) -> tuple[TextClassifier, Any
 
 def hiding_token(tokenizer: Any) -> int:
     """What stands in the place of a hidden token: the mask, the unknown or else the padding token."""
-    found = (token for token in (tokenizer.mask_token_id, tokenizer.unk_token_id) if token is not None)
-    return int(next(found, None) or pad_of(tokenizer))
+    found = next((token for token in (tokenizer.mask_token_id, tokenizer.unk_token_id) if token is not None), None)
+    return pad_of(tokenizer) if found is None else int(found)  # the token's number may be 0
 
 
 def cannot_keep(wanted: int) -> RunFailed:
