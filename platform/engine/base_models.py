@@ -134,3 +134,12 @@ def unusable(place: str, part: str, error: Exception) -> RunFailed:
         say("The {part} of the base model could not be loaded: {first_line}", part=part, first_line=first_line),
         say("Check the name; a hub id needs a network, a folder needs safetensors weights and a known architecture."),
     )
+
+
+def without_end() -> RunFailed:
+    """The failure of a tokenizer that names no token that ends a text, and none that pads it."""
+    return RunFailed(
+        "base_model_unusable",
+        say("The tokenizer names no token that ends a text."),
+        say("Choose another base model, or let a vocabulary be learnt."),
+    )

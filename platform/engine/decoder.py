@@ -11,13 +11,12 @@ import torch.nn.functional as F
 from tokenizers import processors
 from torch import Tensor, nn
 
+from engine.base_models import without_end
 from engine.encoder import PackedEncoder, TextClassifier, inverse
-from engine.failures import RunFailed
 from engine.gpt import Gpt
 from engine.gpt.hugging_face import LLAMA_LIKE, load_gpt, read_config, to_theirs
 from engine.gpt.runs import Run, documents, runs_of
 from engine.methods import plain_weights
-from words import say
 
 DECODERS = ("gpt2", *LLAMA_LIKE)
 POOLING = "last"
@@ -96,11 +95,7 @@ def pad_of(tokenizer: Any) -> int:
     """The token that fills batches up; RunFailed when the tokenizer names neither padding nor an end."""
     found = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     if found is None:
-        raise RunFailed(
-            "base_model_unusable",
-            say("The tokenizer names no token that ends a text."),
-            say("Choose another base model, or let a vocabulary be learnt."),
-        )
+        raise without_end()
     return int(found)
 
 

@@ -72,11 +72,7 @@ def taken_over(reference: BaseModel) -> Vocabulary:
         raise RunFailed("base_model_unusable", say("The folder has no fast tokenizer."), say("Add tokenizer.json."))
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
-        raise RunFailed(
-            "base_model_unusable",
-            say("The tokenizer names no token that ends a text."),
-            say("Choose another base model, or let a vocabulary be learnt."),
-        )
+        raise base_models.without_end()
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     whole = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     whole.no_truncation()  # some tokenizers come with the lengths of their own use

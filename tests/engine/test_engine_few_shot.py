@@ -26,7 +26,7 @@ from engine.export import export
 from engine.failures import Refused, RunFailed, Stopped
 from engine.gpt import Gpt, GptConfig
 from engine.gpt.hugging_face import load_gpt, save_gpt
-from engine.in_parts import backward_in_parts
+from engine.grad_cache import cached_backward
 from engine.predict import load_classifier
 from engine.preflight import preflight
 from engine.recipes import few_shot
@@ -280,17 +280,20 @@ def test_gradients_in_parts_are_those_of_the_whole_also_with_dropout() -> None:
     torch.manual_seed(0)
     layer, given = torch.nn.Linear(4, 3), torch.randn(6, 4)
 
-    def losses(vectors: torch.Tensor) -> torch.Tensor:
-        return (vectors @ vectors.T).square().sum(1)
+    def loss_of(vectors: torch.Tensor) -> torch.Tensor:
+        return (vectors @ vectors.T).square().sum(1).mean()
 
+    rows = [[at] for at in range(6)]
     torch.manual_seed(1)
-    backward_in_parts(lambda at: F.dropout(layer(given[2 * at : 2 * at + 2]), 0.5), 3, losses)
+    cached_backward(
+        lambda some: F.dropout(layer(given[[at for (at,) in some]]), 0.5), rows, [[0, 1], [2, 3], [4, 5]], loss_of
+    )
     assert layer.weight.grad is not None
     found = layer.weight.grad.clone()
     torch.manual_seed(1)
     kept = torch.cat([F.dropout(torch.ones(2, 3), 0.5) for _ in range(3)])  # the same masks, all at once
     layer.zero_grad()
-    backward_in_parts(lambda _: layer(given) * kept, 1, losses)
+    cached_backward(lambda _: layer(given) * kept, rows, [list(range(6))], loss_of)
 
     torch.testing.assert_close(found, layer.weight.grad)
 

@@ -1,8 +1,9 @@
 """The steps of a few-shot training: batches of classes for the contrastive way, shuffled texts for the verbaliser."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ from engine import evaluate, metrics
 from engine.contrastive import class_batches, class_losses
 from engine.data import TextRows
 from engine.encoder import TextClassifier
-from engine.in_parts import backward_in_parts
+from engine.grad_cache import cached_backward
 from engine.loop import NotFinite
 from engine.plan import Window, cut, epoch_windows
 from engine.precision import mixed
 from engine.predict import forward_all
 from engine.probe import fit_probe
 from engine.recipes.classify import hide_tokens
+from engine.recipes.classify_setup import hiding_token
 from engine.recipes.encoder_run import longest_first
 from engine.recipes.few_shot_setup import Beginning, spoken
 from engine.report import Report
@@ -192,19 +194,24 @@ class ContrastiveWork(FewShotWork):
     def backward(self, step: Window, count: float) -> float:
         """Gradients of the step's mean loss, whatever is read at once; returns that mean."""
         spec, device = self.start.spec, next(self.model.parameters()).device
-        mask_id = self.start.tokenizer.mask_token_id
-        hidden = mask_id if mask_id is not None else self.start.tokenizer.unk_token_id
-        parts = [[hide_tokens(self.encoded[at], hidden, spec.token_dropout) for at in part] for part in step]
-        classes = self.classes[[at for part in step for at in part]].to(device)
+        hidden, order = hiding_token(self.start.tokenizer), [at for part in step for at in part]
+        sequences = [hide_tokens(self.encoded[at], hidden, spec.token_dropout) for at in order]
+        places = iter(range(len(order)))
+        portions = [list(islice(places, len(part))) for part in step]
+        classes = self.classes[order].to(device)
+        kept: list[Tensor] = []
 
-        def vectors(at: int) -> Tensor:
+        def vectors(some: Sequence[Sequence[int]]) -> Tensor:
             with mixed(self.model):
-                return F.normalize(self.model.features(parts[at]).float(), dim=-1)
+                return F.normalize(self.model.features(some).float(), dim=-1)
 
-        def losses(found: Tensor) -> Tensor:
-            return class_losses(found, classes, scale=1 / spec.temperature)[0]
+        def loss_of(found: Tensor) -> Tensor:
+            rows = class_losses(found, classes, scale=1 / spec.temperature)[0]
+            kept.append(rows.detach())
+            return rows.mean()
 
-        return self.checked(backward_in_parts(vectors, len(parts), losses), step)
+        cached_backward(vectors, sequences, portions, loss_of)
+        return self.checked(kept[0], step)
 
     def finish(self) -> None:
         """Mix the weights, then fit the head on the vectors of texts and names; raises Stopped when asked."""

@@ -23,7 +23,7 @@ from engine.precision import mixed
 from engine.preflight_tag import border_problems
 from engine.rank import here
 from engine.recipes.classify import hide_tokens
-from engine.recipes.classify_setup import attach_method, reading_length
+from engine.recipes.classify_setup import attach_method, hiding_token, reading_length
 from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
 from engine.recipes.tag_setup import (
     all_labels,
@@ -207,7 +207,7 @@ class TagWork:
             tags_of(reading.spans, spans, tagger.labels).tags
             for reading, spans in zip(readings, train.spans, strict=True)
         ]
-        mask_id = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
+        mask_id = hiding_token(tokenizer)
         tags = [whole[window.row][slice(*window.units)] for window in windows]
         of_tasks = places_of(windows, earlier)
         return cls(spec, tagger, windows, tags, parts, report, mask_id, rows_at_once, of_tasks)
