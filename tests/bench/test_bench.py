@@ -1,18 +1,19 @@
 """The benches: their bounds, their names, and a split that keeps texts on one side."""
 
-import csv
+import gzip
 import json
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config.management.commands.bench import BENCHES, line_of
 from core.embedded.connect import adopt
-from workers.bench import answers, few_shot
+from engine.bench import naive_bayes
+from workers.bench import answers, quality
 from workers.bench.entities import _fold, read
 from workers.bench.measure import Measure
-from workers.bench.quality import _write
 
 
 @pytest.mark.parametrize(
@@ -44,20 +45,14 @@ def test_a_bench_leaves_the_usual_home_alone(tmp_path: Path, monkeypatch: pytest
     assert adopt(["manage.py", "bench", "web"], default_home=tmp_path) == ["manage.py", "bench", "web"]
 
 
-def test_held_out_rows_share_no_text_with_the_rest(tmp_path: Path) -> None:
-    source, target = tmp_path / "train.csv", tmp_path / "split.csv"
-    with source.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "category"])
-        writer.writerows([[f"{'Same text' if n % 3 == 0 else f'text {n}'}", f"label {n % 4}"] for n in range(4000)])
+def test_a_split_of_ones_own_keeps_equal_texts_on_one_side() -> None:
+    rows = [("Same text" if n % 3 == 0 else f"text {n}", f"label {n % 4}") for n in range(4000)]
 
-    _write(source, target)
+    found = list(quality.records(*quality.apart(rows)))
 
-    with target.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    sides = {side: {row["text"].lower() for row in rows if row["split"] == side} for side in ("train", "test")}
+    sides = {side: {str(row["text"]).lower() for row in found if row["split"] == side} for side in ("train", "test")}
     assert sides["test"] and not sides["train"] & sides["test"]
-    assert {row["label"] for row in rows if row["split"] == "test"} == {f"label {n}" for n in range(4)}
+    assert {row["label"] for row in found if row["split"] == "test"} == {f"label {n}" for n in range(4)}
 
 
 def test_folds_measure_every_text_once_and_learn_from_no_text_they_measure(tmp_path: Path) -> None:
@@ -93,14 +88,14 @@ def test_all_questions_about_a_passage_stand_on_one_side(tmp_path: Path) -> None
 def test_a_draw_holds_so_many_different_texts_of_each_label_by_the_seed() -> None:
     rows = [(f"Text {at % 15} of {label}", label) for label in ("a", "b") for at in range(30)] + [("rare", "c")]
 
-    first, again, other = (few_shot.draw(rows, 10, seed) for seed in (1, 1, 2))
+    first, again, other = (quality.draw(rows, 10, seed) for seed in (1, 1, 2))
 
     assert first == again != other
     assert [len({text for text, name in first if name == label}) for label in ("a", "b", "c")] == [10, 10, 1]
 
 
 def test_texts_that_are_learnt_from_are_not_judged() -> None:
-    found = list(few_shot.records([("My card", "a")], [("my  CARD", "a"), ("a loan", "b")]))
+    found = list(quality.records([("My card", "a")], [("my  CARD", "a"), ("a loan", "b")]))
 
     assert [(row["split"], row["text"], row["label"]) for row in found] == [
         ("train", "My card", "a"),
@@ -112,4 +107,26 @@ def test_columns_of_public_files_are_found(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("sentence,label\nUp,positive\n", encoding="utf-8")
 
-    assert few_shot.read(path) == [("Up", "positive")]
+    packed = tmp_path / "rows.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+
+    assert quality.read(path) == quality.read(packed) == [("Up", "positive")]
+
+
+def test_without_a_file_to_measure_on_the_same_share_of_each_label_is_held_out() -> None:
+    rows = [(f"text {at}", label) for label, count in (("a", 100), ("b", 50)) for at in range(count)]
+
+    learnt, held = quality.apart(rows)
+
+    assert [label for _, label in held].count("a") == 24 and [label for _, label in held].count("b") == 12
+    assert sorted(learnt + held) == sorted(rows)
+
+
+def test_naive_bayes_counts_words_and_pairs_of_chinese_characters() -> None:
+    assert naive_bayes.terms("Good 好天气!") == ["good", "好", "天", "气", "好天", "天气", "!"]
+    train, labels = [["up", "up"], ["down"], ["down"]], np.array([0, 1, 1])
+
+    # p(0) p(up|0) = 1/3 * (2 + 1)/(2 + 2) = .25 against p(1) p(up|1) = 2/3 * 1/4 = .17; an unknown term says nothing
+    found = naive_bayes.right_of(train, labels, [["up"], ["down"], ["new"]], np.array([0, 1, 0]), alpha=1.0)
+
+    assert found.tolist() == [True, True, False]

@@ -15,7 +15,8 @@ class Options:
     small: bool = False  # a tenth of the size, to try the bench itself
     data: Path | None = None  # a file of public data, for benches that need one
     test: Path | None = None  # a file of rows that are only measured
-    shots: int = 10  # texts a class
+    shots: int = 0  # texts a class; 0 takes all
+    peer: str = "probe"  # quality: what is beaten, probe or naive_bayes
     seeds: tuple[int, ...] = (17, 18, 19)
     folds: int = 0  # parts of the data that are measured in turn; 0 measures one held-out part
     spec: Mapping[str, Any] = field(default_factory=dict)  # options of a recipe that differ from its defaults

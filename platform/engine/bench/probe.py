@@ -48,8 +48,7 @@ def probe(data: Path, l2_choices: tuple[float, ...] = L2_CHOICES) -> dict[str, A
     pairs = zip(splits["test"].ids, found.tolist(), strict=True)
     return {
         "accuracy": float(found.mean()),
-        "l2": best,
-        "chosen_on": chosen,
+        "chosen": f"l2 {best:g}",
         "right": {int(at): ok for at, ok in pairs},
     }
 

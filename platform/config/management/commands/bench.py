@@ -23,7 +23,6 @@ BENCHES = {
     "continual": "workers.bench.continual",
     "datasets": "workers.bench.datasets",
     "entities": "workers.bench.entities",
-    "few_shot": "workers.bench.few_shot",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
     "train": "workers.bench.train",
@@ -47,11 +46,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--data",
             type=Path,
-            help="quality: BANKING77's training file; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
-            "train: a text; few_shot: CSV",
+            help="quality: CSV of texts and labels; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
+            "train: a text",
         )
-        parser.add_argument("--test", type=Path, help="few_shot: the CSV file that is measured on")
-        parser.add_argument("--shots", type=int, default=10, help="few_shot: texts drawn of each label")
+        parser.add_argument("--test", type=Path, help="quality: the CSV file that is measured on")
+        parser.add_argument("--shots", type=int, default=0, help="quality: learn few-shot from so many texts a label")
+        parser.add_argument("--peer", choices=("probe", "naive_bayes"), default="probe", help="quality: what is beaten")
         parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
         parser.add_argument("--folds", type=int, default=0, help="entities: measure so many folds of all texts in turn")
         parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
@@ -68,6 +68,7 @@ class Command(BaseCommand):
             data=options["data"],
             test=options["test"],
             shots=options["shots"],
+            peer=options["peer"],
             seeds=tuple(options["seeds"]),
             spec=options["spec"],
             folds=options["folds"],
