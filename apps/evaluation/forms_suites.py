@@ -12,6 +12,7 @@ from apps.evaluation.selectors import figures_known
 from apps.evaluation.services import LARGEST_ANSWER_TOKENS
 from apps.evaluation.tasks import DATA_KINDS
 from apps.registry.models import ModelFamily, ModelVersion, Task
+from apps.registry.options import FIGURES
 
 
 class SuiteForm(forms.Form):
@@ -60,7 +61,7 @@ class CheckForm(forms.Form):
         known = figures_known(suite.workspace_id, suite.task)
         if known:
             names = [name for name in known if name != FORGETTING]
-            fields["figure"].choices = [(name, name) for name in [*names, FORGETTING]]
+            fields["figure"].choices = [(name, FIGURES.get(name, name)) for name in [*names, FORGETTING]]
         else:
             fields["figure"] = forms.CharField(
                 label=_("Figure"), max_length=60, help_text=_("Its name in an evaluation, such as accuracy.")

@@ -6,14 +6,16 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from config.management.commands.bench import BENCHES, line_of
 from core.embedded.connect import adopt
-from engine.bench import naive_bayes
+from engine.bench import methods, naive_bayes
 from workers.bench import answers, quality
 from workers.bench.entities import _fold, read
 from workers.bench.measure import Measure
+from workers.bench.methods import lowest, steps_to
 
 
 @pytest.mark.parametrize(
@@ -130,3 +132,20 @@ def test_naive_bayes_counts_words_and_pairs_of_chinese_characters() -> None:
     found = naive_bayes.right_of(train, labels, [["up"], ["down"], ["new"]], np.array([0, 1, 0]), alpha=1.0)
 
     assert found.tolist() == [True, True, False]
+
+
+def test_of_a_play_the_beginning_is_the_corpus_and_no_speech_of_the_rest_stands_in_two_rows(tmp_path: Path) -> None:
+    play = "\n\n".join(f"ANNA:\nspeech {at}\nsecond line" for at in range(100)) + "\n\nEXIT"
+
+    corpus, chats = (pq.read_table(path).to_pylist() for path in methods.corpus_and_chats(play, tmp_path))
+
+    assert [len(row["text"].split("second line")) - 1 for row in corpus] == [20, 20, 20]
+    told = [row[side].split("\n")[0] for row in chats for side in ("source", "target")]
+    assert told == [f"speech {at}" for at in range(60, 98 + 2)][: len(told)] and len(told) >= 38
+    assert {row["split"] for row in chats} == {"train", "dev"}
+
+
+def test_steps_to_a_loss_are_those_of_the_first_measurement_that_reaches_it() -> None:
+    found = {"dev": [[10, 3.0], [20, 2.0], [30, 2.5]]}
+
+    assert (steps_to(found, 2.0), steps_to(found, 2.9), lowest(found)) == (20, 20, 2.0)

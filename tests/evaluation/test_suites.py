@@ -10,6 +10,7 @@ from django.db import DatabaseError, transaction
 
 from apps.datasets.models import DatasetVersion
 from apps.evaluation import services
+from apps.evaluation.forms_suites import CheckForm
 from apps.evaluation.models import EvaluationJob, Suite, SuiteResult
 from apps.evaluation.selectors import figures_known, verdict_of
 from apps.evaluation.services import CheckPlan
@@ -220,13 +221,15 @@ def test_a_suite_is_only_run_on_versions_for_its_task(actor: Actor, suite: Made,
 
 
 def test_figures_are_offered_by_what_was_measured(
-    actor: Actor, workspace: Any, version: Version, evaluated: Evaluated
+    actor: Actor, workspace: Any, version: Version, evaluated: Evaluated, suite: Made
 ) -> None:
     assert figures_known(workspace, "classification") == []
 
     evaluated(version())
 
     assert figures_known(workspace, "classification")[:2] == ["accuracy", "macro_f1"]
+    offered = dict(CheckForm(suite=suite()).fields["figure"].choices)  # type: ignore[attr-defined]
+    assert str(offered["macro_f1"]) == "Macro F1" and "forgetting" in offered
     assert figures_known(workspace, "generation") == []
 
 

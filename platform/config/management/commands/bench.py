@@ -23,6 +23,7 @@ BENCHES = {
     "continual": "workers.bench.continual",
     "datasets": "workers.bench.datasets",
     "entities": "workers.bench.entities",
+    "methods": "workers.bench.methods",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
     "train": "workers.bench.train",
@@ -47,7 +48,7 @@ class Command(BaseCommand):
             "--data",
             type=Path,
             help="quality: CSV of texts and labels; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
-            "train: a text",
+            "train: a text; methods: a play",
         )
         parser.add_argument("--test", type=Path, help="quality: the CSV file that is measured on")
         parser.add_argument("--shots", type=int, default=0, help="quality: learn few-shot from so many texts a label")
