@@ -20,17 +20,26 @@ from engine.report import JsonLines
 from words import revive
 
 PLATFORM = Path(__file__).parents[2] / "platform"
+SMALL = {
+    "layers": 1,
+    "width": 16,
+    "heads": 2,
+    "context_tokens": 32,
+    "vocabulary_size": 300,
+    "batch_size": 4,
+    "sample_count": 0,
+}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PLATFORM)}
 
 
 @pytest.fixture
-def training(encoder: Path, texts: Path, tmp_path: Path, order: Any) -> Callable[..., Path]:
-    """An order file to train the tiny classifier in two processes."""
+def training(corpus: Path, tmp_path: Path, order: Any) -> Callable[..., Path]:
+    """An order file to train a tiny GPT in two processes: of all recipes it starts fastest."""
 
     def make(**spec: Any) -> Path:
-        settings = {"base_model": f"folder:{encoder}", "batch_size": 8, "learning_rate": 0.01, "processes": 2, **spec}
-        data = {"path": str(texts), "kind": "classification", "hash": "d1"}
-        written: Path = order(task="train", recipe="classify", spec=settings, data=data, out=str(tmp_path / "out"))
+        data = {"path": str(corpus), "kind": "corpus", "hash": "d1"}
+        settings = {**SMALL, "processes": 2, **spec}
+        written: Path = order(task="train", recipe="pretrain", spec=settings, data=data, out=str(tmp_path / "out"))
         return written
 
     return make
@@ -110,7 +119,7 @@ def test_the_launchers_of_others_start_the_same_run(training: Any, tmp_path: Pat
     assert found.returncode == 0, found.stderr
     events = [json.loads(line, object_hook=revive) for line in found.stdout.splitlines() if line.startswith("{")]
     assert [event["type"] for event in events].count("result") == 1
-    assert events[-1]["type"] == "result" and events[-1]["steps"] == 11
+    assert events[-1]["type"] == "result" and events[-1]["steps"] == 26
     assert (tmp_path / "out" / "checkpoints" / "step-00000006" / "random-1.safetensors").is_file()  # there were two
 
 
