@@ -48,6 +48,12 @@ def test_fast_leaves_the_browser_out_and_other_words_go_to_pytest() -> None:
     assert "--ignore=tests/e2e" not in whole
 
 
+def test_lines_that_ran_are_counted_only_when_asked() -> None:
+    plain, counted = (checks(fast=False, extra=[], coverage=asked)[-1].argv for asked in (False, True))
+
+    assert "--cov" not in plain and "--cov" in counted
+
+
 def test_the_tests_run_side_by_side_on_several_cores_and_alone_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def processes(cores: int) -> str:
         monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(cores)))

@@ -46,6 +46,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """What to leave out, and what to hand on."""
         parser.add_argument("--fast", action="store_true", help="leave the browser stories out")
+        parser.add_argument("--coverage", action="store_true", help="also tell which lines ran; half as long again")
         parser.add_argument("--only", default="", help="run the steps whose name holds this word, e.g. pytest")
         parser.add_argument("--json", action="store_true", help="print one JSON object at the end; the rest on stderr")
         parser.add_argument("pytest", nargs="*", metavar="-- PYTEST_ARGUMENT", help="e.g. -- -k jobs")
@@ -58,9 +59,8 @@ class Command(BaseCommand):
             raise SystemExit(str(error)) from error
         outcomes = []
         out = self.stderr if options["json"] else self.stdout
-        chosen = [
-            check for check in checks(fast=options["fast"], extra=options["pytest"]) if options["only"] in check.name
-        ]
+        steps = checks(fast=options["fast"], coverage=options["coverage"], extra=options["pytest"])
+        chosen = [check for check in steps if options["only"] in check.name]
         if not chosen:
             raise SystemExit(f"No step is called {options['only']!r}.")
         for check in chosen:
@@ -78,10 +78,11 @@ class Command(BaseCommand):
             raise SystemExit(f"Failed: {', '.join(failed)}.")
 
 
-def checks(*, fast: bool, extra: Sequence[str]) -> list[Check]:
+def checks(*, fast: bool, extra: Sequence[str], coverage: bool = False) -> list[Check]:
     """The steps in order, cheap ones first."""
     tools = Path(sys.executable).parent
-    pytest = [sys.executable, "-m", "pytest", "-p", "core.embedded.pytest_plugin", "--cov", "--cov-report=term"]
+    pytest = [sys.executable, "-m", "pytest", "-p", "core.embedded.pytest_plugin"]
+    pytest += ["--cov", "--cov-report=term"] if coverage else []
     pytest += ["-n", str(workers()), "--dist=loadfile", "--no-loadscope-reorder"]
     if fast:
         pytest.append("--ignore=tests/e2e")
