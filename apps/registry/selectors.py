@@ -118,8 +118,10 @@ def generations_of(version: ModelVersion) -> list[ModelVersion]:
 
 
 def base_number(version: ModelVersion) -> int | None:
-    """The version whose weights this one began with; a teacher is none."""
+    """The version whose weights this one began with; a teacher, or who gave the vocabulary alone, is none."""
     base = version.spec.get("base_model")
+    if version.recipe == "pretrain" and version.spec.get("weights") != "base_model":
+        return None
     if version.parent_id is None or not isinstance(base, dict) or base.get("kind") != "version":
         return None
     return version.parent_id if base.get("name") == str(version.parent_id) else None

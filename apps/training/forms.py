@@ -90,6 +90,9 @@ BASIC = {
     ),
     "pretrain": (
         "vocabulary",
+        "base_model",
+        "weights",
+        *CONTINUED,
         "vocabulary_size",
         "layers",
         "width",
