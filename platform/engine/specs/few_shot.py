@@ -195,7 +195,7 @@ class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
                 )
                 if self.way == "verbaliser"
                 else say(
-                    "The head is fitted anew on the vectors, so no likelihood tells what each weight means (EWC)."
+                    "The head is fitted on the vectors afterwards, so no likelihood tells what each weight means, as EWC needs."
                 ),
                 say("Set keep to none, or choose the way “contrastive” with replay or L2-SP."),
             )
