@@ -126,8 +126,8 @@ def train(
         "metrics": {name: found["headline"] for name, found in evaluations.items()},
     }
     description = stage.save(out / "model", description)
-    found = result_of(stage.training, description, evaluations, out=out, labels=labels, started=started)
-    return {**found, "curve": points, "example_ids": description["example_ids"]}
+    result = result_of(stage.training, description, evaluations, out=out, labels=labels, started=started)
+    return {**result, "curve": points, "example_ids": description["example_ids"]}
 
 
 def seen_of(start: Beginning, rows: TextRows, encoded: list[list[int]]) -> dict[str, Any]:

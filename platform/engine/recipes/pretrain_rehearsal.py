@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, overload
 
@@ -82,7 +83,7 @@ class Rehearsal:
     @cached_property
     def starts(self) -> list[int]:
         """Where the stream of each begins."""
-        return np.concatenate([[0], np.cumsum([len(corpus.tokens) for corpus in self.corpora])])[:-1].tolist()
+        return [0, *accumulate(len(corpus.tokens) for corpus in self.corpora[:-1])]
 
     @cached_property
     def joined(self) -> Corpus:
