@@ -13,7 +13,7 @@ from apps.registry.cards import full_card
 from apps.registry.files import compare_with_manifest, keep_folder
 from apps.registry.model_folders import check_model_folder
 from apps.registry.models import ExportKind, ModelVersion, Source, VersionCheck, VersionExport, VersionImport
-from apps.registry.selectors import card_of, version_folder
+from apps.registry.selectors import base_folder, card_of, version_folder
 from core.errors import Refused
 from core.jobs.run import Run
 from core.jobs.work import work_folder
@@ -42,7 +42,9 @@ def run_export(run: Run) -> dict[str, Any]:
 def _converted(run: Run, export: VersionExport, model: Path, place: Path) -> tuple[Path, list[dict[str, Any]]]:
     """The converted folder and its files; Refused when it is not the trained model any more."""
     require_free_space(2 * export.version.size_bytes)
-    order = {"task": "export", "kind": export.kind, "model": str(model), "out": str(place / "out")}
+    order: dict[str, Any] = {"task": "export", "kind": export.kind, "model": str(model), "out": str(place / "out")}
+    if export.kind == ExportKind.ADAPTER:
+        order["bases"] = base_folder(export.version)
     found = run_engine(run, order, place, threads=settings.INFER_THREADS)
     parity = found["parity"]
     with run.fenced():

@@ -168,6 +168,7 @@ REMEMBERED: dict[str, str] = {
     Task.CLASSIFICATION: "accuracy",
     Task.TAGGING: "entity_f1",
     Task.EXTRACTION: "f1",
+    Task.EMBEDDING: "mrr",
     Task.GENERATION: "token_accuracy",
 }
 """The figure, larger being better, by which it is told what a version still knows of an earlier task."""

@@ -44,17 +44,20 @@ GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
 def export_kinds(version: ModelVersion) -> list[str]:
     """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
     found: list[str] = [ExportKind.ARCHIVE]
-    if version.task in (Task.TAGGING, Task.EXTRACTION):
-        return found  # their folders are opened as they are; conversions are not measured for them
     has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
     if has_adapter:
         found.append(ExportKind.ADAPTER)
     if has_adapter and _json_of(version, "adapter/options.json").get("method", MERGEABLE[0]) not in MERGEABLE:
         return found  # the weights beside it are the base's: alone they are another model
-    found += [ExportKind.MERGED, ExportKind.ONNX]
+    found += [ExportKind.ONNX] if reads_case(version) else [ExportKind.MERGED, ExportKind.ONNX]
     if version.task == Task.GENERATION and _json_of(version, "config.json").get("model_type") in GGUF_SHAPES:
         found.append(ExportKind.GGUF)
     return found
+
+
+def reads_case(version: ModelVersion) -> bool:
+    """Whether a tagger reads how each word is written, which transformers' own class would leave out."""
+    return bool(_json_of(version, "lingxi.json").get("case_features"))
 
 
 def _json_of(version: ModelVersion, name: str) -> dict[str, Any]:
@@ -115,8 +118,10 @@ def generations_of(version: ModelVersion) -> list[ModelVersion]:
 
 
 def base_number(version: ModelVersion) -> int | None:
-    """The version whose weights this one began with; a teacher is none."""
+    """The version whose weights this one began with; a teacher, or who gave the vocabulary alone, is none."""
     base = version.spec.get("base_model")
+    if version.recipe == "pretrain" and version.spec.get("weights") != "base_model":
+        return None
     if version.parent_id is None or not isinstance(base, dict) or base.get("kind") != "version":
         return None
     return version.parent_id if base.get("name") == str(version.parent_id) else None
@@ -126,6 +131,16 @@ def shared_base(version: ModelVersion) -> ModelVersion:
     """The version on whose frozen weights adapters stand: the newest before it that is no adapter for one task."""
     rows = reversed(generations_of(version))
     return next((row for row in rows if row.spec.get("keep") != "adapter_per_task"), version)
+
+
+def base_folder(version: ModelVersion) -> dict[str, str]:
+    """ "version:id" -> folder of the version that this one was trained on; {} where it was another base model."""
+    number = base_number(version)
+    base = ModelVersion.objects.filter(workspace=version.workspace_id, pk=number).first() if number else None
+    if base is None:
+        return {}
+    is_one_of_many = version.spec.get("keep") == "adapter_per_task"
+    return {f"version:{base.pk}": str(version_folder(shared_base(base) if is_one_of_many else base))}
 
 
 def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:

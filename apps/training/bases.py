@@ -68,7 +68,7 @@ def base_problems(recipe: str, parsed: Any, workspace: Any) -> list[Problem]:
             reason = say("“{version}” does something else than this recipe makes.", version=found)
         elif found.state == VersionState.DAMAGED:
             reason = say("The files of “{version}” are not what was registered. Choose another version.", version=found)
-        elif name == "base_model" and recipe != "pretrain" and stands_beside(trained_on(parsed, found)):
+        elif name == "base_model" and getattr(parsed, "goes_on", True) and stands_beside(trained_on(parsed, found)):
             reason = say(
                 "What “{version}” learnt stands beside its weights and cannot be trained on. "
                 "Choose a version of another method.",

@@ -51,6 +51,7 @@ BASIC = {
     "few_shot": (
         "way",
         "base_model",
+        *CONTINUED,
         "method",
         "shots",
         "curve",
@@ -72,7 +73,7 @@ BASIC = {
         "batch_size",
         "seed",
     ),
-    "prefer": ("base_model", "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
+    "prefer": ("base_model", *CONTINUED, "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
     "sft": (
         "base_model",
         *CONTINUED,
@@ -89,6 +90,9 @@ BASIC = {
     ),
     "pretrain": (
         "vocabulary",
+        "base_model",
+        "weights",
+        *CONTINUED,
         "vocabulary_size",
         "layers",
         "width",
@@ -116,6 +120,7 @@ BASIC = {
     ),
     "embed": (
         "base_model",
+        *CONTINUED,
         "method",
         "epochs",
         "learning_rate",

@@ -119,6 +119,7 @@ MEANINGS = [
     _("What a token is: a piece learnt by byte-level BPE, a character, a byte, or as in the base model"),
     _("Most entries of a vocabulary that is learnt from the texts"),
     _("Whose tokenizer is taken over when the vocabulary is that of the base model"),
+    _("Where the weights begin: new, or with those of the base model, a GPT-2 or Llama shape, whose shape then counts"),
     _("What a sequence holds: whole documents that do not see each other, or a block of the texts one after the other"),
     _("Train on about so many tokens, whatever the epochs; 0 lets epochs decide"),
     _("Measure dev after every so many optimiser steps; 0 measures after each epoch"),

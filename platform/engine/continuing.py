@@ -71,12 +71,17 @@ def earlier_rows(
         if len(kept):
             found.append(kept)
     if not found:
-        raise RunFailed(
-            "no_earlier_data",
-            say("There are no rows of earlier tasks to keep what was learnt."),
-            say("Name dataset versions in earlier_data, or choose L2-SP."),
-        )
+        raise no_earlier_data()
     return found
+
+
+def no_earlier_data() -> RunFailed:
+    """The failure of a run that keeps what was learnt by rows, and has none."""
+    return RunFailed(
+        "no_earlier_data",
+        say("There are no rows of earlier tasks to keep what was learnt."),
+        say("Name dataset versions in earlier_data, or choose L2-SP."),
+    )
 
 
 def joined(new: R, earlier: Sequence[R]) -> tuple[R, list[range]]:
@@ -183,14 +188,16 @@ def estimate_importance(
     report: Report,
     *,
     seed: int,
+    rows_each: int = 1,
 ) -> None:
     """Let `anchor` know lambda times the Fisher diagonal, from rows of earlier tasks in turns.
 
-    `logits_of` gives [U, K] of the row at a position, over what the base version knows; a label of each of the U is drawn
-    from them. Raises Stopped when asked: nothing is lost, the estimate is made again.
+    `logits_of` gives [U, K] of the row, or `rows_each` rows, at a position, over what the base version knows; a label of
+    each of the U is drawn from them. Raises Stopped when asked: nothing is lost, the estimate is made again.
     """
     generator = torch.Generator().manual_seed(seed)
-    rows = taken_in_turns(places, min(spec.fisher_rows, sum(map(len, places))), seed=seed, epoch=0)
+    count = min(-(-spec.fisher_rows // rows_each), sum(map(len, places)))
+    rows = taken_in_turns(places, count, seed=seed, epoch=0)
     sums = {name: torch.zeros_like(p) for name, p in anchor.parameters.items()}
     for done, row in enumerate(rows):
         if report.should_stop():
@@ -203,5 +210,7 @@ def estimate_importance(
         for name, gradient in zip(anchor.parameters, gradients, strict=True):
             if gradient is not None:
                 sums[name].add_(gradient.detach().square())
-        report.progress(done + 1, len(rows), "texts", say("what each weight means to the earlier tasks"))
-    anchor.importance = {name: total * (spec.ewc_lambda / len(rows)) for name, total in sums.items()}
+        report.progress(
+            (done + 1) * rows_each, count * rows_each, "texts", say("what each weight means to the earlier tasks")
+        )
+    anchor.importance = {name: total * (spec.ewc_lambda / (count * rows_each)) for name, total in sums.items()}

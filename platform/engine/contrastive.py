@@ -15,15 +15,17 @@ such as the same text once more, stands in no denominator.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from engine.plan import rehearsed_rows
 from engine.texts import normalised
 
 Pair = tuple[str, str]
+ROUND = 1_000_000  # more than epochs: an earlier task that is used up begins again in another order
 
 
 def class_batches(
@@ -85,6 +87,30 @@ def pair_batches(pairs: Sequence[Pair], *, seed: int, epoch: int, batch_size: in
     return [batches[at] for at in generator.permutation(len(batches)).tolist()]
 
 
+def rehearsed_batches(new: Sequence[list[int]], earlier: Sequence[Callable[[int], list[list[int]]]]) -> list[list[int]]:
+    """Each batch of `new` rows, with a batch of one of the `earlier` tasks behind it; tasks take turns.
+
+    A task gives its batches by the number of its round: once they are used up it begins again with the next round. Its
+    smaller batches come last in a round, and batches of one row, which has nothing to be told apart from, not at all; a
+    task that has no others is left out.
+    """
+    tasks = [task for task in earlier if any(len(batch) > 1 for batch in task(0))]
+    if not tasks:
+        return list(new)
+    drawn: list[list[list[int]]] = [[] for _ in tasks]
+    for task, batches in zip(tasks, drawn, strict=True):
+        number = 0
+        while len(batches) * len(tasks) < len(new):
+            batches += sorted((batch for batch in task(number) if len(batch) > 1), key=len, reverse=True)
+            number += 1
+    return [[*batch, *drawn[at % len(tasks)][at // len(tasks)]] for at, batch in enumerate(new)]
+
+
+def rehearsed_size(size: int, share: float) -> int:
+    """Rows of a contrastive step of `size` rows that come from an earlier task: at least two, and two remain."""
+    return min(max(2, rehearsed_rows(size, share)), size - 2)
+
+
 def false_negatives(pairs: Sequence[Pair], negatives: Sequence[str] = ()) -> Tensor:
     """Which candidates are no negatives of which query, [B, B + H] booleans, of B pairs and H further texts.
 
@@ -100,6 +126,14 @@ def false_negatives(pairs: Sequence[Pair], negatives: Sequence[str] = ()) -> Ten
     return found.reshape(len(queries), len(candidates)).fill_diagonal_(False)
 
 
+def in_batch_logits(queries: Tensor, candidates: Tensor, *, scale: float, excluded: Tensor | None = None) -> Tensor:
+    """s q_i.c_j, [B, B + H]; -inf where `excluded` takes a candidate out that is not the row's own."""
+    logits = scale * (queries @ candidates.T).float()
+    if excluded is None:
+        return logits
+    return logits.masked_fill(excluded.to(logits.device).clone().fill_diagonal_(False), -torch.inf)
+
+
 def in_batch_losses(
     queries: Tensor, candidates: Tensor, *, scale: float, excluded: Tensor | None = None, symmetric: bool = False
 ) -> Tensor:
@@ -109,14 +143,23 @@ def in_batch_losses(
     denominator. With `symmetric` half of the loss asks the other way round: the ith query among all queries.
     """
     rows = len(queries)
-    logits = scale * (queries @ candidates.T).float()  # [B, B + H]
-    if excluded is not None:
-        logits = logits.masked_fill(excluded.to(logits.device).clone().fill_diagonal_(False), -torch.inf)
+    logits = in_batch_logits(queries, candidates, scale=scale, excluded=excluded)
     losses = logits.logsumexp(1) - logits.diagonal()
     if not symmetric:
         return losses
     square = logits[:, :rows]
     return (losses + square.logsumexp(0) - square.diagonal()) / 2
+
+
+def class_logits(vectors: Tensor, *, scale: float, texts: Tensor | None = None) -> Tensor:
+    """s z_i.z_a, [B, B]; -inf for the text itself and the same text once more."""
+    return (scale * (vectors @ vectors.T).float()).masked_fill(_own(vectors, texts), -torch.inf)
+
+
+def _own(vectors: Tensor, texts: Tensor | None) -> Tensor:
+    """Which texts are the row's own, [B, B]."""
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    return own if texts is None else own | (texts[:, None] == texts[None, :])
 
 
 def class_losses(
@@ -127,11 +170,9 @@ def class_losses(
     Rows without a positive have the loss 0; a mean is taken over the others. `texts` [B] numbers equal texts alike: the
     same text once more is neither positive nor negative.
     """
-    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    if texts is not None:
-        own = own | (texts[:, None] == texts[None, :])
+    own = _own(vectors, texts)
     positive = (classes[:, None] == classes[None, :]) & ~own  # [B, B]
-    logits = (scale * (vectors @ vectors.T).float()).masked_fill(own, -torch.inf)
+    logits = class_logits(vectors, scale=scale, texts=texts)
     has_positive = positive.any(1)
     # A row of nothing but -inf (all texts equal) would have gradients that are no numbers.
     whole = torch.where(has_positive[:, None], logits, 0.0).logsumexp(1, keepdim=True)

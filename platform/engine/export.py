@@ -8,7 +8,8 @@ from engine.embedder_folder import holds_embedder
 from engine.export_folders import write_adapter, write_merged
 from engine.export_gguf import write_gguf
 from engine.export_onnx import write_onnx
-from engine.export_parity import Run, measured, served
+from engine.export_parity import Logits, Run, measured, served
+from engine.export_tokens import TOKEN_WRITERS, served_tokens
 from engine.export_vectors import VECTOR_WRITERS, served_vectors
 from engine.failures import RunFailed
 from engine.reader_folder import holds_reader
@@ -17,9 +18,10 @@ from engine.tagger_folder import holds_tagger
 from engine.verbaliser_folder import holds_verbaliser
 from words import say
 
-Writer = Callable[[Path, Path], tuple[str, Run, dict[str, Any]]]
+Writer = Callable[..., tuple[str, Run, dict[str, Any]]]
 # kind -> writes the files of a model folder into another one; gives the name of what can run them, a function that
-# runs them as they lie there, and facts that were checked besides ({"name": bool})
+# runs them as they lie there, and facts that were checked besides ({"name": bool}). That of an adapter is also told
+# where the versions lie that it may have been trained on.
 WRITERS: dict[str, Writer] = {
     "merged": write_merged,
     "adapter": write_adapter,
@@ -35,17 +37,10 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     caller keeps the figures and refuses what did not pass.
     """
     kind, folder, target = order["kind"], Path(order["model"]), out / "export"
-    embeds = holds_embedder(folder)
-    writers = VECTOR_WRITERS if embeds else WRITERS
+    writers, serve = _ways(folder)
     if kind not in WRITERS:
         raise RunFailed(
             "unknown_export", say("There is no export called {kind}.", kind=kind), say("Choose another one.")
-        )
-    if holds_tagger(folder) or holds_reader(folder):
-        raise RunFailed(
-            "export_unavailable",
-            say("A version that marks spans or answers questions is not converted."),
-            say("Download the version: its folder is a plain Hugging Face folder."),
         )
     if holds_verbaliser(folder):
         raise RunFailed(
@@ -56,17 +51,27 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     if kind not in writers:
         raise RunFailed(
             "not_for_gguf",
-            say("A version that makes vectors has no export of this kind."),
+            say("A version that makes vectors, marks spans or answers questions has no export of this kind."),
             say("Export merged weights or ONNX."),
         )
     target.mkdir(parents=True)
     report.progress(0, 3, "steps", say("converting"))
-    by, run, checked = writers[kind](folder, target)
+    places = {"bases": order.get("bases")} if kind == "adapter" else {}
+    by, run, checked = writers[kind](folder, target, **places)
     report.progress(1, 3, "steps", say("running the trained model"))
-    sequences, reference = served_vectors(folder) if embeds else served(folder)
+    sequences, reference = serve(folder)
     report.progress(2, 3, "steps", say("running what was written"))
     parity = measured(reference, run(sequences), by=by) | {"checked": checked}
     parity["passed"] = parity["passed"] and all(checked.values())
     report.progress(3, 3, "steps", say("comparing"))
     files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     return {"folder": str(target), "files": files, "parity": parity}
+
+
+def _ways(folder: Path) -> tuple[dict[str, Writer], Callable[[Path], tuple[Any, Logits]]]:
+    """(what writes each kind of export of the version in a folder, what gives fixed texts and their served logits)."""
+    if holds_embedder(folder):
+        return VECTOR_WRITERS, served_vectors
+    if holds_tagger(folder) or holds_reader(folder):
+        return TOKEN_WRITERS, served_tokens
+    return WRITERS, served

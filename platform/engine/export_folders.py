@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from engine.base_models import (
 )
 from engine.chat_folder import holds_chat_model
 from engine.decoder import DecoderClassifier, load_decoder_classifier
-from engine.encoder import TextClassifier
+from engine.encoder import PackedEncoder, TextClassifier
 from engine.export_parity import Run, classifier_run, decoder_run
 from engine.failures import RunFailed
 from engine.methods.folder import FOLDER as ADAPTER
@@ -47,30 +47,20 @@ NETWORK = ("config.json", "generation_config.json")
 def write_merged(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     """The network with everything merged in, tokenizer and template; run by transformers alone."""
     copy_files(folder, target, [*NETWORK, *TOKENIZER])
-    for path in sorted(folder.glob("*.safetensors*")):
-        shutil.copyfile(path, target / path.name)
+    copy_weights(folder, target)
     return "transformers", network_run(target), {}
 
 
-def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
+def write_adapter(
+    folder: Path, target: Path, bases: Mapping[str, str] | None = None
+) -> tuple[str, Run, dict[str, Any]]:
     """What was trained alone: `adapter/`, of a classifier also its head; run on the base model it was trained on."""
-    source = folder / ADAPTER
-    if not source.is_dir():
-        raise RunFailed(
-            "no_adapter", say("This version was not trained as an adapter."), say("Export the merged model.")
-        )
-    (target / ADAPTER).mkdir()
-    for path in sorted(source.iterdir()):
-        if path.suffix in (".json", ".safetensors"):
-            shutil.copyfile(path, target / ADAPTER / path.name)
-    copy_files(folder, target, TOKENIZER)
-    base = base_of(folder)
+    copy_adapter(folder, target)
+    base = base_of(folder, bases)
     if holds_chat_model(folder):
         return "peft", network_run(target, base=base, like=folder), {}
     model, _tokenizer, description = open_classifier(folder)
-    inside = next(name for name, module in model.named_modules() if module is model.encoder)
-    head = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{inside}.")}
-    save_file({name: tensor.contiguous() for name, tensor in head.items()}, target / HEAD)
+    save_head(model, target)
     if isinstance(model, DecoderClassifier):
         if (target / ADAPTER / "adapter_config.json").is_file():  # peft takes the head of a classifier from its file
             adapter = load_file(target / ADAPTER / WEIGHTS)
@@ -80,12 +70,14 @@ def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]
     return "peft", _adapted_classifier_run(target, base=base, description=description), {}
 
 
-def base_of(folder: Path) -> str:
-    """Folder or hub id of the base model, as the version or its adapter names it."""
+def base_of(folder: Path, bases: Mapping[str, str] | None = None) -> str:
+    """Folder or hub id of the base model, as the version or its adapter names it; `bases` says where versions lie."""
     said = own_description(str(folder)).get("base_model")
     if not said:
         config = folder / ADAPTER / "adapter_config.json"
         said = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") if config.is_file() else ""
+    if bases and said in bases:
+        return bases[said]
     reference, problems = BaseModel.read("base_model", said)
     return str(said or "") if problems or reference is None else locate(reference)
 
@@ -97,15 +89,7 @@ def _adapted_classifier_run(target: Path, *, base: str, description: dict[str, A
     def run(sequences: Sequence[Sequence[int]]) -> Any:
         network = load_network(base, len(description["labels"]))
         model = TextClassifier(network, len(description["labels"]), pooling=description["pooling"]).eval()
-        model.load_state_dict(load_file(target / HEAD), strict=False)
-        options = json.loads((target / ADAPTER / "options.json").read_text(encoding="utf-8"))
-        if options["method"] in MERGEABLE:
-            from peft import PeftModel
-
-            PeftModel.from_pretrained(model.encoder, str(target / ADAPTER)).merge_and_unload()
-        else:
-            read_adapter(model.encoder, target)
-        return list(model.eval()(sequences).float().numpy())
+        return list(adapted(model, target)(sequences).float().numpy())
 
     return run
 
@@ -129,6 +113,47 @@ def _adapted_decoder_run(target: Path, *, base: str, pad: int) -> Run:
         return list(model.eval()(sequences).float().numpy())
 
     return run
+
+
+def copy_weights(folder: Path, target: Path) -> None:
+    """The safetensors of a folder, in however many files."""
+    for path in sorted(folder.glob("*.safetensors*")):
+        shutil.copyfile(path, target / path.name)
+
+
+def copy_adapter(folder: Path, target: Path) -> None:
+    """`adapter/` and the tokenizer beside it; RunFailed("no_adapter") where there is none."""
+    source = folder / ADAPTER
+    if not source.is_dir():
+        raise RunFailed(
+            "no_adapter", say("This version was not trained as an adapter."), say("Export the merged model.")
+        )
+    (target / ADAPTER).mkdir()
+    for path in sorted(source.iterdir()):
+        if path.suffix in (".json", ".safetensors"):
+            shutil.copyfile(path, target / ADAPTER / path.name)
+    copy_files(folder, target, TOKENIZER)
+
+
+def save_head(model: PackedEncoder, target: Path) -> None:
+    """What a model has beside its encoder, as `head.safetensors`."""
+    inside = next(name for name, module in model.named_modules() if module is model.encoder)
+    head = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{inside}.")}
+    save_file({name: tensor.contiguous() for name, tensor in head.items()}, target / HEAD)
+
+
+def adapted(model: PackedEncoder, target: Path) -> PackedEncoder:
+    """A model on the base network with the adapter of an exported folder, and its head where it has one; in eval mode."""
+    if (target / HEAD).is_file():
+        model.load_state_dict(load_file(target / HEAD), strict=False)
+    options = json.loads((target / ADAPTER / "options.json").read_text(encoding="utf-8"))
+    if options["method"] in MERGEABLE:
+        from peft import PeftModel  # takes seconds; only adapters wait for it
+
+        PeftModel.from_pretrained(model.encoder, str(target / ADAPTER)).merge_and_unload()
+    else:
+        read_adapter(model.encoder, target)
+    return model.eval()
 
 
 def copy_files(folder: Path, target: Path, names: Sequence[str]) -> None:

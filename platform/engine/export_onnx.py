@@ -64,7 +64,9 @@ def write_onnx(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     return "onnxruntime", graph_run(target / FILE, pad=pad, writes=writes), {}
 
 
-def convert(module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest: int, output: str = "logits") -> None:
+def convert(
+    module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest: int, outputs: Sequence[str] = ("logits",)
+) -> None:
     """Trace the module with free batch and length (at most `longest`) and write the graph."""
     try:
         import onnxscript  # noqa: F401 - the exporter of torch needs it
@@ -85,7 +87,7 @@ def convert(module: nn.Module, inputs: dict[str, Tensor], path: Path, *, longest
             str(path),
             dynamo=True,
             input_names=list(inputs),
-            output_names=[output],
+            output_names=list(outputs),
             dynamic_shapes=dict.fromkeys(inputs, sizes),
             external_data=weights > LARGEST_GRAPH_BYTES,
             verbose=False,
@@ -96,14 +98,19 @@ def graph_run(path: Path, *, pad: int, writes: bool) -> Run:
     """Runs the graph as it was written."""
 
     def run(sequences: Sequence[Sequence[int]]) -> Logits:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = session_of(path)
         if writes:
             return [session.run(None, {"input_ids": padded([ids], pad)[0]})[0][0] for ids in sequences]
         ids, mask = padded(sequences, pad)
         return list(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
 
     return run
+
+
+def session_of(path: Path) -> Any:
+    """The graph in ONNX Runtime, with as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

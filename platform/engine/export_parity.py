@@ -31,7 +31,7 @@ TEXTS = (
 )
 
 Logits = list[NDArray[np.float32]]  # of each text: [K] of a classifier, [T, V] of a decoder
-Run = Callable[[Sequence[Sequence[int]]], Logits]
+Run = Callable[[Sequence[Any]], Logits]  # of token ids, or of the windows in which a tagger or reader reads
 
 
 def measured(reference: Logits, candidate: Logits, *, by: str) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Exports of versions that make vectors: merged weights that sentence-transformers reads, the adapter, and ONNX."""
 
-import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,15 +11,10 @@ from torch import Tensor, nn
 from engine.base_models import load_network
 from engine.embedder import TextEmbedder
 from engine.embedder_folder import POOLING, SENTENCE_FILES, open_embedder
-from engine.export_folders import NETWORK, TOKENIZER, base_of, copy_files
+from engine.export_folders import NETWORK, TOKENIZER, adapted, base_of, copy_adapter, copy_files, copy_weights
 from engine.export_onnx import FILE, convert, graph_run
 from engine.export_parity import TEXTS, Logits, Run, padded
-from engine.failures import RunFailed
-from engine.methods.folder import FOLDER as ADAPTER
-from engine.methods.folder import read_adapter
 from engine.predict import encode
-from engine.specs.methods import MERGEABLE
-from words import say
 
 
 class Embedding(nn.Module):
@@ -52,8 +45,7 @@ def served_vectors(folder: Path) -> tuple[list[list[int]], Logits]:
 def write_merged(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     """The network with everything merged in, tokenizer, and what sentence-transformers asks for; run by transformers."""
     _copy_beside(folder, target, [*NETWORK, *TOKENIZER])
-    for path in sorted(folder.glob("*.safetensors*")):
-        shutil.copyfile(path, target / path.name)
+    copy_weights(folder, target)
     model = open_embedder(folder).model
 
     def run(sequences: Sequence[Sequence[int]]) -> Logits:
@@ -63,28 +55,19 @@ def write_merged(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     return "transformers", run, {}
 
 
-def write_adapter(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
+def write_adapter(
+    folder: Path, target: Path, bases: Mapping[str, str] | None = None
+) -> tuple[str, Run, dict[str, Any]]:
     """What was trained alone; run on the base model it was trained on."""
-    if not (folder / ADAPTER).is_dir():
-        raise RunFailed(
-            "no_adapter", say("This version was not trained as an adapter."), say("Export the merged model.")
-        )
-    shutil.copytree(folder / ADAPTER, target / ADAPTER)
-    _copy_beside(folder, target, TOKENIZER)
-    served, base = open_embedder(folder).model, base_of(folder)
+    copy_adapter(folder, target)
+    _copy_beside(folder, target, [])
+    served, base = open_embedder(folder).model, base_of(folder, bases)
 
     @torch.no_grad()
     def run(sequences: Sequence[Sequence[int]]) -> Logits:
         network = load_network(base, 0, keep_head=True, head="")
         model = TextEmbedder(network, pooling=served.pooling, normalise=served.normalise)
-        method = json.loads((target / ADAPTER / "options.json").read_text(encoding="utf-8"))["method"]
-        if method in MERGEABLE:
-            from peft import PeftModel  # takes seconds; only adapters wait for it
-
-            PeftModel.from_pretrained(model.encoder, str(target / ADAPTER)).merge_and_unload()
-        else:
-            read_adapter(model.encoder, target)
-        return list(model.eval()(sequences).float().numpy())
+        return list(adapted(model, target)(sequences).float().numpy())
 
     return "peft", run, {}
 
@@ -96,7 +79,7 @@ def write_onnx(folder: Path, target: Path) -> tuple[str, Run, dict[str, Any]]:
     module = Embedding(network, pooling=embedder.model.pooling, normalise=embedder.model.normalise).eval()
     ids = torch.zeros(2, 3, dtype=torch.int64)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    convert(module, inputs, target / FILE, longest=embedder.max_length_tokens, output="sentence_embedding")
+    convert(module, inputs, target / FILE, longest=embedder.max_length_tokens, outputs=("sentence_embedding",))
     copy_files(folder, target, ["config.json", *TOKENIZER])
     return "onnxruntime", graph_run(target / FILE, pad=network.config.pad_token_id or 0, writes=False), {}
 

@@ -24,18 +24,25 @@ LEAST_PER_LABEL = 2
 
 
 def classification_problems(
-    spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows], labels: Sequence[str], *, outside: str = ""
+    spec: ClassifySpec | FewShotSpec,
+    parts: Mapping[str, TextRows],
+    labels: Sequence[str],
+    *,
+    outside: str = "",
+    kept: Sequence[str] = (),
 ) -> list[Problem]:
     """Everything wrong with the rows by part (train, dev, test); `labels` are those that are learnt, in order.
 
-    `outside` is the label of texts about none of them.
+    `outside` is the label of texts about none of them, `kept` are labels that a base version goes on knowing.
     """
     train, dev = parts["train"], parts["dev"]
     if not len(train):
         return no_rows(spec)
-    problems = empty_texts(parts) + misread(parts) + _label_counts(spec, parts) + _sizes(train, labels)
+    problems = empty_texts(parts) + misread(parts) + _label_counts(spec, parts) + _sizes(train, labels, kept)
     known = [*labels, outside] if outside else labels
-    problems += unknown_labels(parts, known, lambda part: part.labels) + _one_class(spec, dev) + leakage(parts)
+    is_one_more = len(labels) == 1 and not set(kept) <= set(labels)
+    problems += unknown_labels(parts, known, lambda part: part.labels) + leakage(parts)
+    problems += no_dev(spec, dev) if is_one_more else _one_class(spec, dev)
     if outside and all(names == (outside,) for names in dev.labels):
         problems.append(
             Problem(
@@ -61,9 +68,9 @@ def _label_counts(spec: ClassifySpec | FewShotSpec, parts: Mapping[str, TextRows
     )
 
 
-def _sizes(train: TextRows, labels: Sequence[str]) -> list[Problem]:
+def _sizes(train: TextRows, labels: Sequence[str], kept: Sequence[str]) -> list[Problem]:
     problems = too_few(train)
-    if len(labels) < 2:
+    if len({*labels, *kept}) < 2:
         problems.append(
             Problem(
                 "one_class", "labels", say("All training rows carry the same label."), say("Give at least two labels.")

@@ -55,10 +55,16 @@ class SpanReader(PackedEncoder):
         states = self.token_states([window.ids for window in windows], self._types(windows))  # [T, D]
         return cast(Tensor, self.network.qa_outputs(F.dropout(states, self.dropout_share, self.training)))
 
+    @property
+    def type_table(self) -> nn.Embedding | None:
+        """The embeddings of question and passage; None for encoders that do not tell them apart."""
+        table: nn.Embedding | None = getattr(self.encoder.embeddings, "token_type_embeddings", None)
+        return table if table is not None and table.num_embeddings > 1 else None
+
     def _types(self, windows: Sequence[Passage]) -> Tensor | None:
         """What the passage's tokens have beyond the question's, [T, E]; None for encoders without token types."""
-        table: nn.Embedding | None = getattr(self.encoder.embeddings, "token_type_embeddings", None)
-        if table is None or table.num_embeddings < 2:
+        table = self.type_table
+        if table is None:
             return None
         second = torch.tensor([kind for window in windows for kind in window.types], device=table.weight.device)
         return second[:, None] * (table.weight[1] - table.weight[0])

@@ -18,6 +18,7 @@ from engine.spans import tag_names
 from engine.tagger import Tagger, TokenTagger
 from words import say
 
+HEAD = "TokenClassification"
 CASE_WEIGHT = "case.weight"
 CASE_ARCHITECTURE = "LingxiCaseTagger"  # transformers has no such class: its own would leave the case out
 
@@ -62,7 +63,7 @@ def holds_tagger(folder: Path) -> bool:
     """Whether a folder's architecture labels tokens."""
     config = folder / "config.json"
     named = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
-    return any(str(name).endswith(("ForTokenClassification", CASE_ARCHITECTURE)) for name in named or ())
+    return any(str(name).endswith((f"For{HEAD}", CASE_ARCHITECTURE)) for name in named or ())
 
 
 def open_tagger(folder: Path) -> Tagger:
@@ -72,8 +73,8 @@ def open_tagger(folder: Path) -> Tagger:
             "model_missing", say("The model folder is missing or has no config.json."), say("Choose another version.")
         )
     description = describe(folder)
-    names = _tags(folder)
-    network = load_network(str(folder), len(names), keep_head=True, head="TokenClassification")
+    names = tags_in(folder)
+    network = load_network(str(folder), len(names), keep_head=True, head=HEAD)
     model = TokenTagger(network, case_features=description["case_features"])
     if model.case is not None:
         model.case.weight.data = safetensors.torch.load_file(folder / "model.safetensors")[CASE_WEIGHT]
@@ -91,14 +92,15 @@ def describe(folder: Path) -> dict[str, Any]:
     return own_description(str(folder)) or _foreign_description(folder)
 
 
-def _tags(folder: Path) -> list[str]:
+def tags_in(folder: Path) -> list[str]:
+    """The tags of a folder's configuration, in the order of its outputs."""
     names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
     return [names[key] for key in sorted(names, key=int)]
 
 
 def _foreign_description(folder: Path) -> dict[str, Any]:
     """Labels and reading length of a folder that this platform did not write; its tags must be those of IOB2."""
-    names = _tags(folder)
+    names = tags_in(folder)
     labels = sorted({name[2:] for name in names if name != "O"})
     if not labels or set(names) != set(tag_names(labels)):
         raise RunFailed(

@@ -328,6 +328,28 @@ def test_rehearsed_sequences_of_chats_fill_each_step() -> None:
         assert all([any(at >= 16 for at in found) for found in step] == [False, True] for step in steps)
 
 
+def test_a_version_that_keeps_its_labels_may_learn_one_more(
+    first: Path, texts: Path, text_file: Any, tmp_path: Path
+) -> None:
+    rows = [
+        (f"where {'is it not with '[: at % 16]} {at}", ["where"], ("train", "train", "dev", "test")[at % 4])
+        for at in range(40)
+    ]
+    data = text_file(tmp_path / "one.parquet", rows)
+
+    def codes(**options: Any) -> list[str]:
+        found = preflight(ClassifySpec(base_model=version(first), **CLASSIFY, **options), data, Silent())
+        return [one["code"] for one in found["problems"] if one["severity"] == "error"]
+
+    assert codes() == [] and codes(known_labels="replace") == ["one_class", "one_class_dev"]
+    spec = ClassifySpec(base_model=version(first), keep="replay", replay_share=0.5, **{**CLASSIFY, "epochs": 6})
+    result = classify.train(spec, data, tmp_path / "out", Silent(), earlier=[task(texts)])
+    assert result["labels"] == ["card", "loan", "transfer", "where"]
+    assert result["evaluations"]["test"]["headline"]["accuracy"]["value"] >= 0.9
+    said = classify_labels(Path(result["model"]), read_texts(texts)["test"].texts)
+    assert len(set(said) - {"where"}) >= 2
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from engine.chat_model import load_chat_model
+from engine.continuing import Earlier
 from engine.failures import Refused, Stopped
 from engine.gpt.hugging_face import load_gpt
 from engine.preferences import read_preferences
+from engine.preflight import preflight
 from engine.recipes import prefer
 from engine.recipes.prefer_setup import render_pairs
 from engine.recipes.sft_setup import beginning, room
@@ -164,3 +166,42 @@ def test_a_bad_row_refuses_the_run_by_its_number(
 
     errors = [problem for problem in refused.value.problems if problem.severity == "error"]
     assert [(problem.code, problem.rows) for problem in errors] == [(code, (120,))]
+
+
+@pytest.mark.parametrize("keep", ["replay", "l2_sp", "ewc"])
+def test_a_stopped_continuation_resumes_to_the_same_weights(
+    keep: str, tiny_chat: Any, preferences: Any, tmp_path: Path, told: Any
+) -> None:
+    more = {"replay": {"replay_share": 0.5}, "l2_sp": {"l2_sp_alpha": 0.5}, "ewc": {"fisher_rows": 6}}[keep]
+    base = BaseModel("version", "7", place=str(tiny_chat("llama")))
+    data = preferences(POLITE)
+    spec = spec_of(Path(), base_model=base, keep=keep, **more)
+    tasks: dict[str, Any] = {"earlier": [Earlier(data, "hash")]}
+    whole = prefer.train(spec, data, tmp_path / "whole", Silent(), **tasks)
+
+    stopped = told(stop_after=3)
+    with pytest.raises(Stopped):
+        prefer.train(spec, data, tmp_path / "first", stopped, **tasks)
+    resumed = prefer.train(
+        spec, data, tmp_path / "second", Silent(), resume_from=Path(stopped.checkpoints[-1]), **tasks
+    )
+
+    assert weights(resumed) == weights(whole) and resumed["history"] == whole["history"]
+    found = preflight(spec, data, Silent(), **tasks)
+    assert found["estimate"]["steps"] == whole["steps"] == 2 * (6 if keep == "replay" else 3)
+
+
+def test_what_a_weight_means_to_a_preference_is_the_slope_of_its_margin(tiny_chat: Any, preferences: Any) -> None:
+    spec = spec_of(tiny_chat("llama"), beta=0.5)
+    start = beginning(spec)
+    parts = {"train": read_preferences(preferences(POLITE))["train"]}
+    pairs, _ = render_pairs(parts, start, room(spec, start.config))
+    model = start.network().eval()
+
+    said = torch.log_softmax(prefer.preference_logits(model, pairs["train"], spec.beta, 0), -1)
+    slope = torch.autograd.grad(said[0, 0], model.tokens.weight)[0]
+
+    sums = prefer.answer_sums(model, pairs["train"][:1])[0][0]
+    wanted = torch.autograd.grad(spec.beta * (sums[0] - sums[1]), model.tokens.weight)[0] / 2
+    assert float(said.exp()[0, 0].detach()) == 0.5
+    torch.testing.assert_close(slope, wanted)

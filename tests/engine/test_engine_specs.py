@@ -95,6 +95,22 @@ def test_an_option_that_came_later_changes_a_hash_only_where_it_was_chosen() -> 
     assert len({spec_hash(replace(spec, **{name: value})) for name, value in CHOSEN.items()} | {before}) == 5
 
 
+def test_specs_keep_the_hashes_that_checkpoints_of_theirs_are_known_by() -> None:
+    known = {
+        "classify": "db0f8e18f0b7aebdbbc9e0548d6b6fe59cbf2d577c7e66218df7a5fbb5115ac4",
+        "tag": "62f83d821503352f3237d613f6ad9e6ee31ac8711381b040435f98c036ecf73f",
+        "extract": "8e23e4451cd41cda58f4f36a7187371f19a067560e05a039541be5815706584c",
+        "few_shot": "05b802279b0e7b3d9c4629ec0954143eb5bf853808d874dc1ff082505617cb85",
+        "embed": "8ac68298e9bc539f29e8d97f676ed2bc17ab76d34761894b0f896df83033456b",
+        "distil": "b348badf513ff1bb48b6ab65dadd5ae5ef39cc34422967e9de83a197dbbf9b22",
+        "prefer": "fd9e022afa063901ba39557a345044348d87523ac3b74968ec93abc27d9458c1",
+        "sft": "5993c43cd1e1ad939fbdf6aab523a97ca99d627485331d7c926e73f77418cf8f",
+        "pretrain": "18ef5a04bd2686b2452eb4a08edb726180a6e0a1424e03ce829af20b5724162d",
+    }
+
+    assert {name: spec_hash(RECIPES[name].spec()) for name in known} == known
+
+
 CHOSEN = {"processes": 2, "sharding": "sharded", "precision": "fp32", "gradient_checkpointing": True}
 
 

@@ -10,7 +10,8 @@ import pytest
 from django.urls import reverse
 
 from apps.registry.models import ModelVersion, VersionExport
-from apps.registry.services import register_version, start_export
+from apps.registry.selectors import export_kinds
+from apps.registry.services import Making, register_version, start_export
 from core.access import Actor
 from core.errors import Refused
 from core.storage import home
@@ -64,6 +65,62 @@ def test_a_classifier_leaves_as_a_plain_folder(actor: Actor, workspace: Any, ali
 
     assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= names(export)
     assert export.parity["by"] == "transformers" and export.parity["passed"] is True
+
+
+@pytest.mark.usefixtures("in_process")
+def test_taggers_and_readers_leave_as_plain_folders(
+    actor: Actor, workspace: Any, alice: Any, tiny_tagger: Tiny, tiny_reader: Tiny
+) -> None:
+    given: dict[str, Any] = {"workspace": workspace, "by": alice}
+    plain = tiny_tagger(("city", "name"), case_features=False)
+    tagger = register_version(
+        name="names", folder=plain, recipe="tag", task="tagging", labels=["city", "name"], **given
+    )
+    reader = register_version(name="reader", folder=tiny_reader(), recipe="extract", task="extraction", **given)
+
+    for version in (tagger, reader):
+        assert export_kinds(version) == ["archive", "merged", "onnx"]
+        export = exported(actor, version, "merged")
+
+        assert export.job.state == "succeeded", export.job.error_message
+        assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= names(export)
+        assert export.parity["by"] == "transformers" and export.parity["passed"] is True
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_adapter_of_a_version_is_run_on_the_version_it_was_trained_on(
+    actor: Actor, workspace: Any, alice: Any, reader_version: Callable[..., ModelVersion], tmp_path: Path
+) -> None:
+    from engine.base_models import own_description
+    from engine.methods import attach
+    from engine.reader_folder import open_reader, save_reader
+    from engine.specs.methods import MethodOptions
+
+    base = reader_version()
+    reader = open_reader(base.path)
+    attached = attach(reader.model.encoder, MethodOptions(method="lora"))
+    for parameter in reader.model.encoder.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(0.1)
+    said = {**own_description(str(base.path)), "base_model": f"version:{base.pk}"}
+    save_reader(tmp_path / "model", reader.model, reader.tokenizer, said, attached=attached)
+    start = {"base_model": {"kind": "version", "name": str(base.pk)}}
+    given: dict[str, Any] = {"workspace": workspace, "by": alice, "parent": base, "making": Making(spec=start)}
+    version = register_version(name="reader", folder=tmp_path / "model", recipe="extract", task="extraction", **given)
+
+    export = exported(actor, version, "adapter")
+
+    assert export.job.state == "succeeded", export.job.error_message
+    assert export.parity["by"] == "peft" and export.parity["passed"] is True
+
+
+def test_what_transformers_would_read_otherwise_is_refused_with_the_reason(
+    actor: Actor, tagger_version: Callable[..., ModelVersion]
+) -> None:
+    with pytest.raises(Refused, match="also reads how each word is written") as refused:
+        start_export(actor=actor, version=tagger_version(), kind="merged")
+
+    assert refused.value.code == "export_not_offered" and "archive, onnx" in str(refused.value.hint)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -14,9 +14,6 @@ from apps.registry.models import VersionExport
 from apps.registry.selectors import export_kinds
 from apps.registry.services import start_export, start_import
 from core.storage import home
-from engine.export import export
-from engine.failures import RunFailed
-from engine.report import Silent
 from engine.tagger_folder import open_tagger
 from workers.loop import run_next
 
@@ -55,12 +52,10 @@ def test_an_own_tagger_goes_out_and_comes_back_with_the_same_spans(actor: Any, t
     assert open_tagger(made.version.path).mark(TEXTS) == open_tagger(version.path).mark(TEXTS)
 
 
-def test_a_tagger_goes_out_as_its_folder_only(actor: Any, tagger_version: Any, tmp_path: Path) -> None:
-    version = tagger_version()
-
-    assert export_kinds(version) == ["archive"]
-    with pytest.raises(RunFailed, match="not converted"):
-        export({"kind": "onnx", "model": str(version.path)}, tmp_path, Silent())
+def test_a_tagger_that_reads_how_words_are_written_is_offered_as_a_graph_and_never_as_merged(
+    actor: Any, tagger_version: Any
+) -> None:
+    assert export_kinds(tagger_version()) == ["archive", "onnx"]
 
 
 def test_a_plain_token_classifier_is_taken_in(actor: Any, tiny_tagger: Tiny) -> None:

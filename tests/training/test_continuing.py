@@ -401,6 +401,19 @@ def test_data_of_another_kind_and_versions_whose_learning_stands_beside_are_refu
     assert [found.code for found in base_problems("classify", own, workspace)] == ["unknown_base"]
 
 
+def test_one_label_is_enough_beside_those_a_version_keeps(
+    made: Callable[..., ModelVersion], frozen: Any, second: Any
+) -> None:
+    second.labels = ["refuse"]
+
+    def codes(**options: Any) -> list[str]:
+        spec = {"base_model": f"version:{base.pk}", **options}
+        return [found.code for found in services.check(recipe="classify", spec=spec, version=second)[1]]
+
+    base = made(frozen)
+    assert codes() == [] and codes(known_labels="replace") == ["too_few_labels"]
+
+
 def test_the_form_shows_what_is_kept_only_for_versions(page: Any, alice: Any, workspace: Any) -> None:
     shown = page(alice).get("/w/harbour/training/new?recipe=classify").content.decode()
 

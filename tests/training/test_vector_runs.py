@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.evaluation import services as evaluation
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from apps.evaluation.remembering import remembering
 from apps.inference import services as inference
 from apps.inference.models import OnlineRequest, OnlineState, Prediction
 from apps.registry.models import VersionExport
@@ -77,6 +78,50 @@ def test_a_run_registers_vectors_with_figures_curves_and_what_queries_found(
     run = browser.get(f"/w/harbour/training/{done.pk}").content.decode()
     assert "Dev MRR@10" in run and "What the model sees" in run
     assert "MRR@10" in browser.get("/w/harbour/models/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_vectors_that_go_on_rehearse_and_what_they_still_find_is_measured(
+    actor: Any,
+    pair_data: Any,
+    frozen: Any,
+    tiny_embedder: Any,
+    page: Any,
+    alice: Any,
+    api: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def learn(data: Any, **options: Any) -> Any:
+        spec = {"epochs": 1, "batch_size": 8, "max_length_tokens": 16, **options}
+        made = services.start(actor=actor, recipe="embed", spec=spec, version=data, name="Run", family_name="Search")
+        run_next("train")
+        done = TrainingJob.objects.select_related("job", "model_version__family").get(pk=made.pk)
+        assert done.job.state == State.SUCCEEDED, done.job.error_message
+        return done.model_version
+
+    first = learn(frozen, base_model={"kind": "folder", "name": str(tiny_embedder())})
+    after = learn(pair_data, base_model=f"version:{first.pk}", keep="replay", replay_share=0.5)
+    monkeypatch.setattr("workers.evaluation.run_engine", in_process)
+    while run_next("infer") is not None:
+        pass
+
+    found = remembering(after)
+    assert found is not None and found.figure == "mrr" and not found.missing
+    by_hand = {
+        (row.model_version_id, row.dataset_version_id): row.headline["mrr"]["value"]
+        for row in EvaluationJob.objects.all()
+    }
+    assert [[cell.value for cell in row] for row in found.cells] == [
+        [by_hand[first.pk, frozen.pk], by_hand[first.pk, pair_data.pk]],
+        [by_hand[after.pk, frozen.pk], by_hand[after.pk, pair_data.pk]],
+    ]
+    lost = by_hand[first.pk, frozen.pk] - by_hand[after.pk, frozen.pk]
+    assert found.most_forgotten.value == pytest.approx(lost)
+    body = api(actor).get(f"/api/v1/model-versions/{after.pk}/remembering").json()
+    assert [row["keep"] for row in body["rows"]] == ["none", "replay"]
+    shown = page(alice).get(f"/w/harbour/evaluations/versions/{after.pk}/tasks").content.decode()
+    assert "MRR@10" in shown and "replay of 50%" in shown
+    assert "What is kept of earlier tasks" in page(alice).get("/w/harbour/training/new?recipe=embed").content.decode()
 
 
 @pytest.mark.django_db

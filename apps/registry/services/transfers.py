@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.services import audit
 from apps.registry.models import ExportKind, ModelVersion, VersionCheck, VersionExport, VersionImport, VersionState
-from apps.registry.selectors import export_kinds
+from apps.registry.selectors import export_kinds, reads_case
 from core.access import Actor
 from core.errors import Refused
 from core.jobs import services as jobs
@@ -32,7 +32,7 @@ def start_export(*, actor: Actor, version: ModelVersion, kind: str = ExportKind.
     if kind not in offered:
         raise Refused(
             "export_not_offered",
-            say("{version} cannot be exported as {kind}.", version=version, kind=kind),
+            _unlike(version, kind) or say("{version} cannot be exported as {kind}.", version=version, kind=kind),
             field="kind",
             hint=say("Choose one of: {kinds}.", kinds=", ".join(offered)),
         )
@@ -47,6 +47,15 @@ def start_export(*, actor: Actor, version: ModelVersion, kind: str = ExportKind.
     )
     audit(actor=actor, action="model_version.export", obj=version, kind=kind)
     return VersionExport.objects.create(job=job, workspace=actor.workspace, version=version, kind=kind)
+
+
+def _unlike(version: ModelVersion, kind: str) -> str:
+    """Why a folder that transformers reads alone would be another model; "" where that is not the reason."""
+    if kind != ExportKind.MERGED or not reads_case(version):
+        return ""
+    return say(
+        "{version} also reads how each word is written, which transformers' own class leaves out.", version=version
+    )
 
 
 def keep_parity(*, export: VersionExport, parity: Mapping[str, Any]) -> None:

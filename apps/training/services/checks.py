@@ -61,7 +61,7 @@ def _data_problems(recipe: str, parsed: Any, version: DatasetVersion) -> list[Pr
                 hint=say("Split the dataset and freeze a new version, or choose another split."),
             )
         )
-    least = specs.RECIPES[recipe].least_labels
+    least = 1 if getattr(parsed, "keeps_labels", False) else specs.RECIPES[recipe].least_labels
     if len(version.labels) < least:
         problems.append(
             Problem(

@@ -38,20 +38,23 @@ def clashes(new: TextRows, tasks: Sequence[TextRows]) -> list[Problem]:
 
 def steps(spec: Any, rows: int) -> int:
     """Optimiser steps of an epoch over so many new rows."""
-    size = spec.batch_size * spec.gradient_accumulation
-    return -(-rows // int(size - drawn(spec)))
+    return -(-rows // int(step_rows(spec) - drawn(spec)))
 
 
 def drawn(spec: Any) -> int:
     """Rows of a step that come from earlier tasks."""
-    size = spec.batch_size * spec.gradient_accumulation
-    return rehearsed_rows(size, spec.replay_share) if spec.keep == "replay" else 0
+    return rehearsed_rows(step_rows(spec), spec.replay_share) if spec.keep == "replay" else 0
 
 
 def rows_a_new_one(spec: Any) -> float:
     """Rows that are read for each new one."""
-    size = spec.batch_size * spec.gradient_accumulation
+    size = step_rows(spec)
     return float(size / (size - drawn(spec)))
+
+
+def step_rows(spec: Any) -> int:
+    """Rows of an optimiser step."""
+    return int(spec.batch_size * getattr(spec, "gradient_accumulation", 1))
 
 
 def copies(spec: Any) -> int:

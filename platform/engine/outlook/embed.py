@@ -1,5 +1,6 @@
 """What a run on vectors would be like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 import torch
 
 from engine import base_models
+from engine.continuing import Earlier
 from engine.embedder import TextEmbedder
 from engine.methods import added_parameters
+from engine.outlook import continuing
 from engine.outlook.parts import (
     PROCESS_BYTES,
     WITHOUT_LIMIT,
@@ -21,14 +24,16 @@ from engine.outlook.parts import (
 )
 from engine.pairs import PairRows
 from engine.predict import encode
-from engine.recipes import classify_setup, embed_setup
+from engine.recipes import classify_setup, embed_rehearsal, embed_setup
 from engine.report import Report
 from engine.seen import seen_vectors
 from engine.specs.embed import EmbedSpec
 from words import say
 
 
-def preflight_embed(spec: EmbedSpec, data: Path, report: Report, data_kind: str = "pairs") -> dict[str, Any]:
+def preflight_embed(
+    spec: EmbedSpec, data: Path, report: Report, data_kind: str = "pairs", earlier: Sequence[Earlier] = ()
+) -> dict[str, Any]:
     """The figures of a run on vectors; reads and tokenises every row, loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
     parts, problems = embed_setup.arrange(spec, data, data_kind)
@@ -38,6 +43,7 @@ def preflight_embed(spec: EmbedSpec, data: Path, report: Report, data_kind: str 
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
     limit = classify_setup.reading_length(spec, config, tokenizer)
+    embed_rehearsal.earlier_lessons(spec, parts, earlier, tokenizer, limit, data_kind)  # refused where there is nothing
     texts = {name: texts_of(part) for name, part in parts.items()}
     lengths = {name: token_counts(encode(tokenizer, some, WITHOUT_LIMIT)) for name, some in texts.items()}
     whole = np.concatenate(list(lengths.values()))
@@ -62,12 +68,14 @@ def preflight_embed(spec: EmbedSpec, data: Path, report: Report, data_kind: str 
         "seen": seen_vectors(tokenizer, parts["train"], limit),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
-            "steps": spec.epochs * -(-rows // spec.batch_size),
+            "steps": spec.epochs * continuing.steps(spec, rows),
             "memory_bytes": PROCESS_BYTES
-            + 4 * (total + trainable * (4 + bool(spec.average_decay)))
+            + 4 * (total + trainable * (4 + bool(spec.average_decay) + continuing.copies(spec)))
             + activation_bytes(spec, *size_of(config), min(longest, max(spec.max_batch_tokens, limit))),
             "seconds": seconds_for(
-                per_token * read["train"] * spec.epochs + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
+                per_token * read["train"] * spec.epochs * continuing.rows_a_new_one(spec)
+                + per_token * per_row * continuing.fisher_tokens(spec, lengths["train"], limit)
+                + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
             ),
         },
     }

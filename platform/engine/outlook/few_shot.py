@@ -1,12 +1,15 @@
 """What a few-shot run would be like, all counts of its learning curve together."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.continuing import Earlier
 from engine.data import read_texts
+from engine.outlook import continuing
 from engine.outlook.parts import PROCESS_BYTES, activation_bytes, seconds_for, size_of, spread_of, truncation
 from engine.recipes import few_shot, few_shot_setup
 from engine.report import Report
@@ -15,15 +18,18 @@ from engine.specs.few_shot import FewShotSpec
 from words import say
 
 
-def preflight_few_shot(spec: FewShotSpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_few_shot(
+    spec: FewShotSpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()
+) -> dict[str, Any]:
     """The figures of a few-shot run, all counts of its learning curve together; loads no weights."""
     report.progress(0, 3, "checks", say("reading"))
     parts, drawn, labels, problems = few_shot_setup.arrange(spec, read_texts(data))
+    rows = {name: len(part) for name, part in parts.items()}
+    drawn, labels, tasks = few_shot_setup.rehearsed(spec, parts, drawn, labels, earlier)
     report.progress(1, 3, "checks", say("tokenising"))
     start, found = few_shot_setup.beginning(spec, labels)
     problems += found
     if start is None or has_errors(found):
-        rows = {name: len(part) for name, part in parts.items()}
         return {"problems": [problem.as_mapping() for problem in problems], "rows": rows}
     encoded = {name: start.read(part.texts) for name, part in parts.items()}
     whole = {name: np.array(start.whole_lengths(part.texts), dtype=np.int64) for name, part in parts.items()}
@@ -38,7 +44,7 @@ def preflight_few_shot(spec: FewShotSpec, data: Path, report: Report) -> dict[st
     read = sum(
         p.numel() for name, p in model.named_parameters() if not name.endswith(("embeddings.weight", "tokens.weight"))
     )
-    run = few_shot.Run(spec, start, parts, drawn, encoded, report, Path(), None)
+    run = few_shot.Run(spec, start, parts, drawn, encoded, report, Path(), None, tasks)
     works = [run.work(model, count) for count in spec.counts]
     epochs = spec.epochs if trainable else 0
     seen = [sum(work.tokens(step) for step in work.steps(0)) for work in works]
@@ -49,7 +55,7 @@ def preflight_few_shot(spec: FewShotSpec, data: Path, report: Report) -> dict[st
     report.progress(3, 3, "checks", say("estimating"))
     return {
         "problems": [problem.as_mapping() for problem in problems],
-        "rows": {name: len(part) for name, part in parts.items()},
+        "rows": rows,
         "labels": [{"label": label, **{name: some[label] for name, some in balance.items()}} for label in labels],
         "lengths": spread_of(np.concatenate(list(whole.values()))),
         "truncated_share": len(cut) / max(1, sum(len(part) for part in parts.values())),
@@ -59,7 +65,8 @@ def preflight_few_shot(spec: FewShotSpec, data: Path, report: Report) -> dict[st
         "estimate": {
             "steps": epochs * sum(len(work.steps(0)) for work in works),
             "memory_bytes": PROCESS_BYTES
-            + 4 * (total + trainable * (5 + bool(spec.average_decay)))  # the base beside the best
+            + 4
+            * (total + trainable * (5 + bool(spec.average_decay) + continuing.copies(spec)))  # the base beside the best
             + activation_bytes(spec, *size_of(start.config), at_once),
             "seconds": seconds_for(
                 per_token * sum(seen) * epochs

@@ -1,10 +1,13 @@
 """What a preference run would be like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.continuing import Earlier
+from engine.outlook import continuing
 from engine.outlook.parts import PROCESS_BYTES, activation_bytes, seconds_for, spread_of, token_counts
 from engine.preferences import read_preferences
 from engine.recipes import prefer_setup, sft_setup
@@ -14,13 +17,14 @@ from engine.specs.prefer import PreferSpec
 from words import say
 
 
-def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_prefer(spec: PreferSpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()) -> dict[str, Any]:
     """The figures of a preference run; renders both answers of every row."""
     report.progress(0, 3, "checks", say("reading"))
     parts, problems = prefer_setup.arrange(spec, read_preferences(data))
     result: dict[str, Any] = {"rows": {name: len(part) for name, part in parts.items()}}
     if any(problem.severity == "error" for problem in problems):
         return {"problems": [problem.as_mapping() for problem in problems], **result}
+    prefer_setup.earlier_preferences(spec, parts, earlier)  # refused where there is nothing to keep
     report.progress(1, 3, "checks", say("rendering"))
     start = sft_setup.beginning(spec)
     limit = sft_setup.room(spec, start.config)
@@ -31,7 +35,7 @@ def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, 
     config = start.config
     total, trainable = sft_setup.sizes(spec, config)
     read = {name: int(np.minimum(found, limit).sum()) for name, found in lengths.items()}
-    steps = spec.epochs * -(-len(pairs["train"]) // (spec.batch_size * spec.gradient_accumulation))
+    steps = spec.epochs * continuing.steps(spec, len(pairs["train"]))
     share = min(1.0, spec.max_steps / steps) if spec.max_steps and steps else 1.0
     every = np.concatenate(list(lengths.values()))
     longest = int(np.sort(np.minimum(lengths["train"], limit))[-2 * spec.batch_size :].sum())
@@ -48,11 +52,17 @@ def preflight_prefer(spec: PreferSpec, data: Path, report: Report) -> dict[str, 
             "steps": int(steps * share),
             "memory_bytes": PROCESS_BYTES
             + 4 * total
-            + 16 * trainable
+            + 4 * (4 + continuing.copies(spec)) * trainable
             + activation_bytes(spec, config.layers, config.width, longest)
             + 8 * longest * config.vocabulary_size,  # logits of the answers and their gradient
             "seconds": seconds_for(
-                (4 if spec.is_adapter else 6) * total * read["train"] * spec.epochs * share
+                (4 if spec.is_adapter else 6)
+                * total
+                * read["train"]
+                * spec.epochs
+                * share
+                * continuing.rows_a_new_one(spec)
+                + 6 * total * 2 * continuing.fisher_tokens(spec, lengths["train"], limit)
                 + 2 * total * (sum(read.values()) + read["dev"] * (spec.epochs * share + 1) + read["test"])
             ),
         },

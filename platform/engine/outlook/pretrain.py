@@ -1,12 +1,15 @@
 """What a pretraining run would be like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine import preflight_corpus
+from engine.continuing import Earlier
 from engine.corpus import PARTS
+from engine.outlook import continuing
 from engine.outlook.parts import PROCESS_BYTES, activation_bytes, seconds_for, spread_of, token_counts
-from engine.recipes import pretrain_setup
+from engine.recipes import pretrain_rehearsal, pretrain_setup
 from engine.report import Report
 from engine.seen import seen_documents
 from engine.specs.pretrain import PretrainSpec
@@ -15,10 +18,13 @@ from words import say
 SAMPLED_CHARACTERS = 2_000_000
 
 
-def preflight_pretrain(spec: PretrainSpec, data: Path, report: Report) -> dict[str, Any]:
+def preflight_pretrain(
+    spec: PretrainSpec, data: Path, report: Report, earlier: Sequence[Earlier] = ()
+) -> dict[str, Any]:
     """The figures of a pretraining run; looks at every text, learns a vocabulary and counts tokens on the first ones."""
     report.progress(0, 3, "checks", say("reading"))
     rows = pretrain_setup.rows_of(spec, data)
+    pretrain_rehearsal.earlier_rows_of(spec, rows, earlier)  # refused where there is nothing to keep
     found = preflight_corpus.survey(rows)
     problems = preflight_corpus.corpus_problems(spec, found)
     result: dict[str, Any] = {"rows": {part: rows.count(part) for part in PARTS}}
@@ -34,8 +40,10 @@ def preflight_pretrain(spec: PretrainSpec, data: Path, report: Report) -> dict[s
     tokens_per_character = int(lengths.sum()) / sum(map(len, texts))
     tokens = {part: int(count * tokens_per_character) for part, count in found.characters.items()}
     report.progress(2, 3, "checks", say("estimating"))
-    total = pretrain_setup.model_config(spec, vocabulary.size).parameter_count()
-    learnt = spec.max_tokens or tokens["train"] * spec.epochs
+    config = pretrain_setup.model_config(spec, vocabulary.size)
+    total = config.parameter_count()
+    learnt = spec.max_tokens or int(tokens["train"] * spec.epochs * continuing.rows_a_new_one(spec))
+    weighed = continuing.fisher_tokens(spec, lengths, spec.context_tokens)
     steps = max(1, round(learnt / (spec.context_tokens * spec.batch_size * spec.gradient_accumulation)))
     looks = steps // spec.evaluate_every_steps if spec.evaluate_every_steps else spec.epochs
     looked_at = min(tokens["dev"], spec.dev_tokens or tokens["dev"])
@@ -55,10 +63,10 @@ def preflight_pretrain(spec: PretrainSpec, data: Path, report: Report) -> dict[s
         "estimate": {
             "steps": steps,
             "memory_bytes": PROCESS_BYTES
-            + 20 * total
-            + activation_bytes(spec, spec.layers, spec.width, spec.batch_size * spec.context_tokens),
+            + 4 * (5 + continuing.copies(spec)) * total
+            + activation_bytes(spec, config.layers, config.width, spec.batch_size * spec.context_tokens),
             "seconds": seconds_for(
-                6 * total * learnt + 2 * total * (looks * looked_at + tokens["dev"] + tokens["test"])
+                6 * total * (learnt + weighed) + 2 * total * (looks * looked_at + tokens["dev"] + tokens["test"])
             ),
         },
     }

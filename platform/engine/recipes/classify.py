@@ -38,7 +38,7 @@ from engine.recipes.classify_setup import (
     outside_label,
     reading_length,
 )
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
 from engine.rejection import Rejection, probabilities_of
 from engine.report import Report
 from engine.seen import seen_texts
@@ -143,7 +143,7 @@ def train(
     work = ClassifyWork(
         spec, model, measured, aimed, parts["train"].ids, report, mask_id, at_once, places, teacher, soft
     )
-    cursor = training.fit(work)
+    training.fit(work)
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -169,7 +169,6 @@ def train(
         )
         evaluate.write_rows(out / f"examples-{name}.parquet", rows)
         evaluations[name] = kept_evaluation(out, name, found)
-    trainable = sum(parameter.numel() for parameter in training.names)
     description = save_classifier(
         out / "model",
         model,
@@ -193,17 +192,9 @@ def train(
     )
     if teacher:
         beside_teacher(teacher, out, parts, list(evaluations), spec.seed)
-    return {
-        "model": str(out / "model"),
-        "files": description["files"],
-        "labels": [*labels, outside] if rejection else labels,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": trainable,
-        "evaluations": evaluations,
-        **cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": description["environment"],
-    }
+    return result_of(
+        training, description, evaluations, out=out, labels=[*labels, outside] if rejection else labels, started=started
+    )
 
 
 @dataclass(frozen=True)

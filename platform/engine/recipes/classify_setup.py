@@ -35,7 +35,7 @@ def arrange(
             parts[name] = parts[name].pick([at for at, labels in enumerate(parts[name].labels) if labels])
     outside = outside_label(spec)
     labels = sorted({label for names in parts["train"].labels for label in names} - {outside})
-    problems = classification_problems(spec, parts, labels, outside=outside)
+    problems = classification_problems(spec, parts, labels, outside=outside, kept=kept_labels(spec))
     strange = [name for name in labels if known and name not in known]
     if strange:
         problems.append(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine import base_models, checkpoint
+from engine.continuing import Earlier, anchor_of, hashes
 from engine.embedder import Embedder, TextEmbedder
 from engine.embedder_folder import save_embedder
 from engine.evaluate_vectors import dev_figures, evaluate_vectors, write_query_rows
@@ -25,8 +26,9 @@ from engine.loop import NotFinite
 from engine.plan import cut
 from engine.precision import mixed
 from engine.recipes.classify_setup import attach_method, reading_length
+from engine.recipes.embed_rehearsal import Rehearsal, earlier_lessons, estimate
 from engine.recipes.embed_setup import AnyRows, Lesson, arrange, choose_pooling, lesson_of
-from engine.recipes.encoder_run import encoder_training, kept_evaluation
+from engine.recipes.encoder_run import encoder_training, kept_evaluation, result_of
 from engine.report import Report
 from engine.seen import seen_vectors
 from engine.specs import spec_hash, to_mapping
@@ -46,9 +48,11 @@ def train(
     micro_batch: int | None = None,
     data_hash: str = "",
     data_kind: str = "pairs",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget.
     `micro_batch` reads smaller portions after an out-of-memory kill, which changes neither steps nor gradients. Raises
     RunFailed for what the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -88,6 +92,9 @@ def train(
     }
     embedder = Embedder(model, tokenizer, description)
     lesson = lesson_of(spec, parts["train"], tokenizer, max_length)
+    tasks = earlier_lessons(spec, parts, earlier, tokenizer, max_length, data_kind)
+    if spec.keep == "replay":
+        lesson = Rehearsal([lesson, *tasks], spec.replay_share)
     report.seen(seen_vectors(tokenizer, parts["train"], max_length))
     report.log(
         "info",
@@ -101,12 +108,21 @@ def train(
     )
 
     # 3. The loop, from the start or from a checkpoint.
-    contract = {"recipe": "embed", "spec_hash": spec_hash(spec), "data_hash": data_hash, "micro_batch": micro_batch}
-    training = encoder_training(model, spec, attached, contract=contract, report=report, out=out)
+    anchor = anchor_of(spec, model, {})
+    contract = {
+        "recipe": "embed",
+        "spec_hash": spec_hash(spec),
+        "data_hash": data_hash,
+        "earlier_data": hashes(earlier),
+        "micro_batch": micro_batch,
+    }
+    training = encoder_training(model, spec, attached or anchor, contract=contract, report=report, out=out)
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
+    elif spec.keep == "ewc" and anchor is not None:
+        estimate(anchor, spec, tasks, model, report)
     rows_at_once = min(spec.batch_size, micro_batch or spec.batch_size)
-    cursor = training.fit(EmbedWork(spec, embedder, lesson, parts, report, rows_at_once))
+    training.fit(EmbedWork(spec, embedder, lesson, parts, report, rows_at_once))
 
     # 4. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -118,20 +134,9 @@ def train(
         found, examples = training.saving_when_stopped(partial(measure, parts[name], embed))
         write_query_rows(out / f"examples-{name}.parquet", examples)
         evaluations[name] = kept_evaluation(out, name, found)
-    trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_embedder(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
-    return {
-        "model": str(out / "model"),
-        "files": written["files"],
-        "labels": [],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": trainable,
-        "evaluations": evaluations,
-        **cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": written["environment"],
-    }
+    return result_of(training, written, evaluations, out=out, labels=[], started=started)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ class EmbedWork:
     def steps(self, epoch: int) -> list[Step]:
         """Which rows form which step: as many steps in every epoch, the smallest left out where there are more."""
         if epoch not in self._drawn:
-            drawn = [batch for batch in self.lesson.batches(epoch) if len(batch) > 1]
+            drawn = [batch for batch in self.lesson.batches(epoch, self.spec.batch_size) if len(batch) > 1]
             if epoch:
                 most = len(self.steps(0))
                 kept = set(sorted(range(len(drawn)), key=lambda at: -len(drawn[at]))[:most])

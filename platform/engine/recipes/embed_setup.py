@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from engine import base_models
-from engine.contrastive import class_batches, class_losses, false_negatives, in_batch_losses, pair_batches
+from engine.contrastive import (
+    class_batches,
+    class_logits,
+    class_losses,
+    false_negatives,
+    in_batch_logits,
+    in_batch_losses,
+    pair_batches,
+)
 from engine.data import TextRows, parts_of, read_texts
 from engine.embedder_folder import base_pooling
 from engine.evaluate_vectors import class_names
@@ -50,14 +58,17 @@ class Lesson(Protocol):
     def texts_per_row(self) -> int:
         """Texts that a row brings into a step."""
 
-    def batches(self, epoch: int) -> list[list[int]]:
-        """The steps of an epoch, as rows; by seed and epoch only."""
+    def batches(self, epoch: int, size: int) -> list[list[int]]:
+        """The steps of an epoch, as at most so many rows; by seed and epoch only."""
 
     def sequences(self, rows: Sequence[int]) -> list[list[int]]:
         """The token ids of all texts that a step of these rows reads."""
 
     def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
         """The loss of each row, [B], from the vectors of `sequences(rows)`."""
+
+    def logits(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """What each row is told apart from, [B, C], its own text among them; -inf where one is none of these."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +103,9 @@ class PairLesson:
         tokens = dict(zip(texts, encode(tokenizer, texts, limit), strict=True))
         return cls(spec, [train.ids[at] for at in rows], pairs, negatives, tokens)
 
-    def batches(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int, size: int) -> list[list[int]]:
         """Pairs without a common text."""
-        return pair_batches(self.pairs, seed=self.spec.seed, epoch=epoch, batch_size=self.spec.batch_size)
+        return pair_batches(self.pairs, seed=self.spec.seed, epoch=epoch, batch_size=size)
 
     def sequences(self, rows: Sequence[int]) -> list[list[int]]:
         """All sources, all targets, then the negatives."""
@@ -104,13 +115,18 @@ class PairLesson:
 
     def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
         """The in-batch loss of each pair."""
-        return in_batch_losses(
-            vectors[: len(rows)],
-            vectors[len(rows) :],
-            scale=1 / self.spec.temperature,
-            excluded=false_negatives([self.pairs[at] for at in rows], self._hard(rows)),
-            symmetric=self.spec.symmetric,
-        )
+        return in_batch_losses(*self._told_apart(vectors, rows), **self._scaled(rows), symmetric=self.spec.symmetric)
+
+    def logits(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """Of each source all targets and negatives of the step."""
+        return in_batch_logits(*self._told_apart(vectors, rows), **self._scaled(rows))
+
+    def _told_apart(self, vectors: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        return vectors[: len(rows)], vectors[len(rows) :]
+
+    def _scaled(self, rows: Sequence[int]) -> dict[str, Any]:
+        excluded = false_negatives([self.pairs[at] for at in rows], self._hard(rows))
+        return {"scale": 1 / self.spec.temperature, "excluded": excluded}
 
     def _hard(self, rows: Sequence[int]) -> list[str]:
         return list(dict.fromkeys(text for at in rows for text in self.negatives[at]))
@@ -133,14 +149,14 @@ class ClassLesson:
         """All labelled texts."""
         return cls(spec, train.ids, train.texts, class_names(train), encode(tokenizer, train.texts, limit))
 
-    def batches(self, epoch: int) -> list[list[int]]:
+    def batches(self, epoch: int, size: int) -> list[list[int]]:
         """A few texts of each of several classes."""
         return class_batches(
             self.texts,
             self.classes,
             seed=self.spec.seed,
             epoch=epoch,
-            batch_size=self.spec.batch_size,
+            batch_size=size,
             texts_per_class=self.spec.texts_per_class,
         )
 
@@ -151,14 +167,16 @@ class ClassLesson:
     def losses(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
         """The supervised contrastive loss of each text; all of a drawn step have a positive."""
         numbers = _numbered([self.classes[at] for at in rows])
-        texts = _numbered([normalised(self.texts[at]) for at in rows])
-        found, _has_positive = class_losses(
-            vectors,
-            numbers.to(vectors.device),
-            scale=1 / self.spec.temperature,
-            texts=texts.to(vectors.device),
-        )
+        found, _has_positive = class_losses(vectors, numbers.to(vectors.device), **self._scaled(vectors, rows))
         return found
+
+    def logits(self, vectors: Tensor, rows: Sequence[int]) -> Tensor:
+        """Of each text all others of the step."""
+        return class_logits(vectors, **self._scaled(vectors, rows))
+
+    def _scaled(self, vectors: Tensor, rows: Sequence[int]) -> dict[str, Any]:
+        texts = _numbered([normalised(self.texts[at]) for at in rows])
+        return {"scale": 1 / self.spec.temperature, "texts": texts.to(vectors.device)}
 
 
 def lesson_of(spec: EmbedSpec, train: AnyRows, tokenizer: Any, limit: int) -> Lesson:

@@ -1,6 +1,7 @@
 """What the runs of all recipes on an encoder share: optimiser and loop, the heaviest step, and kept evaluations."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,8 @@ def encoder_training(
     out: Path,
     **fixed: Any,
 ) -> Training:
-    """The loop with AdamW: lower layers learn slower, the head faster, vectors do not decay; `fixed` goes to the pace.
-
-    The pull of L2-SP takes the place of weight decay.
-    """
-    groups = parameter_groups(model, spec)
-    if getattr(spec, "keep", "") == "l2_sp":
-        groups = [{**group, "weight_decay": 0.0} for group in groups]
+    """The loop with AdamW: lower layers learn slower, the head faster, vectors do not decay; `fixed` goes to the pace."""
+    groups = pulled(parameter_groups(model, spec), spec)
     # A mean of weights that were cut and of those before the cut is neither.
     decay = 0.0 if spec.method == "adalora" else spec.average_decay
     return Training(
@@ -42,6 +38,13 @@ def encoder_training(
         contract={**contract, "threads": torch.get_num_threads()},
         companion=companion,
     )
+
+
+def pulled(groups: list[dict[str, Any]], spec: Any) -> list[dict[str, Any]]:
+    """AdamW groups as they are, but for L2-SP, whose pull takes the place of weight decay."""
+    if getattr(spec, "keep", "") != "l2_sp":
+        return groups
+    return [{**group, "weight_decay": 0.0} for group in groups]
 
 
 def encoder_steps(
@@ -75,4 +78,27 @@ def kept_evaluation(out: Path, name: str, found: Mapping[str, Any]) -> dict[str,
         "rows": found["rows"],
         "metrics": str(path),
         "examples": str(out / f"examples-{name}.parquet"),
+    }
+
+
+def result_of(
+    training: Training,
+    written: Mapping[str, Any],
+    evaluations: Mapping[str, Any],
+    *,
+    out: Path,
+    labels: Sequence[str],
+    started: float,
+) -> dict[str, Any]:
+    """The result event of a run that has written `out`/model, as plain JSON; `started` is a time of time.monotonic."""
+    return {
+        "model": str(out / "model"),
+        "files": written["files"],
+        "labels": list(labels),
+        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "trainable_parameters": sum(parameter.numel() for parameter in training.names),
+        "evaluations": dict(evaluations),
+        **training.cursor.told(time.monotonic() - started),
+        "spec_hash": written["spec_hash"],
+        "environment": written["environment"],
     }

@@ -26,7 +26,7 @@ from engine.rank import here
 from engine.reader import Pair, Passage, Reader, SpanReader, choices_of, target_of, window_losses
 from engine.reader_folder import HEAD, save_reader
 from engine.recipes.classify_setup import attach_method, reading_length
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
 from engine.report import Report
 from engine.seen import seen_passages
 from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
@@ -154,9 +154,7 @@ def train(
         estimate_importance(anchor, spec, places_of(asked, where), logits_of, report, seed=spec.seed)
     targets = [target_of(window, parts["train"].answers[window.row]) for window in windows]
     at_once = rows_at_once(spec, micro_batch, here().count)
-    cursor = training.fit(
-        ExtractWork(spec, reader, windows, targets, parts, report, at_once, places_of(windows, rows_of))
-    )
+    training.fit(ExtractWork(spec, reader, windows, targets, parts, report, at_once, places_of(windows, rows_of)))
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -168,20 +166,9 @@ def train(
         found, examples = evaluate_answers(said, part, seed=spec.seed)
         write_answer_rows(out / f"examples-{name}.parquet", examples)
         evaluations[name] = kept_evaluation(out, name, found)
-    trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_reader(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
-    return {
-        "model": str(out / "model"),
-        "files": written["files"],
-        "labels": [],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": trainable,
-        "evaluations": evaluations,
-        **cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": written["environment"],
-    }
+    return result_of(training, written, evaluations, out=out, labels=[], started=started)
 
 
 @dataclass(frozen=True)

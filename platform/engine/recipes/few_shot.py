@@ -9,7 +9,8 @@ point is what a run of that count alone would give; the texts of a count hold th
 """
 
 import time
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ import torch
 from torch import Tensor
 
 from engine import checkpoint, evaluate
+from engine.continuing import Earlier, anchor_of, hashes
 from engine.data import TextRows, read_texts
 from engine.encoder import TextClassifier
 from engine.failures import refuse
 from engine.loop import Pace, Training
+from engine.methods import Attached
 from engine.model_folder import save_classifier
 from engine.predict import forward_all
-from engine.recipes.encoder_run import kept_evaluation
-from engine.recipes.few_shot_setup import Beginning, Model, arrange, attached, beginning, groups
+from engine.recipes.encoder_run import kept_evaluation, pulled, result_of
+from engine.recipes.few_shot_setup import Beginning, Model, arrange, attached, beginning, groups, rehearsed
 from engine.recipes.few_shot_work import ContrastiveWork, FewShotWork, Learnt, VerbaliserWork
 from engine.report import Report
 from engine.resume import Cursor
@@ -48,9 +51,11 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train once a count, evaluate the last and write it as `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget.
     `micro_batch` lowers memory without changing which texts form a step. Raises RunFailed for what the user can mend and
     Stopped after a checkpoint when the report asks to stop.
     """
@@ -61,6 +66,8 @@ def train(
     report.progress(0, 1, "datasets", say("reading"))
     parts, drawn, labels, problems = arrange(spec, read_texts(data))
     refuse("bad_data", problems)
+    new = len(parts["train"])
+    drawn, labels, tasks = rehearsed(spec, parts, drawn, labels, earlier)
     start, found = beginning(spec, labels)
     refuse("bad_spec", found)
     assert start is not None
@@ -75,6 +82,7 @@ def train(
         "recipe": "few_shot",
         "spec_hash": spec_hash(spec),
         "data_hash": data_hash,
+        "earlier_data": hashes(earlier),
         "labels": labels,
         "micro_batch": micro_batch,
         "threads": torch.get_num_threads(),
@@ -82,7 +90,7 @@ def train(
     stand = saved.state["contract"] if saved is not None else {}
     first = stand.get("count") if stand.get("count") in spec.counts else spec.counts[0]
     points: list[dict[str, Any]] = list(stand.get("points", []))
-    run = Run(spec, start, parts, drawn, encoded, report, out, micro_batch)
+    run = Run(spec, start, parts, drawn, encoded, report, out, micro_batch, tasks)
     for count in spec.counts[spec.counts.index(first) :]:
         is_last = count == spec.counts[-1]
         stage = run.stage(count, {**contract, "count": count, "points": points})
@@ -112,24 +120,14 @@ def train(
         "spec_hash": spec_hash(spec),
         "data_hash": data_hash,
         "curve": points,
-        "example_ids": {str(count): [parts["train"].ids[at] for at in some] for count, some in drawn.items()},
+        "example_ids": {
+            str(count): [parts["train"].ids[at] for at in some if at < new] for count, some in drawn.items()
+        },
         "metrics": {name: found["headline"] for name, found in evaluations.items()},
     }
-    parameters = sum(parameter.numel() for parameter in stage.model.parameters())
     description = stage.save(out / "model", description)
-    return {
-        "model": str(out / "model"),
-        "files": description["files"],
-        "labels": labels,
-        "parameters": parameters,
-        "trainable_parameters": sum(parameter.numel() for parameter in stage.training.names),
-        "evaluations": evaluations,
-        "curve": points,
-        "example_ids": description["example_ids"],
-        **stage.training.cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": description["environment"],
-    }
+    result = result_of(stage.training, description, evaluations, out=out, labels=labels, started=started)
+    return {**result, "curve": points, "example_ids": description["example_ids"]}
 
 
 def seen_of(start: Beginning, rows: TextRows, encoded: list[list[int]]) -> dict[str, Any]:
@@ -164,6 +162,7 @@ class Run:
     report: Report
     out: Path
     micro_batch: int | None
+    tasks: Sequence[range] = ()  # where texts of earlier tasks stand among those of train
 
     def stage(self, count: int, contract: Mapping[str, Any]) -> "Stage":
         """The training of one count, about to begin; its steps stand behind those of the counts before."""
@@ -190,12 +189,12 @@ class Run:
         epochs = spec.epochs if trained and spec.method != "frozen" else 0
         training = Training(
             model,
-            torch.optim.AdamW(groups(model, spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True),
+            torch.optim.AdamW(pulled(groups(model, spec), spec), lr=0.0, betas=(0.9, 0.999), eps=1e-8, fused=True),
             pace=Pace.of(spec, epochs=epochs, average_decay=0.0 if spec.method == "adalora" else spec.average_decay),
             report=later,
             out=self.out if len(spec.counts) == 1 else self.out / f"shots-{count}",
             contract=contract,
-            companion=made,
+            companion=made or anchor_of(spec, model, {}),
         )
         return Stage(self, count, model, work, training)
 
@@ -211,6 +210,10 @@ class Run:
             torch.tensor([place[labels[0]] for labels in rows.labels]),
             self.encoded["dev"],
             torch.tensor([place[labels[0]] for labels in self.parts["dev"].labels], dtype=torch.long),
+            [
+                range(bisect_left(self.drawn[count], task.start), bisect_left(self.drawn[count], task.stop))
+                for task in self.tasks
+            ],
         )
         at_once = min(self.spec.batch_size, self.micro_batch or self.spec.batch_size)
         if isinstance(model, TextClassifier):
@@ -264,7 +267,7 @@ class Stage:
     def save(self, folder: Path, description: dict[str, Any]) -> dict[str, Any]:
         """Write the model folder; returns what lingxi.json says."""
         start, companion = self.run.start, self.training.companion
-        made: Any = companion
+        made = companion if isinstance(companion, Attached) else None
         if isinstance(self.model, TextClassifier):
             return save_classifier(folder, self.model, start.tokenizer, start.labels, description, attached=made)
         assert isinstance(self.model, WordScorer)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from engine import base_models
-from engine.data import TextRows, parts_of
+from engine.continuing import Earlier, earlier_rows, joined, union
+from engine.data import TextRows, parts_of, read_texts
 from engine.encoder import TextClassifier, can_pack
 from engine.gpt import Gpt, GptConfig
 from engine.gpt.hugging_face import LLAMA_LIKE, load_gpt, read_config
@@ -65,6 +66,33 @@ def arrange(
             )
         )
     return parts, drawn, labels, problems
+
+
+def rehearsed(
+    spec: FewShotSpec,
+    parts: dict[str, TextRows],
+    drawn: dict[int, list[int]],
+    labels: list[str],
+    earlier: Sequence[Earlier],
+) -> tuple[dict[int, list[int]], list[str], list[range]]:
+    """(positions by count, labels, where earlier tasks stand) once rows of earlier tasks stand behind those of train.
+
+    As many texts of each of their classes are drawn as of the new ones; their labels are learnt beside the new ones.
+    RunFailed when there are no such rows.
+    """
+    if not spec.rehearses:
+        return drawn, labels, []
+    measured = [parts["dev"], parts["test"]]
+    rows = earlier_rows(spec, earlier, lambda task: read_texts(task.path), lambda part: part.texts, measured)
+    rows = [part.pick([at for at, names in enumerate(part.labels) if len(names) == 1]) for part in rows]
+    parts["train"], tasks = joined(parts["train"], rows)
+    found = {count: list(places) for count, places in drawn.items()}
+    for part, task in zip(rows, tasks, strict=True):
+        ranks = draw(part, spec.seed)
+        for count, places in found.items():
+            places += [at for at, rank in zip(task, ranks, strict=True) if not count or rank < count]
+    known = sorted({label for part in rows for names in part.labels for label in names})
+    return found, union(known, labels), tasks
 
 
 def draw(rows: TextRows, seed: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine import evaluate, metrics
-from engine.contrastive import class_batches, class_losses
+from engine.contrastive import ROUND, class_batches, class_losses, rehearsed_batches, rehearsed_size
 from engine.data import TextRows
 from engine.encoder import TextClassifier
 from engine.grad_cache import cached_backward
@@ -39,6 +39,7 @@ class Learnt:
     targets: Tensor  # [N] numbers of labels
     dev_encoded: list[list[int]]
     dev_targets: Tensor  # [M]
+    earlier: Sequence[range] = ()  # where texts of earlier tasks stand
 
 
 @dataclass(frozen=True)
@@ -177,19 +178,36 @@ class ContrastiveWork(FewShotWork):
 
     def steps(self, epoch: int) -> list[Window]:
         """Batches of classes, each cut into what is read at once."""
-        spec = self.start.spec
-        batches = class_batches(
-            [*self.learnt.rows.texts, *self.names],
-            self.classes.tolist(),
-            seed=spec.seed,
-            epoch=epoch,
-            batch_size=spec.batch_size,
-            texts_per_class=spec.texts_per_class,
-        )
+        spec, tasks = self.start.spec, self.learnt.earlier
+        first = tasks[0].start if tasks else len(self.learnt.rows)
+        new = [*range(first), *range(len(self.learnt.rows), len(self.encoded))]
+        if not tasks:
+            batches = self.batches(new, epoch, spec.batch_size)
+        else:
+            drawn = rehearsed_size(spec.batch_size, spec.replay_share)
+            rounds = [partial(self._round, task, epoch, drawn) for task in tasks]
+            batches = rehearsed_batches(self.batches(new, epoch, spec.batch_size - drawn), rounds)
         return [
             cut(batch, self.lengths, rows_at_once=self.rows_at_once, tokens_at_once=self.tokens_at_once)
             for batch in batches
         ]
+
+    def _round(self, task: range, epoch: int, size: int, number: int) -> list[list[int]]:
+        """The batches of an earlier task when it begins for the `number`th time in an epoch."""
+        return self.batches(task, epoch + ROUND * number, size)
+
+    def batches(self, places: Sequence[int], epoch: int, size: int) -> list[list[int]]:
+        """Texts and names at these places in batches of classes."""
+        texts = [*self.learnt.rows.texts, *self.names]
+        found = class_batches(
+            [texts[at] for at in places],
+            self.classes[list(places)].tolist(),
+            seed=self.start.spec.seed,
+            epoch=epoch,
+            batch_size=size,
+            texts_per_class=self.start.spec.texts_per_class,
+        )
+        return [[places[at] for at in batch] for batch in found]
 
     def backward(self, step: Window, count: float) -> float:
         """Gradients of the step's mean loss, whatever is read at once; returns that mean."""

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,16 @@ from torch import Tensor
 from engine import checkpoint, metrics
 from engine.chat_folder import save_chat_model
 from engine.chat_model import ChatModel, load_chat_model
+from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined
 from engine.failures import Stopped, refuse
 from engine.folders import describe_again
 from engine.gpt import NO_TARGET, Gpt
 from engine.loop import NotFinite, Pace, Training
-from engine.plan import Window, divided_window, epoch_windows
+from engine.plan import Window, divided_window, epoch_windows, rehearsed_windows
 from engine.precision import mixed, prepare
 from engine.preferences import PreferenceRows, read_preferences
 from engine.rank import here
-from engine.recipes.prefer_setup import Pair, arrange, render_pairs
+from engine.recipes.prefer_setup import Pair, arrange, earlier_preferences, render_pairs
 from engine.recipes.sft_setup import attach_method, beginning, laid_out, parameter_groups, room
 from engine.report import Report
 from engine.seen import seen_chats
@@ -53,9 +55,11 @@ def train(
     resume_from: Path | None = None,
     micro_batch: int | None = None,
     data_hash: str = "",
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` tasks are those a base version must not forget; their rewards too are held against the base of this run.
     `micro_batch` (pairs) lowers memory without changing which pairs form a step. Raises RunFailed for what the user
     can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -66,6 +70,8 @@ def train(
     report.progress(0, 1, "datasets", say("reading"))
     parts, problems = arrange(spec, read_preferences(data))
     refuse("bad_data", problems)
+    tasks = earlier_preferences(spec, parts, earlier)
+    parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
     start = beginning(spec)
     limit = room(spec, start.config)
     pairs, found = render_pairs(parts, start, limit)
@@ -83,6 +89,7 @@ def train(
     attached = attach_method(model, spec)
     model.to(device)
     groups = parameter_groups(model, spec)
+    anchor = anchor_of(spec, model, {})
     optimiser = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, spec.beta2), fused=True)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -102,16 +109,24 @@ def train(
             "recipe": "prefer",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "template_hash": start.template.description()["hash"],
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
-        companion=attached,
+        companion=attached or anchor,
     )
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
+    elif spec.keep == "ewc" and anchor is not None:
+        drawn, where = joined(PreferenceRows(), tasks)
+        of_tasks, found = render_pairs({"train": drawn}, start, limit)
+        refuse("bad_data", found)
+        model.eval()
+        logits_of = partial(preference_logits, model, of_tasks["train"], spec.beta)
+        estimate_importance(anchor, spec, where, logits_of, report, seed=spec.seed)
     at_once = rows_at_once(spec, micro_batch, here().count)
-    work = PreferWork(spec, model, pairs, base, parts["train"].ids, report, at_once)
+    work = PreferWork(spec, model, pairs, base, parts["train"].ids, report, at_once, places)
     cursor = training.fit(work)
 
     # 4. The best weights measured on dev and test against the base, written as the model, and answers to look at.
@@ -158,16 +173,19 @@ class PreferWork:
     ids: Sequence[int]  # of the training pairs
     report: Report
     at_once: int  # pairs in one micro-batch
+    earlier: Sequence[range] = ()  # where pairs of earlier tasks stand among those of train
 
     def steps(self, epoch: int) -> list[Window]:
         """Which pairs form which step."""
-        return epoch_windows(
-            self.lengths(),
-            seed=self.spec.seed,
-            epoch=epoch,
-            rows_per_step=self.spec.batch_size * self.spec.gradient_accumulation,
+        plan: dict[str, Any] = {
+            "seed": self.spec.seed,
+            "epoch": epoch,
+            "rows_per_step": self.spec.batch_size * self.spec.gradient_accumulation,
             **self.limits(),
-        )
+        }
+        if not self.earlier:
+            return epoch_windows(self.lengths(), **plan)
+        return rehearsed_windows(self.lengths(), self.earlier, share=self.spec.replay_share, **plan)
 
     def heaviest(self) -> Window:
         """The longest pairs as one micro-batch."""
@@ -284,6 +302,16 @@ def answer_sums(model: Gpt, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     sums = torch.zeros(2 * len(pairs), device=device).index_add(0, owners, found)
     counts = torch.zeros(2 * len(pairs), device=device).index_add(0, owners, torch.ones_like(found))
     return sums.view(-1, 2), counts.view(-1, 2)
+
+
+def preference_logits(model: Gpt, pairs: Sequence[Pair], beta: float, at: int) -> Tensor:
+    """[1, 2]: what says that the chosen answer of a pair is preferred, and that the rejected one is, at the run's own base.
+
+    There the margin is 0 and both are equally likely; what counts is how the weights move it.
+    """
+    sums = answer_sums(model, [pairs[at]])[0]  # [1, 2]
+    margin = beta * (sums[:, :1] - sums[:, 1:])
+    return torch.cat((margin - margin.detach(), torch.zeros_like(margin)), dim=1)
 
 
 @torch.no_grad()

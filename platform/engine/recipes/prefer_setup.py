@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.continuing import Earlier, earlier_rows
 from engine.data import parts_of
-from engine.preferences import PreferenceRows
+from engine.preferences import PreferenceRows, read_preferences
 from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
 from engine.preflight_rows import leakage, misread, naming
 from engine.recipes.sft_setup import Beginning
@@ -115,6 +116,19 @@ def answer_alone(messages: Sequence[Mapping[str, Any]], start: Beginning, limit:
     first, last = spans[-1] if spans else (0, 0)
     learnt = [first <= at < last for at in range(len(ids))]
     return Chat(ids[:limit], learnt[:limit], ids)
+
+
+def earlier_preferences(
+    spec: PreferSpec, parts: Mapping[str, PreferenceRows], earlier: Sequence[Earlier]
+) -> list[PreferenceRows]:
+    """The training rows of each earlier task where the spec reads them; RunFailed when there are none."""
+    if not spec.rehearses:
+        return []
+
+    def asked(rows: PreferenceRows) -> list[str]:
+        return ["\n".join(_key(rows, at)) for at in range(len(rows))]
+
+    return earlier_rows(spec, earlier, lambda task: read_preferences(task.path), asked, [parts["dev"], parts["test"]])
 
 
 def _key(rows: PreferenceRows, at: int) -> tuple[str, ...]:

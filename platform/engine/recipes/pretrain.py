@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine import checkpoint
+from engine.continuing import Earlier, anchor_of, hashes
 from engine.corpus import Corpus, tokenised
 from engine.evaluate_corpus import CorpusLosses, corpus_figures, mean_figures, measure_corpus
 from engine.failures import refuse
@@ -24,7 +25,8 @@ from engine.plan import divided_sequences
 from engine.precision import mixed
 from engine.preflight_corpus import corpus_problems, survey, token_problems, vocabulary_problems
 from engine.rank import here
-from engine.recipes.pretrain_setup import learn_vocabulary, model_config, rows_of, stored_vocabulary
+from engine.recipes.pretrain_rehearsal import Rehearsal, Rehearsed, earlier_corpora, estimate
+from engine.recipes.pretrain_setup import learn_vocabulary, network, rows_of, stored_vocabulary
 from engine.report import Report
 from engine.seen import seen_documents
 from engine.specs import spec_hash, to_mapping
@@ -50,9 +52,11 @@ def train(
     micro_batch: int | None = None,
     data_hash: str = "",
     cache: Path | None = None,
+    earlier: Sequence[Earlier] = (),
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
+    `earlier` corpora are those a base version must not forget.
     `micro_batch` (sequences) lowers memory without changing which texts form a step; `cache` is a folder that outlives
     this attempt and holds the tokens. Raises RunFailed for what the user can mend and Stopped when the report asks to
     stop, after a checkpoint once training has begun.
@@ -72,6 +76,7 @@ def train(
     else:
         vocabulary = stored_vocabulary(spec, bytes(saved.tensors("tokenizer")["json"].tolist()).decode())
     corpora = tokenised(rows, vocabulary, cache or out / "cache", data_hash=data_hash, report=report)
+    tasks = earlier_corpora(spec, rows, earlier, vocabulary, cache or out / "cache", report)
     found = vocabulary_problems(vocabulary, rows) + token_problems(spec, corpora, vocabulary)
     refuse("bad_data", found)
     for problem in [*problems, *found]:
@@ -81,10 +86,12 @@ def train(
     # 2. The network and its optimiser: matrices decay, vectors do not.
     torch.manual_seed(spec.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Gpt(model_config(spec, vocabulary.size)).to(device)
+    model = network(spec, vocabulary.size).to(device)
+    anchor = anchor_of(spec, model, {})
+    decay = 0.0 if spec.keep == "l2_sp" else spec.weight_decay  # the pull takes its place
     optimiser = torch.optim.AdamW(
         [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": spec.weight_decay},
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": decay},
             {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=spec.learning_rate,
@@ -104,7 +111,7 @@ def train(
 
     # 3. The epochs.
     at_once = rows_at_once(spec, micro_batch, here().count)
-    work = PretrainWork(spec, model, corpora, report, at_once)
+    work = PretrainWork(spec, model, corpora, report, at_once, tasks if spec.keep == "replay" else ())
     training = Training(
         model,
         optimiser,
@@ -115,14 +122,18 @@ def train(
             "recipe": "pretrain",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
+            "earlier_data": hashes(earlier),
             "vocabulary_hash": vocabulary.hash,
             "threads": torch.get_num_threads(),
             "micro_batch": micro_batch,
         },
+        companion=anchor,
         extra={"tokenizer": {"json": torch.tensor(list(vocabulary.tokenizer.to_str().encode()), dtype=torch.uint8)}},
     )
     if saved is not None:
         training.resume(saved)
+    elif spec.keep == "ewc" and anchor is not None:
+        estimate(anchor, spec, tasks, model, report)
     cursor = training.fit(work)
 
     # 4. The best weights, measured once on all of dev and test, written as the model, and texts it goes on with.
@@ -136,6 +147,7 @@ def train(
         vocabulary,
         {
             "recipe": "pretrain",
+            **({"base_model": str(spec.base_model)} if spec.goes_on else {}),
             "context_tokens": spec.context_tokens,
             "vocabulary": {"kind": spec.vocabulary, "size": vocabulary.size, "hash": vocabulary.hash},
             "spec": to_mapping(spec),
@@ -168,24 +180,47 @@ class PretrainWork:
     corpora: Mapping[str, Corpus]
     report: Report
     at_once: int  # sequences in one micro-batch
+    earlier: Sequence[Corpus] = ()  # of which sequences stand in each step
 
     def pace(self) -> Pace:
         """Epochs, or as many steps as read about max_tokens."""
         steps = self.steps(0)
         if not self.spec.max_tokens:
             return Pace.of(self.spec, schedule="cosine")
-        wanted = max(1, round(self.spec.max_tokens * len(steps) / int(steps.pieces[:, 1].sum())))
+        new = steps.new if isinstance(steps, Rehearsed) else steps
+        read = int(new.pieces[:, 1].sum()) * self.sequences / new.sequences_per_step  # in an epoch
+        wanted = max(1, round(self.spec.max_tokens * len(steps) / read))
         return Pace.of(self.spec, schedule="cosine", epochs=wanted // len(steps) + 2, max_steps=wanted)
 
+    @property
+    def sequences(self) -> int:
+        """Of a step."""
+        return self.spec.batch_size * self.spec.gradient_accumulation
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        """The corpus to learn from, with the earlier ones behind it."""
+        return Rehearsal([self.corpora["train"], *self.earlier])
+
+    @cached_property
+    def stream(self) -> Corpus:
+        """What pieces are read from."""
+        return self.rehearsal.joined if self.earlier else self.corpora["train"]
+
     @lru_cache(maxsize=2)  # noqa: B019 - a work lives as long as its run
-    def steps(self, epoch: int) -> Plan:
+    def steps(self, epoch: int) -> Plan | Rehearsed:
         """Which pieces form which step."""
-        corpus, context, seed = self.corpora["train"], self.spec.context_tokens, self.spec.seed
+        if not self.earlier:
+            return self.plan_of(self.corpora["train"], epoch, self.sequences)
+        return self.rehearsal.steps(self.plan_of, epoch, self.sequences, self.spec.replay_share)
+
+    def plan_of(self, corpus: Corpus, epoch: int, count: int) -> Plan:
+        """The steps over one corpus, `count` sequences each."""
+        context, seed = self.spec.context_tokens, self.spec.seed
         if self.spec.layout == "documents":
             pieces = document_pieces(corpus, context)
         else:
             pieces = block_pieces(corpus.token_count, context, seed=seed, epoch=epoch)
-        count = self.spec.batch_size * self.spec.gradient_accumulation
         return plan(pieces, context, seed=seed, epoch=epoch, sequences_per_step=count)
 
     def heaviest(self) -> list[Pieces]:
@@ -200,7 +235,7 @@ class PretrainWork:
 
     def rows(self, step: Sequence[Pieces]) -> list[int]:
         """Example ids of the documents the step reads from."""
-        corpus = self.corpora["train"]
+        corpus = self.stream
         return sorted(set(corpus.ids[corpus.documents_at(np.concatenate(step)[:, 0])].tolist()))
 
     def count(self, step: Sequence[Pieces]) -> int:
@@ -217,7 +252,7 @@ class PretrainWork:
         whole = 0.0
         for start in range(0, len(step), self.at_once):
             pieces = np.concatenate(step[start : start + self.at_once])
-            total, losses, owners = piece_losses(self.model, self.corpora["train"], pieces, scale=1 / count)
+            total, losses, owners = piece_losses(self.model, self.stream, pieces, scale=1 / count)
             total.backward()  # type: ignore[no-untyped-call]
             summed = float(losses.sum())
             if not np.isfinite(summed):

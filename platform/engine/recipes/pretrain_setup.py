@@ -1,16 +1,22 @@
 """What a pretraining run is made of before it starts: rows by part, vocabulary, tokens, network, problems."""
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from engine import base_models
 from engine import vocabulary as vocabularies
 from engine.corpus import Membership, membership
-from engine.gpt import GptConfig
+from engine.failures import RunFailed
+from engine.gpt import Gpt, GptConfig
 from engine.gpt.config import gpt2_shape
+from engine.gpt.hugging_face import load_gpt, read_config
 from engine.specs.pretrain import PretrainSpec
 from engine.vocabulary import Vocabulary
+from words import say
 
 
 def rows_of(spec: PretrainSpec, data: Path) -> Membership:
@@ -37,7 +43,12 @@ def stored_vocabulary(spec: PretrainSpec, text: str) -> Vocabulary:
 
 
 def model_config(spec: PretrainSpec, vocabulary_size: int) -> GptConfig:
-    """The decoder of a spec over a vocabulary."""
+    """The decoder of a spec over a vocabulary, or that of its base model.
+
+    RunFailed when a base model is missing, of another shape, or reads fewer tokens than a sequence holds.
+    """
+    if spec.goes_on:
+        return base_config(spec)
     # The exact GELU: on a CPU the approximation by tanh, which GPT-2 was published with, is the slower one.
     shape = partial(gpt2_shape, activation="gelu") if spec.shape == "gpt2" else GptConfig
     return shape(
@@ -51,3 +62,22 @@ def model_config(spec: PretrainSpec, vocabulary_size: int) -> GptConfig:
         tied=spec.tie_embeddings,
         dropout=spec.dropout,
     )
+
+
+def base_config(spec: PretrainSpec) -> GptConfig:
+    """The decoder of a base model, read in sequences of the spec's length."""
+    path = base_models.fetched(spec.base_model) / "config.json"
+    found = replace(read_config(json.loads(path.read_text(encoding="utf-8"))), dropout=spec.dropout)
+    if found.context_tokens < spec.context_tokens:
+        raise RunFailed(
+            "not_together",
+            say("The base model reads {tokens} tokens, and a sequence holds more.", tokens=found.context_tokens),
+            say("Lower context_tokens."),
+        )
+    return found
+
+
+def network(spec: PretrainSpec, vocabulary_size: int) -> Gpt:
+    """The network with the weights it begins with; seed torch before a new one is made."""
+    config = model_config(spec, vocabulary_size)
+    return load_gpt(base_models.fetched(spec.base_model), dropout=spec.dropout) if spec.goes_on else Gpt(config)

@@ -24,7 +24,7 @@ from engine.preflight_tag import border_problems
 from engine.rank import here
 from engine.recipes.classify import hide_tokens
 from engine.recipes.classify_setup import attach_method, hiding_token, reading_length
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
 from engine.recipes.tag_setup import (
     all_labels,
     arrange,
@@ -146,7 +146,7 @@ def train(
     at_once = rows_at_once(spec, micro_batch, here().count)
     work = TagWork.of(spec, tagger, parts, readings["train"], report, rows_at_once=at_once, earlier=places)
     report.seen(seen_windows(tokenizer, parts["train"], work.windows))
-    cursor = training.fit(work)
+    training.fit(work)
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -158,20 +158,9 @@ def train(
         found, examples = evaluate_spans(marked, part, labels, seed=spec.seed)
         write_span_rows(out / f"examples-{name}.parquet", examples)
         evaluations[name] = kept_evaluation(out, name, found)
-    trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_tagger(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
-    return {
-        "model": str(out / "model"),
-        "files": written["files"],
-        "labels": labels,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": trainable,
-        "evaluations": evaluations,
-        **cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": written["environment"],
-    }
+    return result_of(training, written, evaluations, out=out, labels=labels, started=started)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class ContinueOptions:
                     say("Choose LoRA or another adapter method."),
                 )
             )
-        if self.keep == "replay" and spec.batch_size * spec.gradient_accumulation < 2:
+        if self.keep == "replay" and spec.batch_size * getattr(spec, "gradient_accumulation", 1) < 2:
             found.append(
                 Problem(
                     "not_together",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
@@ -13,7 +14,7 @@ DEFAULT_BASE = BaseModel()
 
 
 @dataclass(frozen=True)
-class EmbedSpec(MethodOptions, RunOptions):
+class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "embed"; the defaults were chosen on held-out training rows of public sets."""
 
     base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
@@ -111,4 +112,4 @@ class EmbedSpec(MethodOptions, RunOptions):
                     say("Raise it."),
                 )
             )
-        return found + self.run_problems() + self.method_problems("embed")
+        return found + self.run_problems() + self.method_problems("embed") + self.continue_problems()

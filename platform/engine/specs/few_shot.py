@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.classify import DEFAULT_BASE
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
@@ -17,7 +18,7 @@ MOST_SHOTS = 4096
 
 
 @dataclass(frozen=True)
-class FewShotSpec(MethodOptions, RunOptions):
+class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "few_shot"; the defaults were chosen on training rows of a public set that were not drawn."""
 
     base_model: BaseModel = option(
@@ -152,6 +153,7 @@ class FewShotSpec(MethodOptions, RunOptions):
         if self.base_model.is_new:
             found.append(no_new_network())
         found += self.run_problems() + self.method_problems("few_shot") + self._curve_problems()
+        found += self.continue_problems() + self._keep_problems()
         if self.way == "verbaliser":
             found += self._verbaliser_problems()
         if self.method == "full" and self.epochs and self.learning_rate == 0:
@@ -178,6 +180,24 @@ class FewShotSpec(MethodOptions, RunOptions):
                 "curve",
                 say("“{curve}” is no list of counts.", curve=self.curve),
                 say("Write counts of texts a class with commas between them, such as 8,16,32,64."),
+            )
+        ]
+
+    def _keep_problems(self) -> list[Problem]:
+        if self.keep == "none" or (self.way == "contrastive" and self.keep != "ewc"):
+            return []
+        return [
+            Problem(
+                "not_together",
+                "keep",
+                say(
+                    "Keeping what was learnt is defined for the contrastive way: the verbaliser has no outputs of earlier labels."
+                )
+                if self.way == "verbaliser"
+                else say(
+                    "The head is fitted on the vectors afterwards, so no likelihood tells what each weight means, as EWC needs."
+                ),
+                say("Set keep to none, or choose the way “contrastive” with replay or L2-SP."),
             )
         ]
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 
 
 @dataclass(frozen=True)
-class PreferSpec(MethodOptions, RunOptions):
+class PreferSpec(ContinueOptions, MethodOptions, RunOptions):
     """Options of the recipe "prefer": direct preference optimisation (Rafailov et al. 2023) of a model that writes."""
 
     base_model: BaseModel = option(
@@ -63,4 +64,4 @@ class PreferSpec(MethodOptions, RunOptions):
         found = bound_problems(self)
         if self.base_model.is_new:
             found.append(no_new_network())
-        return found + self.run_problems() + self.method_problems("prefer")
+        return found + self.run_problems() + self.method_problems("prefer") + self.continue_problems()

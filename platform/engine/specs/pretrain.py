@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.specs.base_models import BaseModel, no_new_network
 from engine.specs.common import RunOptions
+from engine.specs.continuing import ContinueOptions
 from engine.specs.fields import bound_problems, option
 from engine.specs.gpt_shape import shape_problems
 from engine.specs.problems import Problem
@@ -14,7 +15,7 @@ LEAST_BPE_ENTRIES = 300
 
 
 @dataclass(frozen=True)
-class PretrainSpec(RunOptions):
+class PretrainSpec(ContinueOptions, RunOptions):
     """Options of the recipe "pretrain": a vocabulary, a decoder and a corpus."""
 
     shape: str = option(
@@ -49,6 +50,13 @@ class PretrainSpec(RunOptions):
     )
     base_model: BaseModel = option(
         DEFAULT_BASE, "Whose tokenizer is taken over when the vocabulary is that of the base model"
+    )
+    weights: str = option(
+        "new",
+        "Where the weights begin: new, or with those of the base model, a GPT-2 or Llama shape, whose shape then counts",
+        choices=("new", "base_model"),
+        when=("vocabulary", ("base_model",)),
+        later=True,
     )
     layout: str = option(
         "documents",
@@ -96,11 +104,21 @@ class PretrainSpec(RunOptions):
         0.8, "How freely continuations are drawn; 0 always takes the likeliest token", minimum=0, maximum=2
     )
 
+    is_adapter = False
+    method = "full"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run begins with the weights of its base model."""
+        return self.weights == "base_model"
+
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
         found = bound_problems(self)
         if found:
             return found
+        if self.goes_on:
+            return found + self._base_problems() + self.run_problems()
         if self.shape == "gpt2" and self.kv_heads not in (0, self.heads):
             found.append(
                 Problem(
@@ -126,7 +144,38 @@ class PretrainSpec(RunOptions):
             )
         if self.vocabulary == "base_model" and self.base_model.is_new:
             found.append(no_new_network())
+        if self.keep != "none":
+            found.append(
+                Problem(
+                    "not_together",
+                    "keep",
+                    say("A network that begins anew has nothing to keep."),
+                    say("Let the weights begin with those of a model version, or set keep to none."),
+                )
+            )
         return found + self.run_problems()
+
+    def _base_problems(self) -> list[Problem]:
+        """Of a run that goes on with the weights of its base model."""
+        if self.vocabulary != "base_model":
+            return [
+                Problem(
+                    "not_together",
+                    "vocabulary",
+                    say("Weights of a base model go with its vocabulary."),
+                    say("Choose the vocabulary of the base model."),
+                )
+            ]
+        if self.keep == "adapter_per_task":
+            return [
+                Problem(
+                    "not_together",
+                    "keep",
+                    say("Pretraining trains all weights, so there is no adapter for each task."),
+                    say("Choose replay, L2-SP or EWC."),
+                )
+            ]
+        return [no_new_network()] if self.base_model.is_new else self.continue_problems()
 
 
 @dataclass(frozen=True)
