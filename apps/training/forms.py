@@ -66,6 +66,7 @@ BASIC = {
         "teacher",
         "base_model",
         "student_layers",
+        "student_weights",
         "temperature",
         "epochs",
         "learning_rate",

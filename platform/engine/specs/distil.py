@@ -19,6 +19,13 @@ class DistilSpec(ClassifySpec):
     student_layers: int = option(
         0, "Keep this many layers of the base model, spread evenly over it; 0 keeps all", minimum=0, maximum=1000
     )
+    student_weights: str = option(
+        "float32",
+        "Numbers of the student's matrices: floats, or int8, learnt on their grid and multiplied as whole numbers; a "
+        "quarter of the bytes, faster on a CPU",
+        choices=("float32", "int8"),
+        later=True,
+    )
     temperature: float = option(
         2.0,
         "The teacher's and the student's logits are divided by this before they are compared",
@@ -38,7 +45,7 @@ class DistilSpec(ClassifySpec):
         return False
 
     def problems(self) -> list[Problem]:
-        """Those of a classifier, and a teacher that is missing or speaks of several labels."""
+        """Those of a classifier, a teacher that is missing or speaks of several labels, a grid that nothing moves on."""
         found = super().problems()
         if self.keep != "none":
             found.append(
@@ -61,6 +68,24 @@ class DistilSpec(ClassifySpec):
         if self.teacher == NO_VERSION:
             found.append(
                 Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))
+            )
+        if self.student_weights == "int8" and self.method != "full":
+            found.append(
+                Problem(
+                    "not_together",
+                    "student_weights",
+                    say("Weights that lie on the grid of int8 have to be trained themselves."),
+                    say("Train all weights, or set student_weights to float32."),
+                )
+            )
+        if self.student_weights == "int8" and self.sharding == "sharded":
+            found.append(
+                Problem(
+                    "not_together",
+                    "sharding",
+                    say("A share of a matrix does not know the grid of its rows."),
+                    say("Choose sharding “replicated”."),
+                )
             )
         if self.multi_label:
             found.append(
