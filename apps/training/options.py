@@ -96,6 +96,8 @@ MEANINGS = [
         "quarter of the bytes, faster on a CPU"
     ),
     _("The teacher's and the student's logits are divided by this before they are compared"),
+    _("Model version that writes and whose certainty of each token is learnt"),
+    _("Weight of the tokens of the given answers beside the teacher's certainty"),
     _("Weight of the given labels beside the teacher's; texts without a label learn from the teacher alone"),
     _("Transformer layers"),
     _("Width of the hidden vectors; a multiple of heads"),

@@ -20,6 +20,7 @@ from engine.model_folder import describe, holds_classifier, open_classifier
 from engine.preflight_classify import classification_problems
 from engine.specs import ClassifySpec, Problem
 from engine.specs.methods import VIRTUAL
+from engine.teaching import spread_evenly
 from words import say
 
 
@@ -199,8 +200,7 @@ def keep_layers(network: Any, wanted: int) -> None:
     if not can_pack(network.config) or wanted > count:
         raise cannot_keep(wanted)
     layers = network.base_model.encoder.layer
-    kept = [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
-    network.base_model.encoder.layer = type(layers)([layers[at] for at in kept])
+    network.base_model.encoder.layer = type(layers)([layers[at] for at in spread_evenly(count, wanted)])
     network.config.num_hidden_layers = wanted
 
 

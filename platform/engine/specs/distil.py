@@ -1,6 +1,7 @@
 """The spec of teaching a smaller classifier by a larger one."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from engine.specs.base_models import BaseModel
 from engine.specs.classify import ClassifySpec
@@ -9,6 +10,37 @@ from engine.specs.problems import Problem
 from words import say
 
 NO_VERSION = BaseModel("version", "0")
+
+
+class Student(Protocol):
+    """Options of every recipe with a teacher."""
+
+    @property
+    def teacher(self) -> BaseModel:
+        """Whom the student learns from."""
+
+    @property
+    def keep(self) -> str:
+        """What else it would hold on to."""
+
+
+def student_problems(spec: Student) -> list[Problem]:
+    """A teacher that is missing, or not the only one."""
+    found = []
+    if spec.keep != "none":
+        found.append(
+            Problem(
+                "not_together",
+                "keep",
+                say("A student learns from its teacher alone."),
+                say("Set keep to none, or train the version on with the recipe that made it."),
+            )
+        )
+    if spec.teacher == NO_VERSION:
+        found.append(
+            Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -46,16 +78,7 @@ class DistilSpec(ClassifySpec):
 
     def problems(self) -> list[Problem]:
         """Those of a classifier, a teacher that is missing or speaks of several labels, a grid that nothing moves on."""
-        found = super().problems()
-        if self.keep != "none":
-            found.append(
-                Problem(
-                    "not_together",
-                    "keep",
-                    say("A student learns from its teacher alone."),
-                    say("Set keep to none, or train the version on with the recipe that made it."),
-                )
-            )
+        found = super().problems() + student_problems(self)
         if self.outside_label:
             found.append(
                 Problem(
@@ -64,10 +87,6 @@ class DistilSpec(ClassifySpec):
                     say("A student learns from its teacher alone."),
                     say("Leave outside_label empty: a teacher that turns texts away has that label, too."),
                 )
-            )
-        if self.teacher == NO_VERSION:
-            found.append(
-                Problem("required", "teacher", say("No teacher is named."), say("Choose the version to learn from."))
             )
         if self.student_weights == "int8" and self.method != "full":
             found.append(
