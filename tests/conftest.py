@@ -199,7 +199,7 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         template = learn_template(spec, ChatRows([1], [[{"role": "user", "content": " ".join(words)}]]))
         torch.manual_seed(seed)
         if kind == "own":
-            own = Gpt(model_config(spec, template))
+            own = Gpt(model_config(spec, template.tokenizer.get_vocab_size()))
             for parameter in own.parameters():
                 if parameter.ndim > 1:
                     torch.nn.init.normal_(parameter, std=0.6)

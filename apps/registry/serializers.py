@@ -281,7 +281,8 @@ class ModelExportSerializer(serializers.ModelSerializer[Any]):
     parity = serializers.DictField(
         read_only=True,
         help_text="What ran the converted files, on how many fixed texts; the largest difference of a logit, its "
-        "tolerance, the share of equal decisions, and whether it passed. Empty for an archive and until measured.",
+        "tolerance, the share of equal decisions, and whether it passed. Of a version of int8 weights also how far its own logits are "
+        "from those of the floats it leaves as (int8_difference). Empty for an archive and until measured.",
     )
 
     class Meta:

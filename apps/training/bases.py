@@ -28,7 +28,8 @@ def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tup
     rows = known.filter(task_family__in={FAMILIES.get(task, "encoder") for task in tasks})
     found = {f"{row.kind}:{row.reference}": row.name for row in rows}
     found |= versions
-    needs_none = specs.parse_spec(recipe, {"base_model": str(default)})[0] is not None
+    _spec, problems = specs.parse_spec(recipe, {"base_model": str(default)})
+    needs_none = all(problem.field != "base_model" for problem in problems)
     new = {str(default): _("A new network")} if default.is_new and needs_none else {}
     if not new and not found and default.is_new:
         return [("", _("There is no model to start from yet"))]

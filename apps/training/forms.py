@@ -19,6 +19,7 @@ RECIPE_NAMES = {
     "few_shot": _("Few-shot: a classifier from 8 to 64 texts a class"),
     "embed": _("Text vectors for search and similarity: contrastive training on pairs or classes"),
     "distil": _("Distil: teach a smaller classifier by a larger version"),
+    "distil_text": _("Distil: teach a smaller model that writes by a larger version"),
     "sft": _("Fine-tune a model that writes: chats, instructions, pairs, questions"),
     "prefer": _("Learn from preferences (DPO): of two answers, the chosen one"),
     "pretrain": _("Pretrain: a vocabulary and a GPT from plain texts"),
@@ -33,7 +34,7 @@ CONTINUED = (
     "fisher_rows",
 )
 """Shown while the base model is a version."""
-NOT_OFFERED = {"distil": {*CONTINUED, "known_labels"}}
+NOT_OFFERED = {"distil": {*CONTINUED, "known_labels"}, "distil_text": {*CONTINUED, "vocabulary_size"}}
 """Options of a recipe that it refuses whatever is chosen."""
 BASIC = {
     "classify": (
@@ -67,6 +68,7 @@ BASIC = {
         "teacher",
         "base_model",
         "student_layers",
+        "student_weights",
         "temperature",
         "epochs",
         "learning_rate",
@@ -74,6 +76,23 @@ BASIC = {
         "seed",
     ),
     "prefer": ("base_model", *CONTINUED, "method", "beta", "epochs", "learning_rate", "batch_size", "seed"),
+    "distil_text": (
+        "teacher",
+        "base_model",
+        "student_layers",
+        "method",
+        "instruction",
+        "layers",
+        "width",
+        "heads",
+        "context_tokens",
+        "temperature",
+        "hard_share",
+        "epochs",
+        "learning_rate",
+        "batch_size",
+        "seed",
+    ),
     "sft": (
         "base_model",
         *CONTINUED,

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from engine.base_models import load_tokenizer, own_description, quiet_transformers, unusable
 from engine.failures import RunFailed
 from engine.folders import write_folder
-from engine.gpt import Gpt
-from engine.gpt.hugging_face import save_gpt
+from engine.gpt import Gpt, GptConfig
+from engine.gpt.hugging_face import read_config, save_gpt
 from engine.methods import Attached, plain_weights, read_adapter, write_adapter
 from engine.methods.folder import FOLDER as ADAPTER_FOLDER
 from engine.render import END, JINJA, PAD, AnyTemplate, ForeignTemplate, Template
@@ -28,6 +28,7 @@ KEPT_OF_BASE = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
@@ -54,8 +55,9 @@ def save_chat_model(
 ) -> dict[str, Any]:
     """Write the folder whole or not at all; AutoModelForCausalLM and AutoTokenizer read it as it is.
 
-    With a `base` whose own template is kept, its configuration and tokenizer are taken over word for word. What an
-    adapter learnt is written beside the weights, and into them where that is possible; `model` is merged by this.
+    With a `base` whose own template is kept, its tokenizer is taken over word for word, and its configuration, too, where
+    it describes this network (a student has fewer layers, or a shape of its own). What an adapter learnt is written
+    beside the weights, and into them where that is possible; `model` is merged by this.
     """
     foreign = base if isinstance(template, ForeignTemplate) else None
     tokenizer = template.tokenizer if isinstance(template, ForeignTemplate) else own_tokenizer(template, description)
@@ -66,14 +68,26 @@ def save_chat_model(
             attached.merge()
         ids = {} if isinstance(template, ForeignTemplate) else template.ids
         special = {"eos_token_id": ids.get(END), "pad_token_id": ids.get(PAD)} if ids else {}
+        is_theirs = foreign is not None and describes(_config(foreign), model.config)
+        if foreign is not None and not is_theirs:
+            special = {name: value for name, value in _config(foreign).items() if name in SPECIAL_IDS}
         save_gpt(model, beside, special=special, weights=plain_weights(model.state_dict()))
         tokenizer.save_pretrained(beside)
         kept = [foreign / name for name in KEPT_OF_BASE] if foreign is not None else []
         for path in kept:
-            if path.is_file():
+            if path.is_file() and (is_theirs or path.name != "config.json"):
                 shutil.copyfile(path, beside / path.name)
 
     return write_folder(folder, fill, {**description, "template": template.description()})
+
+
+def describes(found: Mapping[str, Any], config: GptConfig) -> bool:
+    """Whether a config.json is that of a network of this shape."""
+    try:
+        shape = read_config(found)
+    except RunFailed:  # another architecture
+        return False
+    return replace(shape, dropout=config.dropout) == config
 
 
 def own_tokenizer(template: Template, description: Mapping[str, Any]) -> Any:

@@ -66,29 +66,38 @@ class ChatModel:
     def losses(self, chats: Sequence[Chat], *, report: Report, phase: str) -> ChatLosses:
         """Loss and hits of the learnt tokens of each chat; raises Stopped when asked."""
         found = ChatLosses(np.zeros(len(chats)), np.zeros(len(chats)), np.zeros(len(chats)))
-        at_once = max(1, min(BATCH_TOKENS, LOGIT_CELLS // self.model.config.get_text_config().vocab_size))
         done = 0
-        for batch in batches_by_tokens([len(chat.ids) for chat in chats], at_once):
+        for batch in batches_by_tokens([len(chat.ids) for chat in chats], self.tokens_at_once):
             if report.should_stop():
                 raise Stopped
-            ids, mask = self._padded([chats[at].ids for at in batch], left=False)
-            learnt = torch.zeros_like(mask, dtype=torch.bool)  # [B, T]
-            for row, at in enumerate(batch):
-                learnt[row, : len(chats[at].ids)] = torch.tensor(chats[at].learnt)
-            # The last token is only foretold, never read: a sequence may be one longer than the context.
-            logits = self.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
-            logits = logits[:, 1 - ids.shape[1] :]  # virtual tokens come first and foretell nothing that is measured
-            wanted, targets = learnt[:, 1:], ids[:, 1:]
-            chosen = logits[wanted].float()  # [M, V]
-            losses = F.cross_entropy(chosen, targets[wanted], reduction="none")
-            hits = chosen.argmax(-1) == targets[wanted]
-            rows = np.asarray(batch)[wanted.nonzero()[:, 0].cpu().numpy()]
+            chosen, targets, owners = self.foretold([chats[at] for at in batch])
+            losses = F.cross_entropy(chosen, targets, reduction="none")
+            hits = chosen.argmax(-1) == targets
+            rows = np.asarray(batch)[owners]
             np.add.at(found.sums, rows, losses.double().cpu().numpy())
             np.add.at(found.hits, rows, hits.double().cpu().numpy())
             np.add.at(found.counts, rows, 1)
             done += len(batch)
             report.progress(done, len(chats), "chats", phase)
         return found
+
+    @property
+    def tokens_at_once(self) -> int:
+        """The most tokens of a batch whose logits fit into memory."""
+        return max(1, min(BATCH_TOKENS, LOGIT_CELLS // int(self.model.config.get_text_config().vocab_size)))
+
+    @torch.no_grad()
+    def foretold(self, chats: Sequence[Chat]) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+        """(logits [M, V], the token itself [M], its chat's number [M]) of the learnt tokens, chat after chat."""
+        ids, mask = self._padded([chat.ids for chat in chats], left=False)
+        learnt = torch.zeros_like(mask, dtype=torch.bool)  # [B, T]
+        for row, chat in enumerate(chats):
+            learnt[row, : len(chat.ids)] = torch.tensor(chat.learnt)
+        # The last token is only foretold, never read: a sequence may be one longer than the context.
+        logits = self.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits
+        logits = logits[:, 1 - ids.shape[1] :]  # virtual tokens come first and foretell nothing that is measured
+        wanted = learnt[:, 1:]
+        return logits[wanted].float(), ids[:, 1:][wanted], wanted.nonzero()[:, 0].cpu().numpy()
 
     def answers(
         self,

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.gpt.runs import Run, documents, joined, positions_of, runs_of, widened, with_first, without_first
+from engine.int8 import projected
 from engine.precision import through
 
 if TYPE_CHECKING:
@@ -216,11 +217,11 @@ def _layer(
     """
     attention = layer.attention.self
     heads, size = attention.num_attention_heads, attention.attention_head_size
-    projected = _projected(attention, hidden)  # [T, 3D]
+    queries_keys_values = projected((attention.query, attention.key, attention.value), hidden)  # [T, 3D]
     drop = attention.dropout.p if training else 0.0
     mixed = []
     for run in runs:
-        block = documents(projected, run).view(run.count, run.length, 3, heads, size)
+        block = documents(queries_keys_values, run).view(run.count, run.length, 3, heads, size)
         query, key, value = block.permute(2, 0, 3, 1, 4)  # each [n, H, L, d]
         if seen is not None:
             seen.append((key[0], value[0]))
@@ -231,15 +232,6 @@ def _layer(
         mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
     hidden = layer.attention.output(torch.cat(mixed), hidden)
     return cast(Tensor, layer.feed_forward_chunk(hidden))
-
-
-def _projected(attention: Any, hidden: Tensor) -> Tensor:
-    """Queries, keys and values [T, 3D]: by one product, or one by one where an adapter stands in between."""
-    parts = (attention.query, attention.key, attention.value)
-    if any(type(part) is not nn.Linear for part in parts):
-        return torch.cat([part(hidden) for part in parts], dim=-1)
-    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-    return F.linear(hidden, weight, bias)
 
 
 def inverse(order: Sequence[int], device: torch.device) -> Tensor:

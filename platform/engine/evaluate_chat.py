@@ -73,15 +73,7 @@ def evaluate_chats(
     Chats that the template refuses, that hold no answer, or are longer than the context are left out and counted: the
     loss of half an answer could not be compared with that of another version. RunFailed("no_rows") when nothing is left.
     """
-    template = answers_only(model.template)
-    chats: dict[int, Chat] = {}
-    for at, messages in enumerate(rows.messages):
-        try:
-            chat, _ = rendered(messages, template, model.context_tokens)
-        except Unrenderable:
-            continue
-        if any(chat.learnt[1:]) and len(chat.full) <= model.context_tokens:
-            chats[at] = chat
+    chats = measurable(model.template, rows, model.context_tokens)
     if not chats:
         raise RunFailed("no_rows", say("There is no chat with an answer to measure on."), say("Choose another split."))
     kept = rows.pick(list(chats))
@@ -116,6 +108,19 @@ def evaluate_chats(
         "max_new_tokens": max_new_tokens,
         "interval": {"method": "percentile bootstrap over chats", "rounds": metrics.BOOTSTRAP_ROUNDS, "seed": seed},
     }, examples
+
+
+def measurable(template: AnyTemplate, rows: ChatRows, context_tokens: int) -> dict[int, Chat]:
+    """By position in `rows`: the chats that the template takes, with an answer, and no longer than the context."""
+    chats: dict[int, Chat] = {}
+    for at, messages in enumerate(rows.messages):
+        try:
+            chat, _ = rendered(messages, answers_only(template), context_tokens)
+        except Unrenderable:
+            continue
+        if any(chat.learnt[1:]) and len(chat.full) <= context_tokens:
+            chats[at] = chat
+    return chats
 
 
 def answer_figures(

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine import int8
+from engine.base_models import own_description
 from engine.embedder_folder import holds_embedder
 from engine.export_folders import write_adapter, write_merged
 from engine.export_gguf import write_gguf
 from engine.export_onnx import write_onnx
-from engine.export_parity import Logits, Run, measured, served
+from engine.export_parity import Logits, Run, int8_difference, measured, served
 from engine.export_tokens import TOKEN_WRITERS, served_tokens
 from engine.export_vectors import VECTOR_WRITERS, served_vectors
 from engine.failures import RunFailed
@@ -34,7 +36,8 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     """Convert order["model"] to order["kind"]; the result names the folder, its files and the measured parity.
 
     `parity["passed"]` tells whether the written files, read back by what will use them, give the served logits. The
-    caller keeps the figures and refuses what did not pass.
+    caller keeps the figures and refuses what did not pass. A student of int8 weights leaves as the floats they stand for,
+    and is compared with those; `int8_difference` tells how far the version itself is from them.
     """
     kind, folder, target = order["kind"], Path(order["model"]), out / "export"
     writers, serve = _ways(folder)
@@ -63,6 +66,8 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     report.progress(2, 3, "steps", say("running what was written"))
     parity = measured(reference, run(sequences), by=by) | {"checked": checked}
     parity["passed"] = parity["passed"] and all(checked.values())
+    if own_description(str(folder)).get("weights") == int8.WEIGHTS:
+        parity["int8_difference"] = int8_difference(folder, sequences, reference)
     report.progress(3, 3, "steps", say("comparing"))
     files = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     return {"folder": str(target), "files": files, "parity": parity}

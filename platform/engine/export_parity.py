@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engine.chat_folder import OpenedChat, holds_chat_model, open_chat_model
 from engine.model_folder import open_classifier
-from engine.predict import encode
+from engine.predict import encode, load_classifier
 from engine.render import Unrenderable, render
 
 TOLERANCE = 1e-4  # of the largest logit (of 1 where all are smaller)
@@ -65,6 +65,13 @@ def _served_classifier(folder: Path) -> tuple[list[list[int]], Logits]:
     model, tokenizer, description = open_classifier(folder)
     sequences = encode(tokenizer, list(TEXTS), int(description["max_length_tokens"]))
     return sequences, list(model(sequences).float().numpy())
+
+
+@torch.no_grad()
+def int8_difference(folder: Path, sequences: Sequence[Sequence[int]], reference: Logits) -> float:
+    """How far the logits of a student of int8 weights, which rounds what its layers read, are from those of its floats."""
+    found = load_classifier(folder).model(sequences).float().cpu().numpy()
+    return max(float(np.abs(one - two).max()) for one, two in zip(reference, found, strict=True))
 
 
 @torch.no_grad()

@@ -57,7 +57,7 @@ def save_classifier(
 def open_classifier(folder: Path, *, dropout: float = 0.0) -> tuple[TextClassifier, Any, dict[str, Any]]:
     """(model in eval mode, tokenizer, description) of an own folder or of any sequence-classification folder.
 
-    `dropout` is what a training run wants.
+    `dropout` is what a training run wants. Of a student of int8 weights these are the floats they stand for.
     """
     if not (folder / "config.json").is_file():
         raise RunFailed(

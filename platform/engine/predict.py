@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine import int8
 from engine.encoder import TextClassifier
 from engine.evaluate import choose
 from engine.failures import Stopped
+from engine.int8 import serve_int8
 from engine.model_folder import open_classifier
 from engine.rejection import Rejection, names_of, probabilities_of
 from engine.report import Report, Silent
@@ -102,6 +104,8 @@ def load_classifier(folder: Path) -> Classifier:
         model, tokenizer, description = open_classifier(folder)
     if torch.cuda.is_available():
         model = model.cuda()
+    if description.get("weights") == int8.WEIGHTS:
+        serve_int8(model)
     return Classifier(model, tokenizer, description, read)
 
 

@@ -17,6 +17,7 @@ from engine.report import Report
 from engine.specs import RECIPES, Spec
 from engine.specs.classify import ClassifySpec
 from engine.specs.distil import DistilSpec
+from engine.specs.distil_text import DistilTextSpec
 from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
@@ -41,6 +42,7 @@ CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     FewShotSpec: preflight_few_shot,
     PreferSpec: preflight_prefer,
     SftSpec: preflight_sft,
+    DistilTextSpec: preflight_sft,
     TagSpec: preflight_tag,
     ExtractSpec: preflight_extract,
     EmbedSpec: preflight_embed,

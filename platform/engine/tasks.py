@@ -27,7 +27,7 @@ from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.rank import here
 from engine.reader_folder import holds_reader, open_reader
-from engine.recipes import classify, distil, embed, extract, few_shot, prefer, pretrain, sft, tag
+from engine.recipes import classify, distil, distil_text, embed, extract, few_shot, prefer, pretrain, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from engine.tag_tasks import evaluate_tagger, mark_rows
@@ -188,6 +188,7 @@ FOREIGN = {
 TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": classify.train,
     "distil": distil.train,
+    "distil_text": distil_text.train,
     "few_shot": few_shot.train,
     "tag": tag.train,
     "extract": extract.train,

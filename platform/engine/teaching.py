@@ -1,19 +1,26 @@
-"""What a classifier that is taught needs of its teacher, and how the two are compared."""
+"""What a run that is taught needs of its teacher, how the two are compared, and which layers a student keeps."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from engine.data import TextRows
+from engine.data import ChatRows, TextRows
+from engine.gpt.loss import Lesson
 from engine.predict import Classifier, load_classifier
+from engine.render import Chat
 from engine.report import Report
+from engine.specs.problems import Problem
+
+if TYPE_CHECKING:
+    from engine.chat_model import ChatModel
+    from engine.recipes.sft_setup import Beginning, LaidOut
 
 
 class Teacher(Protocol):
-    """A larger model that a run listens to (engine.recipes.distil)."""
+    """A larger classifier that a run listens to (engine.recipes.distil)."""
 
     @property
     def names(self) -> list[str]:
@@ -29,6 +36,28 @@ class Teacher(Protocol):
         self, student: Classifier, texts: Sequence[str], gold: Sequence[Sequence[str]], seed: int
     ) -> dict[str, Any]:
         """Student beside teacher on the same texts."""
+
+
+class TextTeacher(Protocol):
+    """A larger model that writes and that a run listens to (engine.recipes.distil_text)."""
+
+    @property
+    def beginning(self) -> "Beginning":
+        """Where its student starts."""
+
+    def warnings(self) -> list[Problem]:
+        """What the user should know of the two."""
+
+    def lesson(self, chats: Sequence[Chat], flat: "LaidOut") -> Lesson:
+        """What the teacher says of the learnt tokens, in their order in `flat`."""
+
+    def compared(self, student: "ChatModel", rows: ChatRows, report: Report) -> dict[str, Any]:
+        """Student beside teacher on the same chats."""
+
+
+def spread_evenly(count: int, wanted: int) -> list[int]:
+    """Which of `count` layers a student of `wanted` layers keeps: spread evenly, the last among them (Sanh et al. 2019)."""
+    return [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
 
 
 def beside_teacher(teacher: Teacher, out: Path, parts: Mapping[str, TextRows], names: Sequence[str], seed: int) -> None:

@@ -89,7 +89,7 @@ def test_the_template_hash_covers_rule_and_vocabulary(template: Template) -> Non
 
 def test_packed_chats_do_not_see_each_other(template: Template) -> None:
     torch.manual_seed(0)
-    model = Gpt(model_config(spec_of(), template)).eval()
+    model = Gpt(model_config(spec_of(), template.tokenizer.get_vocab_size())).eval()
     first, second = rendered(TALK[:3], template), rendered(TALK, template)
     changed = copy.deepcopy(first)
     changed.ids[2] = (changed.ids[2] + 1) % 300

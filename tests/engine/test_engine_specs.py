@@ -65,6 +65,7 @@ def test_an_unknown_recipe_is_a_problem() -> None:
 
 NEEDED = {
     "distil": {"teacher": "version:7"},
+    "distil_text": {"teacher": "version:7"},
     "prefer": {"base_model": "folder:/models/small"},
 }  # options that have no default of their own
 

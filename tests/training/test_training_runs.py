@@ -220,7 +220,7 @@ def test_a_taught_version_has_its_teacher_as_parent_and_stands_beside_it(
         workspace=actor.workspace, name="Large", folder=tiny_classifier(labels, 1), recipe="classify",
         task="classification", labels=list(labels), by=actor.user,
     )  # fmt: skip
-    options = {**spec, "teacher": f"version:{teacher.pk}", "epochs": 1}
+    options = {**spec, "teacher": f"version:{teacher.pk}", "epochs": 1, "student_weights": "int8"}
     training_job = services.start(actor=actor, recipe="distil", spec=options, version=frozen, name="Small")
 
     run_next("train")
@@ -230,3 +230,35 @@ def test_a_taught_version_has_its_teacher_as_parent_and_stands_beside_it(
     assert done.model_version is not None and done.model_version.parent == teacher
     shown = page(alice).get(f"/w/{actor.workspace.slug}/models/versions/{done.model_version.pk}").content.decode()
     assert "Student and teacher on the same texts" in shown
+    assert "int8, multiplied by" in shown
+
+
+def test_a_student_that_writes_stands_beside_its_teacher_by_api_and_page(
+    actor: Any, chat_version: Any, chat_data: Any, api: Any, page: Any, alice: Any, settings: Any
+) -> None:
+    settings.JOB_BEAT_SECONDS = 3600
+    teacher = chat_version("llama")
+    reference = f"version:{teacher.pk}"
+    options = {
+        "teacher": reference, "base_model": reference, "student_layers": 1, "epochs": 1, "batch_size": 2,
+        "context_tokens": 96, "answered_rows": 2, "sample_tokens": 4, "test_split": "nothing",
+    }  # fmt: skip
+    form = page(alice).get(f"/w/{actor.workspace.slug}/training/new?recipe=distil_text").content.decode()
+    asked = {"recipe": "distil_text", "dataset_version": chat_data.pk, "spec": options}
+    answer = api(actor).post("/api/v1/training-jobs", asked)
+    assert answer.status_code == 201, answer.json()
+
+    run_next("train")
+
+    done = fresh(TrainingJob.objects.get(pk=answer.json()["id"]))
+    assert done.job.state == State.SUCCEEDED, done.job.error_message
+    version = done.model_version
+    assert version is not None and version.parent == teacher and version.task == "generation"
+    assert (
+        version.metrics["dev"]["teacher"]["parameters"]["student"]
+        < version.metrics["dev"]["teacher"]["parameters"]["teacher"]
+    )
+    assert len(version.samples) > 0 and done.estimate["memory_bytes"] > 0
+    shown = page(alice).get(f"/w/{actor.workspace.slug}/models/versions/{version.pk}").content.decode()
+    assert "Student and teacher on the same chats" in shown
+    assert "A new network" in form and reference in form

@@ -5,9 +5,15 @@
 The softmax runs over the vocabulary, the last axis; targets are the ids shifted by one, so the last token of a
 document has none. The gradient by the logits is softmax(logits) - onehot(target), which is why a whole [N, V] need
 not be kept: `token_losses` makes loss and gradients together, a few hundred rows at a time.
+
+With a teacher (Hinton et al. 2015), whose logits are t, a temperature T and a weight h of the given token:
+
+    loss_t = h CE(z, token_{t+1}) + (1 - h) T^2 CE(z / T, softmax(t / T))
+    gradient = h (softmax(z) - onehot) + (1 - h) T (softmax(z / T) - softmax(t / T))
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -34,20 +40,43 @@ def next_token_targets(ids: Tensor, runs: Sequence[Run], learnt: Tensor | None =
     return targets
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says of M tokens, asked for in portions so that [M, V] of two models are never held at once."""
+
+    logits: Callable[[slice], Tensor]  # of a portion of the rows, [m, C]: the first C entries are the student's, too
+    share: float  # of the given tokens
+    temperature: float
+
+    def heard(self, rows: slice, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(loss [m] by the teacher alone, its slope [m, C]) of the student's logits [m, V]; both with T^2, without the share."""
+        theirs = self.logits(rows)
+        count = min(theirs.shape[1], logits.shape[1])  # matrices of one vocabulary may be padded differently
+        soft = torch.softmax(theirs[:, :count].float() / self.temperature, dim=-1)
+        likely = torch.log_softmax(logits[:, :count] / self.temperature, dim=-1)
+        losses = -(soft * likely).sum(1) * self.temperature**2
+        return losses, likely.exp_().sub_(soft).mul_(self.temperature)
+
+
 def token_losses(
     hidden: Tensor,
     weight: Tensor,
     targets: Tensor,
     *,
+    lesson: Lesson | None = None,
     weights: Tensor | None = None,
     scale: float = 1.0,
     at_once: int = ROWS_AT_ONCE,
 ) -> tuple[Tensor, Tensor]:
     """(scaled sum of the weighted losses, losses [M] without gradient) of hidden [M, D] under the output matrix [V, D].
 
-    Every target [M] must be a token. `weights` [M] multiply the losses in the sum, 1 without them.
+    Every target [M] must be a token. `weights` [M] multiply the losses in the sum, 1 without them. With a `lesson` the
+    losses are those of a student.
     """
-    return cast(tuple[Tensor, Tensor], _TokenLosses.apply(hidden, weight, targets, weights, scale, at_once))  # type: ignore[no-untyped-call]
+    return cast(
+        tuple[Tensor, Tensor],
+        _TokenLosses.apply(hidden, weight, targets, weights, scale, at_once, lesson),  # type: ignore[no-untyped-call]
+    )
 
 
 class _TokenLosses(torch.autograd.Function):
@@ -55,7 +84,14 @@ class _TokenLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor | None, scale: float, at_once: int
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        scale: float,
+        at_once: int,
+        lesson: Lesson | None,
     ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         by_hidden = torch.empty_like(hidden) if wants_hidden else None
@@ -70,12 +106,17 @@ class _TokenLosses(torch.autograd.Function):
             count = len(hidden[rows])
             logits = torch.mm(hidden[rows], matrix.T, out=room[:count]).float()  # [m, V]
             chosen = targets[rows, None]
+            heard = lesson.heard(rows, logits) if lesson is not None else None
             likely = torch.log_softmax(logits, dim=-1, out=logits)
             losses[rows] = -likely.gather(1, chosen)[:, 0]
+            if lesson is not None and heard is not None:
+                losses[rows] = lesson.share * losses[rows] + (1 - lesson.share) * heard[0]
             if by_hidden is None and by_weight is None:
                 continue
             slope = likely.exp_()  # softmax
             slope.scatter_add_(1, chosen, slope.new_full(chosen.shape, -1.0))
+            if lesson is not None and heard is not None:
+                slope.mul_(lesson.share)[:, : heard[1].shape[1]].add_(heard[1], alpha=1 - lesson.share)
             if weights is not None:
                 slope.mul_(weights[rows, None])
             slope = slope.to(hidden.dtype)
@@ -95,4 +136,4 @@ class _TokenLosses(torch.autograd.Function):
         found = [next(kept) if wanted else None for wanted in ctx.wants]
         if float(outer[0]) != 1.0:  # a loss that was scaled or added to afterwards
             found = [None if gradient is None else gradient * outer[0] for gradient in found]
-        return (*found, None, None, None, None)
+        return (*found, None, None, None, None, None)

@@ -65,7 +65,7 @@ def of_processes(spec: Any, recipe: str, found: dict[str, Any]) -> dict[str, Any
     if spec.sharding == "sharded" and count > 1:
         # gradients and two moments; of our GPT the weights as well, block by block (engine.shards)
         shared = 12 * found["parameters"]["trainable"]
-        shared += 4 * found["parameters"]["total"] if recipe in ("sft", "pretrain") else 0
+        shared += 4 * found["parameters"]["total"] if recipe in ("sft", "distil_text", "pretrain") else 0
         memory -= int(shared * (1 - 1 / count))
     told = {"seconds": estimate["seconds"] / at_once * again, "memory_bytes": memory, "processes": count}
     return {**found, "estimate": {**estimate, **told}}

@@ -1,5 +1,6 @@
 """Fine-tune a text classifier from a pretrained encoder, from Parquet rows to a frozen model folder."""
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import checkpoint, evaluate, metrics
+from engine import checkpoint, evaluate, int8, metrics
 from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined
 from engine.data import TextRows, read_texts
 from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
+from engine.int8 import serve_int8, settle_on_grid
 from engine.loop import NotFinite
 from engine.model_folder import save_classifier
 from engine.plan import Window, divided_window
@@ -34,6 +36,7 @@ from engine.recipes.classify_setup import (
     going_on,
     hiding_token,
     kept_labels,
+    makes_int8,
     output_names,
     outside_label,
     reading_length,
@@ -144,6 +147,7 @@ def train(
         spec, model, measured, aimed, parts["train"].ids, report, mask_id, at_once, places, teacher, soft
     )
     training.fit(work)
+    judged = served(model) if makes_int8(spec) else model
 
     # 5. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -152,7 +156,7 @@ def train(
         if name not in parts or not len(parts[name]):
             continue
         logits = training.saving_when_stopped(
-            partial(forward_all, model, encoded[name], report, phase=say("evaluating {name}", name=name))
+            partial(forward_all, judged, encoded[name], report, phase=say("evaluating {name}", name=name))
         )
         if outside and name == "dev":
             rejection = Rejection.fitted(outside, logits[inside["dev"]], share=spec.outside_share)
@@ -180,6 +184,7 @@ def train(
             "multi_label": spec.multi_label,
             "decision_threshold": spec.decision_threshold,
             **({"outside": rejection.said()} if rejection else {}),
+            **({"weights": int8.WEIGHTS} if makes_int8(spec) else {}),
             "max_length_tokens": max_length,
             "template": None,
             "base_model": str(spec.base_model),
@@ -274,6 +279,14 @@ class ClassifyWork:
     def lengths(self) -> list[int]:
         """Tokens of each training row."""
         return [len(sequence) for sequence in self.encoded["train"]]
+
+
+def served(model: TextClassifier) -> TextClassifier:
+    """A copy that computes as the saved int8 version will; the weights of `model` are rounded for that."""
+    settle_on_grid(model)
+    judged = copy.deepcopy(model).eval()
+    serve_int8(judged)
+    return judged
 
 
 def known_logits(

@@ -7,18 +7,20 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from engine import base_models
+from engine import base_models, int8
 from engine.continuing import Earlier, earlier_rows, union, widened
 from engine.data import TextRows, parts_of, read_texts
 from engine.decoder import POOLING, ends_texts, is_decoder, load_decoder_classifier, pad_of
 from engine.encoder import PackedEncoder, TextClassifier, can_pack
 from engine.evaluate import gold_table
 from engine.failures import RunFailed
+from engine.int8 import lay_on_grid
 from engine.methods import Attached, attach
 from engine.model_folder import describe, holds_classifier, open_classifier
 from engine.preflight_classify import classification_problems
 from engine.specs import ClassifySpec, Problem
 from engine.specs.methods import VIRTUAL
+from engine.teaching import spread_evenly
 from words import say
 
 
@@ -140,15 +142,36 @@ def beginning(spec: ClassifySpec, label_count: int) -> tuple[TextClassifier, Any
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
     pooling = choose_pooling(spec, config)
+    check_student(spec, config)
     if is_decoder(config):
-        if wanted := getattr(spec, "student_layers", 0):
-            raise cannot_keep(wanted)
         folder = base_models.fetched(spec.base_model)
         tokenizer = ends_texts(tokenizer)
         return load_decoder_classifier(folder, config, tokenizer, label_count, dropout=spec.dropout), tokenizer
     network = base_models.load_network(place, label_count, revision=spec.base_model.revision)
     keep_layers(network, getattr(spec, "student_layers", 0))
-    return TextClassifier(network, label_count, pooling=pooling, dropout=spec.dropout), tokenizer
+    model = TextClassifier(network, label_count, pooling=pooling, dropout=spec.dropout)
+    if makes_int8(spec):
+        lay_on_grid(model)
+    return model, tokenizer
+
+
+def makes_int8(spec: Any) -> bool:
+    """Whether the run makes a student of int8 weights."""
+    return getattr(spec, "student_weights", "") == int8.WEIGHTS
+
+
+def check_student(spec: Any, config: Any) -> None:
+    """RunFailed("not_together") when the base model is none that such a student can be made of."""
+    if not is_decoder(config):
+        return
+    if wanted := getattr(spec, "student_layers", 0):
+        raise cannot_keep(wanted)
+    if makes_int8(spec):
+        raise RunFailed(
+            "not_together",
+            say("A student of int8 weights is an encoder, and this base model writes."),
+            say("Choose an encoder as the base model, or set student_weights to float32."),
+        )
 
 
 def hiding_token(tokenizer: Any) -> int:
@@ -177,8 +200,7 @@ def keep_layers(network: Any, wanted: int) -> None:
     if not can_pack(network.config) or wanted > count:
         raise cannot_keep(wanted)
     layers = network.base_model.encoder.layer
-    kept = [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
-    network.base_model.encoder.layer = type(layers)([layers[at] for at in kept])
+    network.base_model.encoder.layer = type(layers)([layers[at] for at in spread_evenly(count, wanted)])
     network.config.num_hidden_layers = wanted
 
 

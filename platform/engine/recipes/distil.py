@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine import int8
 from engine.failures import RunFailed
+from engine.int8 import known_kernel, weights_of
 from engine.paired import compare
 from engine.predict import Classifier, forward_all, load_classifier
 from engine.recipes import classify
@@ -58,20 +60,22 @@ class Teacher:
     def compared(
         self, student: Classifier, texts: Sequence[str], gold: Sequence[Sequence[str]], seed: int
     ) -> dict[str, Any]:
-        """Student beside teacher: accuracy and its paired test, agreement, parameters, and speed on the same texts."""
+        """Student beside teacher on the same texts: accuracy and its paired test, agreement, size, speed."""
         said = [model.predict(list(texts)) for model in (self.classifier, student)]
         figures = compare(
             [list(labels) for labels in gold], *([list(row) for row in one.labels] for one in said), seed=seed
         )
         right = [float(np.mean([set(a) == set(b) for a, b in zip(gold, one.labels, strict=True)])) for one in said]
         rates = [texts_per_second(model, texts[:TIMED_TEXTS]) for model in (self.classifier, student)]
-        sizes = [sum(p.numel() for p in model.model.parameters()) for model in (self.classifier, student)]
+        sizes = [weights_of(model.model) for model in (self.classifier, student)]
         return {
             "accuracy": dict(zip(("teacher", "student"), right, strict=True)),
             "difference": figures["accuracy"],
             "mcnemar": figures["mcnemar"],
             "agreement": float(np.mean([a == b for a, b in zip(said[0].labels, said[1].labels, strict=True)])),
-            "parameters": {"teacher": sizes[0], "student": sizes[1]},
+            "parameters": {"teacher": sizes[0][0], "student": sizes[1][0]},
+            "bytes": {"teacher": sizes[0][1], "student": sizes[1][1]},
+            "kernel": known_kernel() if student.description.get("weights") == int8.WEIGHTS else "",
             "texts_per_second": {"teacher": rates[0], "student": rates[1]},
             "speed_up": rates[1] / rates[0],
         }

@@ -44,6 +44,7 @@ from engine.seen import seen_chats
 from engine.specs import spec_hash, to_mapping
 from engine.specs.machine import rows_at_once
 from engine.specs.sft import SftSpec
+from engine.teaching import TextTeacher
 from words import say
 
 Sequences = Sequence[Sequence[int]]  # rows packed into sequences
@@ -60,10 +61,11 @@ def train(
     data_hash: str = "",
     data_kind: str = "chat",
     earlier: Sequence[Earlier] = (),
+    teacher: TextTeacher | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate and write `out`/model; returns the result event as plain JSON.
 
-    `earlier` tasks are those a base version must not forget.
+    With a `teacher` the run is the recipe "distil_text"; `earlier` tasks are those a base version must not forget.
     `micro_batch` (sequences) lowers memory without changing which chats form a step. Raises RunFailed for what
     the user can mend and Stopped after a checkpoint when the report asks to stop.
     """
@@ -78,7 +80,8 @@ def train(
     parts["train"], places = joined(parts["train"], tasks if spec.keep == "replay" else [])
     saved = checkpoint.find_checkpoint(resume_from) if resume_from is not None else None
     known = bytes(saved.tensors("tokenizer")["json"].tolist()).decode() if saved and saved.has("tokenizer") else ""
-    start = beginning(spec, parts["train"], known)
+    start = teacher.beginning if teacher else beginning(spec, parts["train"], known)
+    problems += teacher.warnings() if teacher else []
     limit = room(spec, start.config)
     chats, found = render_all(parts, start, limit)
     refuse("bad_data", found)
@@ -108,7 +111,7 @@ def train(
     )
 
     # 3. The epochs.
-    own = start.template.tokenizer.to_str() if start.base is None else ""
+    own = start.template.tokenizer.to_str() if start.words is None else ""  # learnt here, so nowhere else
     training = Training(
         model,
         optimiser,
@@ -116,7 +119,7 @@ def train(
         report=report,
         out=out,
         contract={
-            "recipe": "sft",
+            "recipe": "distil_text" if teacher else "sft",
             "spec_hash": spec_hash(spec),
             "data_hash": data_hash,
             "earlier_data": hashes(earlier),
@@ -138,11 +141,11 @@ def train(
             anchor, spec, where, lambda at: answer_logits(model, of_tasks["train"][at]), report, seed=spec.seed
         )
     at_once = rows_at_once(spec, micro_batch, here().count)
-    cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit, places))
+    cursor = training.fit(SftWork(spec, model, chats, parts, report, at_once, limit, places, teacher))
 
     # 4. The best weights written beside, as the folder that is served, and measured as any version is measured.
     description: dict[str, Any] = {
-        "recipe": "sft",
+        "recipe": "distil_text" if teacher else "sft",
         "method": spec.method,
         "base_model": str(spec.base_model),
         "context_tokens": limit,
@@ -150,9 +153,9 @@ def train(
         "spec_hash": spec_hash(spec),
         "data_hash": data_hash,
     }
-    save_chat_model(out / "model", model, start.template, description, base=start.base, attached=attached)
+    save_chat_model(out / "model", model, start.template, description, base=start.words, attached=attached)
     written = load_chat_model(out / "model")
-    evaluations, samples = training.saving_when_stopped(lambda: measured(written, parts, spec, report, out))
+    evaluations, samples = training.saving_when_stopped(lambda: measured(written, parts, spec, report, out, teacher))
     described = describe_again(
         out / "model", {"metrics": {name: found["headline"] for name, found in evaluations.items()}}
     )
@@ -184,6 +187,7 @@ class SftWork:
     at_once: int  # sequences in one micro-batch
     limit: int  # tokens of a sequence
     earlier: Sequence[range] = ()  # where chats of earlier tasks stand among those of train
+    teacher: TextTeacher | None = None
 
     def steps(self, epoch: int) -> Sequence[Sequences]:
         """Which chats form which step."""
@@ -228,7 +232,9 @@ class SftWork:
         whole = 0.0
         for start in range(0, len(step), self.at_once):
             flat = [at for sequence in step[start : start + self.at_once] for at in sequence]
-            total, losses, owners = chat_losses(self.model, [chats[at] for at in flat], scale=1 / count)
+            total, losses, owners = chat_losses(
+                self.model, [chats[at] for at in flat], scale=1 / count, teacher=self.teacher
+            )
             total.backward()  # type: ignore[no-untyped-call]
             if not torch.isfinite(losses).all():
                 bad = owners[~torch.isfinite(losses.cpu())].tolist()
@@ -248,15 +254,21 @@ class SftWork:
         return -measured["loss"]
 
 
-def chat_losses(model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """(scaled sum, loss of each learnt token [M] without gradient, its chat's number [M] on the CPU)."""
+def chat_losses(
+    model: Gpt, chats: Sequence[Chat], *, scale: float = 1.0, teacher: TextTeacher | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(scaled sum, loss of each learnt token [M] without gradient, its chat's number [M] on the CPU).
+
+    With a teacher it is the loss of its student.
+    """
     device = model.tokens.weight.device
     flat = laid_out(chats)
     wanted = flat.targets != NO_TARGET  # [N]
     with mixed(model):
         hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
     targets = flat.targets[wanted].to(device)
-    total, losses = token_losses(hidden[wanted.to(device)], model.head.weight, targets)
+    lesson = teacher.lesson(chats, flat) if teacher else None
+    total, losses = token_losses(hidden[wanted.to(device)], model.head.weight, targets, lesson=lesson)
     return total * scale, losses, flat.owners[wanted]
 
 
@@ -296,7 +308,12 @@ def pack_all(chats: Sequence[Chat], capacity: int) -> list[list[int]]:
 
 
 def measured(
-    model: ChatModel, parts: Mapping[str, ChatRows], spec: SftSpec, report: Report, out: Path
+    model: ChatModel,
+    parts: Mapping[str, ChatRows],
+    spec: SftSpec,
+    report: Report,
+    out: Path,
+    teacher: TextTeacher | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(evaluations of dev and test with their files, sample answers) of the folder that will be served."""
     evaluations: dict[str, Any] = {}
@@ -313,6 +330,8 @@ def measured(
             answered_rows=spec.answered_rows,
             phase=say("evaluating {name}", name=name),
         )
+        if teacher:
+            found["teacher"] = teacher.compared(model, parts[name], report)
         listed = [{"example_id": row.example_id, "loss": row.loss, "tokens": row.answer_tokens} for row in examples]
         path = out / f"evaluation-{name}.json"
         path.write_text(json.dumps({**found, "examples": listed}, allow_nan=False), encoding="utf-8")

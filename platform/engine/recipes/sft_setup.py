@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import base_models
 from engine.chat_folder import OWN_TEMPLATE, end_tokens
@@ -27,6 +27,7 @@ from engine.specs import Problem
 from engine.specs.methods import VIRTUAL
 from engine.specs.prefer import PreferSpec
 from engine.specs.sft import SftSpec
+from engine.teaching import spread_evenly
 from engine.vocabulary import byte_level_bpe
 
 POOL_CHATS = 512  # packed together
@@ -47,10 +48,18 @@ class Beginning:
     config: GptConfig
     ends: frozenset[int]  # tokens that end an answer
     base: Path | None = None
+    words: Path | None = None  # the folder whose tokenizer and template are kept
 
     def network(self) -> Gpt:
-        """The network with its weights; seed torch before a new one is made."""
-        return load_gpt(self.base, dropout=self.config.dropout) if self.base is not None else Gpt(self.config)
+        """The network with its weights, of a student fewer layers; seed torch before a new one is made."""
+        if self.base is None:
+            return Gpt(self.config)
+        model = load_gpt(self.base, dropout=self.config.dropout)
+        if self.config.layers < model.config.layers:
+            kept = spread_evenly(model.config.layers, self.config.layers)
+            model.blocks = nn.ModuleList(model.blocks[at] for at in kept)
+            model.config = self.config
+        return model
 
 
 def beginning(spec: DecoderSpec, train: ChatRows | None = None, known_tokenizer: str = "") -> Beginning:
@@ -63,12 +72,12 @@ def beginning(spec: DecoderSpec, train: ChatRows | None = None, known_tokenizer:
         new = (
             Template(own, spec.template, spec.loss_on) if own is not None else learn_template(spec, train or ChatRows())
         )
-        return Beginning(new, model_config(spec, new), ends_of(new))
+        return Beginning(new, model_config(spec, new.tokenizer.get_vocab_size()), ends_of(new))
     place = base_models.fetched(spec.base_model)
     path = place / "config.json"
     config = dataclasses.replace(read_config(json.loads(path.read_text(encoding="utf-8"))), dropout=spec.dropout)
     template = template_of(place, spec)
-    return Beginning(template, config, ends_of(template, place), place)
+    return Beginning(template, config, ends_of(template, place), place, place)
 
 
 def ends_of(template: AnyTemplate, place: Path | None = None) -> frozenset[int]:
@@ -270,10 +279,10 @@ def laid_out(chats: Sequence[Chat]) -> LaidOut:
     return LaidOut(ids, next_token_targets(ids, runs, learnt), owners, runs)
 
 
-def model_config(spec: SftSpec, template: Template) -> GptConfig:
+def model_config(spec: SftSpec, vocabulary_size: int) -> GptConfig:
     """The Llama shape of a spec and a vocabulary."""
     return GptConfig(
-        vocabulary_size=template.tokenizer.get_vocab_size(),
+        vocabulary_size=vocabulary_size,
         context_tokens=spec.context_tokens,
         layers=spec.layers,
         heads=spec.heads,

@@ -72,9 +72,9 @@ def refused_sharding(recipe: str, method: str = "full", processes: int = 0) -> s
     return _ONE_PROCESS if processes == 1 else ""
 
 
-SPLITS_STEPS = ("classify", "distil", "tag", "extract", "sft", "prefer", "pretrain")
+SPLITS_STEPS = ("classify", "distil", "tag", "extract", "sft", "distil_text", "prefer", "pretrain")
 """Recipes whose step is a sum over rows, so that several processes can share it."""
-SHARDED = ("classify", "distil", "sft", "pretrain")
+SHARDED = ("classify", "distil", "sft", "distil_text", "pretrain")
 PULLED = ("l2_sp", "ewc")  # towards earlier weights, which are held whole
 SHARDED_METHODS = ("full", "lora", "rslora")
 _WHOLE_STEPS = say("A step of this recipe cannot be divided among processes.")

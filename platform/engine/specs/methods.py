@@ -82,6 +82,7 @@ _FROM_SCRATCH = say("A model that starts from random weights must train all of t
 REFUSED: Mapping[str, Mapping[str, str]] = {
     "pretrain": {method: _FROM_SCRATCH for method in METHODS if method != "full"},
     "sft": {"frozen": _NO_HEAD},
+    "distil_text": {"frozen": _NO_HEAD},
     "prefer": {"frozen": _NO_HEAD},
     "embed": {"frozen": _NO_HEAD},
 }

@@ -10,6 +10,7 @@ from typing import Any, cast
 from engine.specs.classify import ClassifySpec
 from engine.specs.common import Spec
 from engine.specs.distil import DistilSpec
+from engine.specs.distil_text import DistilTextSpec
 from engine.specs.embed import EmbedSpec
 from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
@@ -63,6 +64,7 @@ RECIPES: dict[str, Recipe] = {
     "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
+    "distil_text": Recipe(DistilTextSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
     "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", ("loss", "perplexity", "bits_per_byte"), least_rows=1),
 }
 
