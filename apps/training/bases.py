@@ -1,6 +1,5 @@
 """What a run may start from: base models that fit its recipe, and versions of the workspace itself."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from apps.registry.selectors import shared_base, version_choices, version_folder
 from core.errors import Problem
 from engine import specs
 from engine.specs import BaseModel as Reference
+from engine.specs.fields import infos
 from engine.specs.methods import ADAPTERS, MERGEABLE
 from words import say
 
@@ -43,10 +43,14 @@ def base_tasks(recipe: str) -> tuple[str, ...]:
 
 
 def named_versions(parsed: Any) -> dict[str, str]:
-    """Field -> number of every version a spec names: its base, its teacher."""
-    values = {item.name: getattr(parsed, item.name) for item in fields(parsed)} if parsed is not None else {}
+    """Field -> number of every version a spec names and looks at: its base, its teacher."""
+    known = {info.name: info for info in infos(type(parsed))} if parsed is not None else {}
+    values = {name: getattr(parsed, name) for name in known}
+    plain = {name: str(value) for name, value in values.items()}
     return {
-        name: value.name for name, value in values.items() if isinstance(value, Reference) and value.kind == "version"
+        name: value.name
+        for name, value in values.items()
+        if isinstance(value, Reference) and value.kind == "version" and known[name].is_looked_at(plain, known)
     }
 
 

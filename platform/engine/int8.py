@@ -99,7 +99,8 @@ class Int8Linear(nn.Module):
 
 def _by_onednn(numbers: Tensor, scales: Tensor) -> Multiply:
     packed = torch.ops.onednn.qlinear_prepack(numbers, None)
-    zeros, plain = torch.zeros(len(numbers), dtype=torch.long), (None, 1.0, 0, torch.float32, "none", [], "")
+    zeros = torch.zeros(len(numbers), dtype=torch.long)
+    plain: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
 
     def multiply(rows: Tensor) -> Tensor:
         return cast(Tensor, torch.ops.onednn.qlinear_pointwise(rows, 1.0, 0, packed, scales, zeros, *plain))

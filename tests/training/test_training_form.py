@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.registry.options import LABELS, VALUES
+from apps.training.bases import named_versions
 from apps.training.options import MEANINGS
 from engine import specs
 
@@ -17,6 +18,13 @@ def test_every_option_of_a_recipe_can_be_translated(recipe: str) -> None:
     assert [info.name for info in fields if info.name not in LABELS] == []
     assert [name for info in fields for name in info.choices if name not in VALUES] == []
     assert [info.meaning for info in fields if info.meaning not in {str(words) for words in MEANINGS}] == []
+
+
+def test_a_version_that_the_spec_does_not_look_at_is_no_base_of_the_run() -> None:
+    base = specs.BaseModel("version", "7")
+
+    assert named_versions(specs.PretrainSpec(base_model=base)) == {}
+    assert named_versions(specs.PretrainSpec(base_model=base, vocabulary="base_model")) == {"base_model": "7"}
 
 
 def test_a_wrong_spec_is_refused_with_every_problem_at_its_field(actor: Any, frozen: Any, api: Any) -> None:

@@ -49,7 +49,9 @@ class PretrainSpec(ContinueOptions, RunOptions):
         4096, "Most entries of a vocabulary that is learnt from the texts", minimum=16, maximum=200_000
     )
     base_model: BaseModel = option(
-        DEFAULT_BASE, "Whose tokenizer is taken over when the vocabulary is that of the base model"
+        DEFAULT_BASE,
+        "Whose tokenizer is taken over when the vocabulary is that of the base model",
+        when=("vocabulary", ("base_model",)),
     )
     weights: str = option(
         "new",
