@@ -78,8 +78,13 @@ def part_of(retrieval: Retrieval, most: int, *, seed: int) -> Retrieval:
     if not most or count <= most:
         return retrieval
     chosen = sorted(np.random.default_rng(seed).permutation(count)[:most].tolist())
-    named = {name: [getattr(retrieval, name)[at] for at in chosen] for name in ("ids", "queries", "wanted", "own")}
-    return replace(retrieval, **named)
+    return replace(
+        retrieval,
+        ids=[retrieval.ids[at] for at in chosen],
+        queries=[retrieval.queries[at] for at in chosen],
+        wanted=[retrieval.wanted[at] for at in chosen],
+        own=[retrieval.own[at] for at in chosen],
+    )
 
 
 def reranked(search: Search, score: Score) -> Iterator[Reranked]:

@@ -83,10 +83,9 @@ def predict_upload(
                 handle.write(chunk)
         options, columns = _recognised(path, upload.name)
         text_column = _column(text_column, columns, use_of(version).columns, required=True)
-        beside = use_of(version).beside
-        context_column = (
-            _column(context_column, columns, beside, required=True, field="context_column") if beside else ""
-        )
+        guesses = use_of(version).beside
+        wanted = context_column if guesses else ""
+        context_column = _column(wanted, columns, guesses, required=bool(guesses), field="context_column")
         id_column = _column(id_column, columns, ID_COLUMNS, required=False)
         with transaction.atomic():
             return _start(

@@ -151,8 +151,8 @@ class Lengths:
     @classmethod
     def of(cls, lesson: Lesson, tokenizer: Any, most: int) -> "Lengths":
         """Counted by the tokenizer."""
-        sides = [_counted(tokenizer, some) for some in (lesson.queries, lesson.texts)]
-        return cls(*sides, special=tokenizer.num_special_tokens_to_add(pair=True), most=most)
+        queries, texts = (_counted(tokenizer, some) for some in (lesson.queries, lesson.texts))
+        return cls(queries, texts, special=tokenizer.num_special_tokens_to_add(pair=True), most=most)
 
     def of_list(self, one: Drawn) -> int:
         """Tokens of all pairs of a list."""

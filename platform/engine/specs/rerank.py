@@ -15,7 +15,7 @@ _OF_LISTS = ("loss", ("listwise", "pointwise"))
 
 @dataclass(frozen=True)
 class RerankSpec(MethodOptions, RunOptions):
-    """Options of the recipe "rerank"; the defaults were chosen on held-out training rows of a public set."""
+    """Options of the recipe "rerank"; the defaults are usual ones of its kind, not chosen on any data."""
 
     base_model: BaseModel = option(
         DEFAULT_BASE, "Pretrained encoder to start from; one that already scores pairs goes on with its head"
