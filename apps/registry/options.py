@@ -236,7 +236,7 @@ VALUES: dict[str, str | Promise] = {
     "spearman": _("Spearman's correlation"),
     "f1": _("F1 of the words"),
     "exact_match": _("Exact answers"),
-    "listwise": _("The right text among its negatives"),
+    "listwise": _("The right one of a list"),
     "pointwise": _("Yes or no to each pair"),
     "scores": _("The scores of the pairs"),
     "lexical": _("Most alike by words (BM25)"),

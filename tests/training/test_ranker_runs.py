@@ -139,7 +139,7 @@ def test_figures_are_those_of_the_rows_and_versions_are_compared_query_by_query(
     compared = browser.get(f"/w/harbour/evaluations/comparisons/{pair.pk}").content.decode()
     listed = client.get(f"/api/v1/evaluations/{pair.first_id}/results").json()["results"]
     table = b"".join(client.get(f"/api/v1/evaluations/{pair.first_id}/results.jsonl").streaming_content).decode()
-    assert "Place before" in shown and "the ceiling" in shown
+    assert "Place before" in shown and "the ceiling" in shown and "After re-ranking" in shown
     assert "&lt;b&gt;" in shown and "<b>" not in shown.split('id="results"')[1].split("</table>")[0]
     assert "MRR@10, second minus first" in compared
     assert all(row["first_at"] >= 1 and row["candidates"][0]["text"] == row["predicted_text"] for row in listed)
