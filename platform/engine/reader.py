@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.data import Answer
 from engine.encoder import PackedEncoder, added_by_type, can_pack, set_dropout, type_table
