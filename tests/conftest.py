@@ -538,6 +538,55 @@ def embedder_version(workspace: Workspace, alice: User, tiny_embedder: Callable[
     return make
 
 
+@pytest.fixture(scope="session")
+def tiny_ranker(tmp_path_factory: pytest.TempPathFactory, tiny_embedder: Callable[..., Path]) -> Callable[..., Path]:
+    """Makes folders that score pairs, with random weights of a given seed."""
+
+    def make(seed: int = 1, *, method: str = "full") -> Path:
+        import torch
+
+        from engine.base_models import load_network, load_tokenizer
+        from engine.methods import attach
+        from engine.ranker import PairScorer
+        from engine.ranker_folder import save_ranker
+        from engine.specs.methods import MethodOptions
+
+        base = tiny_embedder(seed).parent / "base"
+        torch.manual_seed(seed)
+        model = PairScorer(load_network(str(base), 1), pooling="mean")
+        torch.nn.init.normal_(model.head.weight, std=0.3)
+        attached = None
+        if method != "full":
+            attached = attach(model.encoder, MethodOptions(method=method, adapter_rank=2, bottleneck_width=4))
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad and not name.startswith("head."):
+                    torch.nn.init.normal_(parameter, std=0.3)
+        description = {
+            "recipe": "rerank",
+            "max_length_tokens": 24,
+            "candidates": 10,
+            "least_score": 0.5,
+            "base_model": f"folder:{base}",
+        }
+        folder = tmp_path_factory.mktemp("ranker") / "model"
+        save_ranker(folder, model.eval(), load_tokenizer(str(base)), description, attached=attached)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def ranker_version(workspace: Workspace, alice: User, tiny_ranker: Callable[..., Path]) -> Callable[..., Any]:
+    """Registers a tiny version that scores pairs as the next version of "ranker"."""
+    from apps.registry.services import register_version
+
+    def make(seed: int = 1, *, method: str = "full") -> Any:
+        given = {"name": "ranker", "recipe": "rerank", "task": "reranking", "by": alice}
+        return register_version(workspace=workspace, folder=tiny_ranker(seed, method=method), **given)
+
+    return make
+
+
 @pytest.fixture
 def pair_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
     """60 frozen questions with answers, 12 of them in dev and 12 in test."""

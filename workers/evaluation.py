@@ -30,6 +30,7 @@ COLUMNS = ("evaluation_id", "example_id", "text", "gold", "predicted", "probabil
 ANSWER_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "f1")
 SPAN_COLUMNS = (*COLUMNS, "gold_spans", "predicted_spans")
 QUERY_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "found_at", "candidates")
+RERANKED_COLUMNS = (*QUERY_COLUMNS, "first_at")
 CHAT_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "answer_tokens")
 
 
@@ -115,6 +116,12 @@ def _query_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
             yield (pk, row["example_id"], texts[0], [], [], *_surest_first(row), *texts[1:], row["found_at"], first)
 
 
+def _reranked_rows(pk: int, examples: Path, data: Path) -> Iterator[Row]:
+    firsts = (row["first_at"] for batch in _batches(examples) for row in batch)
+    for row, first_at in zip(_query_rows(pk, examples, data), firsts, strict=True):
+        yield (*row, first_at)
+
+
 def _surest_first(row: Mapping[str, Any]) -> tuple[Any, ...]:
     rank = (3.0 if row["correct"] else 1.0) - row["probability"]
     return (row["probability"], row["loss"], row["correct"], rank)
@@ -135,6 +142,7 @@ ROWS: dict[str, tuple[Sequence[str], Callable[[int, Path, Path], Iterator[Row]]]
     Task.TAGGING: (SPAN_COLUMNS, _span_rows),
     Task.EXTRACTION: (ANSWER_COLUMNS, _answer_rows),
     Task.EMBEDDING: (QUERY_COLUMNS, _query_rows),
+    Task.RERANKING: (RERANKED_COLUMNS, _reranked_rows),
     Task.GENERATION: (CHAT_COLUMNS, _chat_rows),
 }
 """For each task the columns of an example row, and the rows in them."""
@@ -228,6 +236,7 @@ COMPARED: dict[str, Callable[[Side, Side], dict[str, Any]]] = {
     Task.TAGGING: _compare_spans,
     Task.EXTRACTION: _compare_answers,
     Task.EMBEDDING: _compare_queries,
+    Task.RERANKING: _compare_queries,
     Task.GENERATION: _compare_chats,
 }
 """For each task how two versions are tested against each other on the same rows."""

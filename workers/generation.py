@@ -122,6 +122,12 @@ def embedded(embedder: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     return [{"vector": [round(float(value), DECIMALS) for value in row]} for row in embedder.embed(request.texts)]
 
 
+def ranked(ranker: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The texts behind the query in order, the best first."""
+    query, *texts = request.texts
+    return [{"index": at, "score": round(score, DECIMALS)} for at, score in ranker.rank(query, texts)]
+
+
 def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
     found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
@@ -138,6 +144,7 @@ ANSWERS: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
     Task.TAGGING: marked,
     Task.EXTRACTION: found,
     Task.EMBEDDING: embedded,
+    Task.RERANKING: ranked,
     Task.GENERATION: written,
     "explain": explained,
 }

@@ -50,6 +50,7 @@ FOUND_COLUMNS = (
 )
 SPAN_COLUMNS = ("position", "custom_id", "text", "labels", "label", "probability", "spans", "probabilities")
 VECTOR_COLUMNS = ("position", "custom_id", "text", "vector", "labels", "label", "probabilities")
+SCORE_COLUMNS = ("position", "custom_id", "text", "context", "probability", "labels", "label", "probabilities")
 ANSWER_COLUMNS = (
     "position",
     "custom_id",
@@ -190,6 +191,11 @@ def _version_questions(path: Path, split: str) -> Iterator[Item]:
         yield (row["external_id"] or str(row["example_id"]), row["question"], {"context": row["context"]})
 
 
+def _version_pairs(path: Path, split: str) -> Iterator[Item]:
+    for row in _version_rows(path, split, "source", "target"):
+        yield (row["external_id"] or str(row["example_id"]), row["source"], {"context": row["target"]})
+
+
 def _version_chats(path: Path, split: str) -> Iterator[Item | RowError]:
     for number, row in enumerate(_version_rows(path, split, "messages"), start=1):
         try:
@@ -215,6 +221,7 @@ class Reading:
 READINGS = {
     "text": Reading(SCHEMA, "corpus", "text", _text, _version_texts, lambda: say("labelling")),
     "question": Reading(QUESTION_SCHEMA, "qa", "text", _question, _version_questions, lambda: say("answering")),
+    "pair": Reading(QUESTION_SCHEMA, "pairs", "text", _question, _version_pairs, lambda: say("scoring")),
     "messages": Reading(CHAT_SCHEMA, "chat", "messages", _chat, _version_chats, lambda: say("answering")),
 }
 
@@ -321,6 +328,14 @@ def _keep_found(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     services.keep_predictions(run=run, batch_job=batch_job, columns=FOUND_COLUMNS, rows=kept)
 
 
+def _keep_scores(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+    kept: list[tuple[Any, ...]] = [
+        (row["example_id"], row["custom_id"] or "", row["text"], row["context"], found["score"], [], "", "[]")
+        for row, found in joined
+    ]
+    services.keep_predictions(run=run, batch_job=batch_job, columns=SCORE_COLUMNS, rows=kept)
+
+
 def _keep_vectors(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     kept: list[tuple[Any, ...]] = [
         (
@@ -361,6 +376,7 @@ KEPT: dict[str, Callable[[Run, BatchJob, Joined], None]] = {
     Task.TAGGING: _keep_spans,
     Task.EXTRACTION: _keep_found,
     Task.EMBEDDING: _keep_vectors,
+    Task.RERANKING: _keep_scores,
     Task.GENERATION: _keep_answers,
 }
 """For each task how what was said is kept."""

@@ -62,7 +62,8 @@ class ExampleResult(models.Model):
     A classifier fills gold, predicted and the probability of its decision; a tagger also the spans themselves, and gold and
     predicted hold their labels; a reader gold_text, predicted_text and f1; a chat version gold_text, predicted_text,
     answer_tokens and the geometric mean probability of a token of the given answers. Of a version that makes vectors a row
-    is a query: gold_text is the most similar wanted text, predicted_text that of all, probability its similarity.
+    is a query: gold_text is the most similar wanted text, predicted_text that of all, probability its similarity; of one
+    that scores pairs the same after re-ranking, with first_at from before.
     `rank` orders wrong rows first, of a classifier the surest (1 - probability; right ones 3 - probability), of a chat
     version those whose given answer it finds least likely (probability; right ones 2 + probability).
     """
@@ -79,6 +80,7 @@ class ExampleResult(models.Model):
     answer_tokens = models.PositiveIntegerField(null=True)
     f1 = models.FloatField(null=True)  # of a reader: of the words of its answer
     found_at = models.PositiveIntegerField(null=True)  # of a query: the place of the first wanted text, from 1
+    first_at = models.PositiveIntegerField(null=True)  # of a re-ranked query: the place in the search before
     candidates = models.JSONField(null=True)  # of a query: the first texts, [{"text", "score", "wanted"}]
     probability = models.FloatField()
     loss = models.FloatField()

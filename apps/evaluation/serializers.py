@@ -77,7 +77,7 @@ class ExampleResultSerializer(serializers.ModelSerializer[Any]):
         model = ExampleResult
         fields = (
             "example_id", "text", "gold", "predicted", "gold_spans", "predicted_spans", "gold_text", "predicted_text",
-            "answer_tokens", "f1", "found_at", "candidates", "probability", "loss", "correct",
+            "answer_tokens", "f1", "found_at", "first_at", "candidates", "probability", "loss", "correct",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -96,7 +96,7 @@ class ComparisonSerializer(serializers.ModelSerializer[Any]):
     job = JobProgressSerializer(read_only=True)
     figures = serializers.SerializerMethodField(
         help_text="Second minus first with paired bootstrap intervals: accuracy and macro F1, of taggers the figures of "
-        "entities, of readers exact answers and F1, of vectors MRR and recall, of chat versions loss and exact answers; "
+        "entities, of readers exact answers and F1, of vectors and of re-ranking MRR and recall, of chat versions loss and exact answers; "
         "McNemar's test, of chat versions also Wilcoxon's signed ranks of the losses."
     )
 

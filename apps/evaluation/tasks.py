@@ -56,6 +56,8 @@ class Measuring:
     answer_words: Any = WRITTEN
 
 
+QUERY_COLUMNS = ("example_id", "text", "gold_text", "predicted_text", "found_at", "candidates")
+JUDGED = ("probability", "loss", "correct")
 MEASURING: dict[str, tuple[Measuring, ...]] = {
     Task.CLASSIFICATION: (
         Measuring(
@@ -97,17 +99,21 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             "evaluation/_rows_queries.html",
             "evaluation/_flips_queries.html",
             "evaluation/_compared_embedders.html",
-            (
-                "example_id",
-                "text",
-                "gold_text",
-                "predicted_text",
-                "found_at",
-                "candidates",
-                "probability",
-                "loss",
-                "correct",
-            ),
+            (*QUERY_COLUMNS, *JUDGED),
+            QUERY_ORDERS,
+            tuple(FLIPS),
+            has_answers=True,
+            answer_words=_("Part of the text found first"),
+        )
+        for kind in (Kind.PAIRS, Kind.CLASSIFICATION)
+    ),
+    Task.RERANKING: tuple(
+        Measuring(
+            kind,
+            "evaluation/_rows_reranked.html",
+            "evaluation/_flips_queries.html",
+            "evaluation/_compared_embedders.html",
+            (*QUERY_COLUMNS, "first_at", *JUDGED),
             QUERY_ORDERS,
             tuple(FLIPS),
             has_answers=True,

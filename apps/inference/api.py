@@ -16,11 +16,13 @@ from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest
 from apps.inference.serializers import (
     AskChatSerializer,
     AskQuestionSerializer,
+    AskRankingSerializer,
     AskSerializer,
     BatchJobSerializer,
     OnlineChatSerializer,
     OnlineFoundSerializer,
     OnlineMarkedSerializer,
+    OnlineRankedSerializer,
     OnlineRequestSerializer,
     OnlineVectorsSerializer,
     PredictionSerializer,
@@ -205,6 +207,32 @@ class OnlineEmbedViewSet(OnlineViewSet):
     @extend_schema(summary="The vectors of a few texts")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, the vector of each text; the dot product of two is their similarity, as a rule the cosine."""
+        return self._answer(pk)
+
+
+class OnlineRankViewSet(OnlineViewSet):
+    """A few texts brought into order for a query at once."""
+
+    serializer_class = OnlineRankedSerializer
+    task = Task.RERANKING
+
+    @extend_schema(
+        summary="Bring a few texts into order for a query now",
+        request=AskRankingSerializer,
+        responses={202: OnlineRankedSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """The order is ready within a moment: read it by the returned id."""
+        serializer = AskRankingSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = dict(serializer.validated_data)
+        version = resolve_version(self.actor.workspace, values.pop("model"))
+        made = services.ask_ranking(actor=self.actor, version=version, **values)
+        return Response(self.get_serializer(made).data, status=202)
+
+    @extend_schema(summary="The order of a few texts")
+    def retrieve(self, request: Request, pk: int) -> Response:
+        """State and, once done, index and score of each text, the best first."""
         return self._answer(pk)
 
 

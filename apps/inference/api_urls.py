@@ -7,6 +7,7 @@ from apps.inference.api import (
     OnlineChatViewSet,
     OnlineEmbedViewSet,
     OnlineExtractViewSet,
+    OnlineRankViewSet,
     OnlineTagViewSet,
     OnlineViewSet,
 )
@@ -23,6 +24,8 @@ urlpatterns = [
     path("tag/<int:pk>", OnlineTagViewSet.as_view({"get": "retrieve"})),
     path("embed", OnlineEmbedViewSet.as_view({"post": "create"})),
     path("embed/<int:pk>", OnlineEmbedViewSet.as_view({"get": "retrieve"})),
+    path("rank", OnlineRankViewSet.as_view({"post": "create"})),
+    path("rank/<int:pk>", OnlineRankViewSet.as_view({"get": "retrieve"})),
     path("extract", OnlineExtractViewSet.as_view({"post": "create"})),
     path("extract/<int:pk>", OnlineExtractViewSet.as_view({"get": "retrieve"})),
     path("answers", OnlineChatViewSet.as_view({"post": "create"})),

@@ -57,6 +57,20 @@ class TextFilter(FilterSet):
         fields = ("text",)
 
 
+class ScoreFilter(FilterSet):
+    """By a part of the query, of the text, and by the score."""
+
+    text = CharFilter(lookup_expr="icontains", label=_("Part of the query"))
+    context = CharFilter(lookup_expr="icontains", label=_("Part of the text"))
+    max_probability = NumberFilter(
+        field_name="probability", lookup_expr="lte", min_value=0, max_value=1, label=_("Score at most")
+    )
+
+    class Meta:
+        model = Prediction
+        fields = ("text", "context", "max_probability")
+
+
 class AnswerFilter(FilterSet):
     """By how the answer ended and by a part of it."""
 
@@ -73,6 +87,7 @@ ROW_FILTERS: dict[str, type[FilterSet]] = {
     Task.TAGGING: PredictionFilter,
     Task.EXTRACTION: FoundFilter,
     Task.EMBEDDING: TextFilter,
+    Task.RERANKING: ScoreFilter,
     Task.GENERATION: AnswerFilter,
 }
 """By what the batch's version says."""

@@ -33,7 +33,7 @@ class BatchForm(forms.Form):
         label=_("Column of the passages"),
         required=False,
         max_length=200,
-        help_text=_("Versions that answer from passages only."),
+        help_text=_("Versions that answer from passages or score pairs only: the passages, or the second texts."),
     )
     dataset_version = forms.ModelChoiceField(DatasetVersion.objects.none(), label=_("Dataset version"), required=False)
     split = forms.ChoiceField(label=_("Split"), required=False, choices=[("", _("All examples")), *Split.choices[1:]])
@@ -113,9 +113,16 @@ class RankForm(forms.Form):
         return [self.cleaned_data["query"], *lines]
 
 
+class RerankForm(RankForm):
+    """A query, and the texts that are brought into the order in which they answer it."""
+
+    query = forms.CharField(label=_("Query"), max_length=10_000)
+
+
 ASK_FORMS: dict[str, type[TryForm] | type[RankForm] | type[QuestionForm] | type[AskForm]] = {
     "text": TryForm,
     "ranking": RankForm,
+    "pair": RerankForm,
     "question": QuestionForm,
     "messages": AskForm,
 }

@@ -36,7 +36,9 @@ class BatchJob(models.Model):
     file_path = models.CharField(max_length=300, blank=True)  # the upload, below HOME
     options = models.JSONField(default=dict, blank=True)  # how the upload is read
     text_column = models.CharField(max_length=200, blank=True)
-    context_column = models.CharField(max_length=200, blank=True, default="", db_default="")  # of a reader: passages
+    context_column = models.CharField(
+        max_length=200, blank=True, default="", db_default=""
+    )  # of a reader: passages; of a ranker: the second texts
     id_column = models.CharField(max_length=200, blank=True)
     max_new_tokens = models.PositiveIntegerField(default=256)  # longest answer of a chat version
     input_path = models.CharField(max_length=300, blank=True)  # the prepared Parquet file, below HOME
@@ -74,7 +76,8 @@ class Prediction(models.Model):
     """What a model version said of one text or chat; exactly one row per position of a batch.
 
     A classifier fills labels and probabilities, a tagger spans and their labels, a reader the passage, the answer and its
-    span, a chat version messages, answer and finish, and one that makes vectors the vector.
+    span, a chat version messages, answer and finish, one that makes vectors the vector, and one that scores pairs the second
+    text (context) and the score (probability).
     """
 
     batch_job = models.ForeignKey(BatchJob, models.CASCADE, related_name="predictions", db_index=False)
@@ -136,14 +139,15 @@ class OnlineRequest(models.Model):
     kind = models.CharField(max_length=10, choices=OnlineKind.choices, default=OnlineKind.PREDICT)
     texts = models.JSONField(
         default=list, blank=True
-    )  # of a reader question and passage; of an explanation one sentence
+    )  # of a reader question and passage; of a ranker the query and then its texts; of an explanation one sentence
     messages = models.JSONField(default=list, blank=True)  # for a chat version
     max_new_tokens = models.PositiveIntegerField(default=256)
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
-    # per text: labels and [[label, probability], ...], spans, or a vector; of a chat one: answer, finish and tokens; of an
+    # per text: labels and [[label, probability], ...], spans, or a vector; of a ranker index and score of each text, the
+    # best first; of a chat one: answer, finish and tokens; of an
     # explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
     error_message = WordsField(blank=True)

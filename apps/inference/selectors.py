@@ -99,3 +99,8 @@ def similarities(request: OnlineRequest) -> list[tuple[str, float]]:
     others = zip(request.texts[1:], vectors[1:], strict=False)
     found = [(text, sum(a * b for a, b in zip(vectors[0], vector, strict=True))) for text, vector in others]
     return sorted(found, key=lambda pair: -pair[1])
+
+
+def ranked(request: OnlineRequest) -> list[tuple[str, float]]:
+    """(text, score) of an answered request for an order, the best first."""
+    return [(request.texts[1 + row["index"]], row["score"]) for row in request.results if "index" in row]

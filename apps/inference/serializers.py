@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from apps.datasets.models import Split
 from apps.inference.models import BatchJob, Finish, OnlineRequest, Prediction
-from apps.inference.services import LARGEST_ANSWER_TOKENS
+from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_RANKED_TEXTS
 from core.api.spoken import SpokenListField
 from engine.specs.records import ROLES
 
@@ -79,7 +79,10 @@ class TextItemSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
     text = serializers.CharField(required=False, max_length=100_000, trim_whitespace=False)
     context = serializers.CharField(  # type: ignore[assignment]
-        required=False, max_length=100_000, trim_whitespace=False, help_text="Of a reader: the passage; text is asked."
+        required=False,
+        max_length=100_000,
+        trim_whitespace=False,
+        help_text="Of a reader: the passage; text is asked. Of a version that scores pairs: the second text.",
     )
     messages = MessageSerializer(many=True, required=False)
 
@@ -109,7 +112,11 @@ class StartBatchSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(required=False)
     text_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
     context_column = serializers.CharField(
-        required=False, default="", allow_blank=True, max_length=200, help_text="Of a reader: the column of passages."
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=200,
+        help_text="Of a reader: the column of passages; of a version that scores pairs: of the second texts.",
     )
     id_column = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
     max_new_tokens = serializers.IntegerField(
@@ -180,6 +187,31 @@ class OnlineVectorsSerializer(OnlineRequestSerializer):
     """A request and, once done, the vector of each text."""
 
     results = TextVectorSerializer(many=True, read_only=True)  # type: ignore[assignment]
+
+
+class AskRankingSerializer(serializers.Serializer[Any]):
+    """A query, and the texts to bring into the order in which they answer it."""
+
+    model = serializers.CharField(max_length=140)
+    query = serializers.CharField(max_length=100_000, trim_whitespace=False)
+    texts = serializers.ListField(
+        child=serializers.CharField(max_length=100_000, trim_whitespace=False, allow_blank=True),
+        min_length=1,
+        max_length=MAX_RANKED_TEXTS,
+    )
+
+
+class RankedTextSerializer(serializers.Serializer[Any]):
+    """One of the texts, by its place in the request."""
+
+    index = serializers.IntegerField(help_text="From 0, of the texts that were sent.")
+    score = serializers.FloatField(help_text="From 0 to 1; comparable within one answer.")
+
+
+class OnlineRankedSerializer(OnlineRequestSerializer):
+    """The query and its texts (`texts`) and, once done, the texts in order, the best first."""
+
+    results = RankedTextSerializer(many=True, read_only=True)  # type: ignore[assignment]
 
 
 class AskQuestionSerializer(serializers.Serializer[Any]):

@@ -16,6 +16,8 @@ TEXT_COLUMNS = ("text", "content", "sentence", "review", "question", "query", "�
 PROMPT_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "对话", "prompt", "提示", *TEXT_COLUMNS)
 QUESTION_COLUMNS = ("question", "query", "问题", "提问", "text")
 CONTEXT_COLUMNS = ("context", "passage", "paragraph", "document", "上下文", "段落", "篇章")
+QUERY_COLUMNS = ("query", "question", "source", "查询", "问题", "提问", "text")
+JUDGED_COLUMNS = ("target", "candidate", "answer", "候选", "答案", *CONTEXT_COLUMNS)
 TEXT_KINDS = (Kind.CLASSIFICATION, Kind.CORPUS, Kind.SPANS)  # datasets whose examples are single texts
 
 
@@ -25,7 +27,7 @@ class Use:
 
     data_kinds: tuple[Kind, ...]  # of datasets whose examples it can read
     other_data: Callable[[], str]  # why another dataset is refused
-    reads: str  # "text", "question" (with a passage) or "messages"
+    reads: str  # "text", "question" (with a passage), "pair" (a query and a text) or "messages"
     columns: tuple[str, ...]  # of a file, guessed in this order
     title: Callable[[Any], str]  # of a job, from what it works on
     rows: str  # template of the stored rows
@@ -33,6 +35,7 @@ class Use:
     now: str | Promise  # on the button of the try-it box
     header: tuple[str, ...]  # of an export as a table
     said: Callable[[Prediction], dict[str, Any]]  # what the version said of a row, for exports
+    beside: tuple[str, ...] = ()  # columns of the second text of a row, guessed in this order; () where there is none
     asks: str = ""  # the form of the try-it box, where it is not that of what it reads
 
 
@@ -58,6 +61,10 @@ def _found(row: Prediction) -> dict[str, Any]:
         "end": place.get("end"),
         "probability": row.probability,
     }
+
+
+def _score(row: Prediction) -> dict[str, Any]:
+    return {"context": row.context, "score": row.probability}
 
 
 def _vector(row: Prediction) -> dict[str, Any]:
@@ -110,6 +117,7 @@ USES: dict[str, Use] = {
         now=_("Answer now"),
         header=("position", "id", "text", "context", "answer", "start", "end", "probability", *MADE_BY),
         said=_found,
+        beside=CONTEXT_COLUMNS,
     ),
     Task.EMBEDDING: Use(
         data_kinds=TEXT_KINDS,
@@ -123,6 +131,19 @@ USES: dict[str, Use] = {
         header=("position", "id", "text", "vector", *MADE_BY),
         said=_vector,
         asks="ranking",
+    ),
+    Task.RERANKING: Use(
+        data_kinds=(Kind.PAIRS,),
+        other_data=lambda: say("A version that scores pairs reads a dataset of pairs."),
+        reads="pair",
+        columns=QUERY_COLUMNS,
+        title=lambda data: say("Score {data}", data=data),
+        rows="inference/_rows_scores.html",
+        answer="inference/_asked_ranked.html",
+        now=_("Rank now"),
+        header=("position", "id", "text", "context", "score", *MADE_BY),
+        said=_score,
+        beside=JUDGED_COLUMNS,
     ),
     Task.GENERATION: Use(
         data_kinds=(Kind.CHAT,),

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, RankForm, TryForm
+from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, RankForm, RerankForm, TryForm
 from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
-from apps.inference.selectors import batch_jobs, label_chart, similarities
+from apps.inference.selectors import batch_jobs, label_chart, ranked, similarities
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -137,6 +137,9 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
 def _ask(
     request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | RankForm | TryForm
 ) -> OnlineRequest:
+    if isinstance(form, RerankForm):
+        query, *texts = form.texts()
+        return services.ask_ranking(actor=request.actor, version=version, query=query, texts=texts)
     if isinstance(form, RankForm):
         return services.ask(actor=request.actor, version=version, texts=form.texts())
     if isinstance(form, TryForm):
@@ -159,6 +162,7 @@ def asked(request: PageRequest, pk: int) -> HttpResponse:
         "use": use_of(found.model_version),
         "pairs": list(zip(found.texts, found.results, strict=False)) if is_done else [],
         "similarities": similarities(found),
+        "ranked": ranked(found),
         "answers": [{**row, "end": Finish(row["finish"]).label} for row in found.results] if found.messages else [],
     }
     return render(request, "inference/_asked.html", context)

@@ -69,6 +69,7 @@ READER_DESCRIBED: dict[str, Any] = {
     "no_answer": bool,
     "no_answer_margin": (int, float),
 }
+RANKER_DESCRIBED: dict[str, Any] = {"pooling": str, "max_length_tokens": int}
 DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 DECIDERS = {
     kind: WRITERS[kind].replace("ForCausalLM", "").replace("LMHeadModel", "") + "ForSequenceClassification"
@@ -106,13 +107,14 @@ def check_model_folder(folder: Path) -> ModelFolder:
     if any(name in found for found in (config, tokenizer, generation) for name in ("auto_map", "custom_pipelines")):
         raise Refused("custom_code", say("The model asks for code of its own (auto_map). Such models are not taken."))
     kind, names = config.get("model_type"), config.get("architectures")
-    task = _task(kind, names)
+    task = _task(kind, names, config.get("id2label"))
     if task is None or not isinstance(names, list):
         raise Refused(
             "unknown_architecture",
             say("Models of kind “{value}” cannot be imported.", value=str(names or kind)[:100]),
             hint=say(
-                "Known are text classifiers, taggers, readers and encoders ({classifiers}) and chat models ({writers}).",
+                "Known are text classifiers, rankers, taggers, readers and encoders ({classifiers}) and chat models "
+                "({writers}).",
                 classifiers=", ".join(sorted(CLASSIFIERS)),
                 writers=", ".join(sorted(WRITERS)),
             ),
@@ -124,10 +126,12 @@ def check_model_folder(folder: Path) -> ModelFolder:
     return ModelFolder(task, names[0], parameters, labels=labels, multi_label=multi_label)
 
 
-def _task(kind: Any, names: Any) -> Task | None:
-    """What a model of this kind and architecture does; None for one that is not on a list."""
+def _task(kind: Any, names: Any, outputs: Any) -> Task | None:
+    """What a model of this kind, architecture and names of outputs does; None for one that is not on a list."""
     if not isinstance(kind, str):
         return None
+    if kind in CLASSIFIERS and names == [CLASSIFIERS[kind]] and isinstance(outputs, dict) and len(outputs) == 1:
+        return Task.RERANKING
     if kind in TAGGERS and names == [CASE_TAGGER]:
         return Task.TAGGING
     return next((task for task, table in KNOWN.items() if kind in table and names == [table[kind]]), None)
@@ -181,6 +185,16 @@ def _embedder(_config: Mapping[str, Any], described: Path) -> tuple[list[str], b
     return [], False
 
 
+def _ranker(config: Mapping[str, Any], described: Path) -> tuple[list[str], bool]:
+    if described.is_file():
+        found = _json(described)
+        shaped = all(isinstance(found.get(name), kind) for name, kind in RANKER_DESCRIBED.items())
+        known = found.get("recipe") == "rerank" and found.get("pooling") in POOLING[config["model_type"]]
+        if not shaped or not known or found.get("format") != 1:
+            raise _disagrees()
+    return [], False
+
+
 KNOWN = {
     Task.CLASSIFICATION: {**CLASSIFIERS, **DECIDERS},
     Task.TAGGING: TAGGERS,
@@ -193,6 +207,7 @@ CHECKS: dict[Task, Callable[[Mapping[str, Any], Path], tuple[list[str], bool]]] 
     Task.TAGGING: _tagger,
     Task.EXTRACTION: _reader,
     Task.EMBEDDING: _embedder,
+    Task.RERANKING: _ranker,
     Task.GENERATION: _writer,
 }
 """For each task the architectures that are taken, and what their descriptions must hold."""

@@ -14,6 +14,7 @@ class Task(models.TextChoices):
     TAGGING = "tagging", _("Span tagging")
     EXTRACTION = "extraction", _("Answers from passages")
     EMBEDDING = "embedding", _("Text vectors")
+    RERANKING = "reranking", _("Re-ranking")
     GENERATION = "generation", _("Chat")
 
 
@@ -42,6 +43,12 @@ PAGES: dict[str, TaskPage] = {
         "registry/_found_samples.html",
         _("Queries and what they found, wrong and confident first"),
         _("Make vectors"),
+    ),
+    Task.RERANKING: TaskPage(
+        "evaluation/_ranking_report.html",
+        "registry/_reranked_samples.html",
+        _("Queries and what came first, wrong and confident first"),
+        _("Score pairs"),
     ),
     Task.GENERATION: TaskPage(
         "evaluation/_chat_report.html",

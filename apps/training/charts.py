@@ -20,6 +20,7 @@ CURVES: dict[str, str | Promise] = {
     "dev_recall_at_1": gettext_lazy("Dev recall@1"),
     "dev_recall_at_5": gettext_lazy("Dev recall@5"),
     "dev_recall_at_10": gettext_lazy("Dev recall@10"),
+    "dev_mrr_gain": gettext_lazy("Dev MRR@10 gained on the search"),
     "dev_centroid_accuracy": gettext_lazy("Dev nearest class centroid"),
     "dev_spearman": gettext_lazy("Dev Spearman's correlation"),
     "dev_entity_f1": gettext_lazy("Dev entity F1"),

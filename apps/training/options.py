@@ -179,5 +179,21 @@ MEANINGS = [
         "negatives of their source"
     ),
     _("Share of values dropped in the encoder"),
+    _("Pretrained encoder to start from; one that already scores pairs goes on with its head"),
+    _(
+        "How token vectors become one vector of the pair: their mean, or the architecture's own way; auto "
+        "takes the mean where the architecture allows it"
+    ),
+    _("Query and text together; of longer pairs the longer side loses its end"),
+    _(
+        "What is learnt: to choose the right text among its negatives, to say yes or no to each pair, or "
+        "the scores that the pairs carry"
+    ),
+    _("Texts that do not belong to the query, beside each that does"),
+    _("Where these come from: any texts, those most alike by their words (BM25), or by the vectors of the base model"),
+    _("So many texts that a search by words finds for a query are brought into a new order when it is measured"),
+    _("Most dev queries measured after each epoch; the end measures all of them. 0 always measures all"),
+    _("Peak learning rate of the head"),
+    _("Queries with their texts in one micro-batch"),
 ]
 """As the engine writes them; a test compares the two."""

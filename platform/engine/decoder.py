@@ -47,11 +47,11 @@ class DecoderClassifier(TextClassifier):
         """The decoder without its head."""
         return cast(Gpt, self.base)
 
-    def forward(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+    def logits(self, sequences: Sequence[Sequence[int]], added: Tensor | None = None) -> Tensor:
         """Logits [N, K] of N sequences of token ids, in their order."""
         return cast(Tensor, self.head(F.dropout(self.features(sequences), self.dropout_share, self.training)))
 
-    def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+    def features(self, sequences: Sequence[Sequence[int]], added: Tensor | None = None) -> Tensor:
         """The states of the last tokens [N, D]; an empty text is read as one token of padding."""
         filled = [sequence or [int(self.config.pad_token_id)] for sequence in sequences]
         order = sorted(range(len(filled)), key=lambda at: len(filled[at]))

@@ -1,7 +1,7 @@
 """What a run can be ordered to do with an embedder: measure it on pairs or classes, make vectors of many texts."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -22,7 +22,7 @@ LEAST_SCORE = 0.5
 
 def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Measure an embedder folder on the pairs or labelled texts of data.split (all splits when it is empty)."""
-    rows = _rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
+    rows = measured_rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
     embedder = open_embedder(Path(order["model"]))
     measured, examples = evaluate_vectors(
         rows,
@@ -31,12 +31,7 @@ def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Repo
         least_score=float(embedder.description.get("least_score", LEAST_SCORE)),
         seed=int(order.get("seed", 17)),
     )
-    if not measured["headline"]:
-        raise RunFailed(
-            "no_rows",
-            say("There is no text that another one should find."),
-            say("Choose rows of which some belong together: pairs, or classes with several texts."),
-        )
+    require_found(measured)
     write_query_rows(out / "examples.parquet", examples)
     (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return {
@@ -47,7 +42,18 @@ def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Repo
     }
 
 
-def _rows(data: Path, kind: str, split: str) -> PairRows | TextRows:
+def require_found(measured: Mapping[str, Any]) -> None:
+    """RunFailed("no_rows") where nothing could be looked for."""
+    if not measured["headline"]:
+        raise RunFailed(
+            "no_rows",
+            say("There is no text that another one should find."),
+            say("Choose rows of which some belong together: pairs, or classes with several texts."),
+        )
+
+
+def measured_rows(data: Path, kind: str, split: str) -> PairRows | TextRows:
+    """The pairs or labelled texts of a split (of all, when it is empty); RunFailed where there are none."""
     if kind == "pairs":
         pairs = PairRows()
         for name, part in sorted(read_pairs(data).items()):

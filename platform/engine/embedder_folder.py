@@ -9,12 +9,13 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from engine.base_models import load_config, load_network, load_tokenizer, own_description
+from engine.base_models import fetched, load_config, load_network, load_tokenizer, locate, own_description
 from engine.embedder import Embedder, TextEmbedder
 from engine.failures import RunFailed
 from engine.folders import write_folder
 from engine.methods import Attached, plain_weights, read_adapter, write_adapter
 from engine.methods.folder import FOLDER as ADAPTER_FOLDER
+from engine.specs.base_models import BaseModel
 from words import say
 
 MODULES = "modules.json"
@@ -104,6 +105,18 @@ def open_embedder(folder: Path) -> Embedder:
     if torch.cuda.is_available():
         model = model.cuda()
     return Embedder(model.eval(), load_tokenizer(str(folder)), description)
+
+
+def base_embedder(reference: BaseModel, max_length_tokens: int) -> Embedder:
+    """A base model as it is, for vectors of length 1: pooled as it was made, else by the mean of its tokens."""
+    place = locate(reference)
+    network = load_network(place, 0, revision=reference.revision, head="")
+    tokenizer = load_tokenizer(place, reference.revision)
+    limit = min(max_length_tokens, int(tokenizer.model_max_length), network.config.max_position_embeddings - 2)
+    model = TextEmbedder(network, pooling=base_pooling(str(fetched(reference))), normalise=True)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    return Embedder(model.eval(), tokenizer, {"max_length_tokens": limit, "temperature": TEMPERATURE})
 
 
 def base_pooling(place: str) -> str:

@@ -50,20 +50,22 @@ class PackedEncoder(nn.Module):
         if not self.is_packed:
             return self._padded_states(sequences, added)
         order = sorted(range(len(sequences)), key=lambda at: lengths[at])
-        if added is not None:
-            rows = torch.split(added, lengths)
-            added = torch.cat([rows[at] for at in order])
-        hidden, _ = self._packed_hidden(sequences, order, added)
+        hidden, _ = self._packed_hidden(sequences, order, in_order(added, lengths, order))
         rows = torch.split(hidden, [lengths[at] for at in order])
         return torch.cat([rows[at] for at in inverse(order, torch.device("cpu")).tolist()])
 
     def _padded_states(self, sequences: Sequence[Sequence[int]], added: Tensor | None) -> Tensor:
+        given = self._padded_inputs(sequences, added)
+        return cast(Tensor, self.encoder(**given).last_hidden_state[given["attention_mask"].bool()])
+
+    def _padded_inputs(self, sequences: Sequence[Sequence[int]], added: Tensor | None) -> dict[str, Tensor]:
+        """What an architecture without a packed form is given; `added` [T, E] stands on top of the token embeddings."""
         given = self._padded(sequences)
+        if added is None:
+            return given
         mask = given["attention_mask"].bool()  # [N, L]
-        if added is not None:
-            embedded = self.encoder.get_input_embeddings()(given.pop("input_ids"))
-            given["inputs_embeds"] = embedded.masked_scatter(mask[:, :, None], embedded[mask] + added)
-        return cast(Tensor, self.encoder(**given).last_hidden_state[mask])
+        embedded = self.encoder.get_input_embeddings()(given.pop("input_ids"))
+        return {**given, "inputs_embeds": embedded.masked_scatter(mask[:, :, None], embedded[mask] + added)}
 
     def _packed_hidden(
         self, sequences: Sequence[Sequence[int]], order: Sequence[int], added: Tensor | None = None
@@ -164,22 +166,28 @@ class TextClassifier(PackedEncoder):
 
     def forward(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Logits [N, K] of N sequences of token ids, in their order."""
+        return self.logits(sequences)
+
+    def logits(self, sequences: Sequence[Sequence[int]], added: Tensor | None = None) -> Tensor:
+        """The same, with `added` [T, E] on top of the token embeddings of the sequences, laid end to end."""
         if self.pooling == "mean":
-            return cast(Tensor, self.head(F.dropout(self.features(sequences), self.dropout_share, self.training)))
+            features = self.features(sequences, added)
+            return cast(Tensor, self.head(F.dropout(features, self.dropout_share, self.training)))
         if not self.is_packed:
-            return cast(Tensor, self.network(**self._padded(sequences)).logits)
+            return cast(Tensor, self.network(**self._padded_inputs(sequences, added)).logits)
         order = sorted(range(len(sequences)), key=lambda at: len(sequences[at]))
-        first = self._first_tokens(sequences, order)[:, None]  # [N, 1, D]
+        first = self._first_tokens(sequences, order, added)[:, None]  # [N, 1, D]
         if getattr(self.encoder, "pooler", None) is None:
             logits = self.network.classifier(first)
         else:
             logits = self.network.classifier(self.network.dropout(self.encoder.pooler(first)))
         return cast(Tensor, logits)[inverse(order, logits.device)]
 
-    def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+    def features(self, sequences: Sequence[Sequence[int]], added: Tensor | None = None) -> Tensor:
         """The text vectors [N, D] the mean head reads."""
-        order = sorted(range(len(sequences)), key=lambda at: len(sequences[at]))
-        hidden, runs = self._packed_hidden(sequences, order)  # [T, D]
+        lengths = [len(sequence) for sequence in sequences]
+        order = sorted(range(len(sequences)), key=lambda at: lengths[at])
+        hidden, runs = self._packed_hidden(sequences, order, in_order(added, lengths, order))  # [T, D]
         means, firsts = [], []
         for run in runs:
             block = documents(hidden, run)  # [n, L, D]
@@ -190,9 +198,35 @@ class TextClassifier(PackedEncoder):
         pooled = torch.tanh(pooled / POOL_SCALE) * POOL_SCALE
         return pooled[inverse(order, pooled.device)]
 
-    def _first_tokens(self, sequences: Sequence[Sequence[int]], order: Sequence[int]) -> Tensor:
-        hidden, runs = self._packed_hidden(sequences, order)
+    def _first_tokens(
+        self, sequences: Sequence[Sequence[int]], order: Sequence[int], added: Tensor | None = None
+    ) -> Tensor:
+        lengths = [len(sequence) for sequence in sequences]
+        hidden, runs = self._packed_hidden(sequences, order, in_order(added, lengths, order))
         return torch.cat([documents(hidden, run)[:, 0] for run in runs])
+
+
+def in_order(added: Tensor | None, lengths: Sequence[int], order: Sequence[int]) -> Tensor | None:
+    """Rows [T, E] of sequences of these lengths, brought into another order of the sequences."""
+    if added is None:
+        return None
+    rows = torch.split(added, list(lengths))
+    return torch.cat([rows[at] for at in order])
+
+
+def type_table(encoder: Any) -> nn.Embedding | None:
+    """The embeddings of the first and the second text of a pair; None for encoders that do not tell them apart."""
+    table: nn.Embedding | None = getattr(getattr(encoder, "embeddings", None), "token_type_embeddings", None)
+    return table if table is not None and table.num_embeddings > 1 else None
+
+
+def added_by_type(encoder: Any, types: Sequence[int]) -> Tensor | None:
+    """What tokens of type 1 have beyond those of type 0, [T, E]; None for encoders without token types."""
+    table = type_table(encoder)
+    if table is None:
+        return None
+    second = torch.tensor(types, device=table.weight.device)
+    return second[:, None] * (table.weight[1] - table.weight[0])
 
 
 def set_dropout(model: nn.Module, share: float) -> None:

@@ -15,13 +15,12 @@ from engine import metrics, retrieval_metrics
 from engine.data import TextRows
 from engine.embedder import Vectors
 from engine.pairs import PairRows
-from engine.retrieval_metrics import Bools, Floats, Found, Ints
+from engine.retrieval_metrics import Bools, Floats, Found, Ints, row_blocks
 from engine.texts import normalised
 
-BLOCK_CELLS = 4_000_000
 TEXT_KEPT = 2_000
 Embed = Callable[[Sequence[str]], Vectors]
-CANDIDATES = pa.list_(pa.struct([("text", pa.string()), ("score", pa.float64()), ("wanted", pa.bool_())]))
+CANDIDATE = [("text", pa.string()), ("score", pa.float64()), ("wanted", pa.bool_())]
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def looked_for(retrieval: Retrieval, embed: Embed, *, scale: float) -> tuple[dic
     asked, offered = vectors[: len(retrieval.queries)], vectors[len(retrieval.queries) :]
     blocks = [
         retrieval_metrics.ranked(asked[rows] @ offered.T, *retrieval.block(rows), scale=scale)
-        for rows in _blocks(len(asked), len(offered))
+        for rows in row_blocks(len(asked), len(offered))
     ]
     places = np.concatenate([block.places for block in blocks])
     ndcg = np.concatenate([block.ndcg for block in blocks])
@@ -133,21 +132,23 @@ def looked_for(retrieval: Retrieval, embed: Embed, *, scale: float) -> tuple[dic
     }, blocks
 
 
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    at_once = max(1, BLOCK_CELLS // max(1, width))
-    yield from (slice(start, start + at_once) for start in range(0, rows, at_once))
-
-
 def graded(rows: PairRows | TextRows, embed: Embed) -> tuple[Floats, Floats] | None:
-    """(similarity, score) of the pairs that have a score; None without at least three different ones."""
+    """(similarity, score) of the pairs that have a score; None without enough of them."""
+    chosen = graded_rows(rows)
+    if chosen is None or not isinstance(rows, PairRows):
+        return None
+    scored, scores = chosen
+    sides = embed([*(rows.sources[at] for at in scored), *(rows.targets[at] for at in scored)]).astype(np.float64)
+    return (sides[: len(scored)] * sides[len(scored) :]).sum(1), scores
+
+
+def graded_rows(rows: PairRows | TextRows) -> tuple[list[int], Floats] | None:
+    """(positions, scores) of the pairs that have a score; None without at least three, of at least two different ones."""
     if not isinstance(rows, PairRows):
         return None
     scored = [at for at, score in enumerate(rows.scores) if score is not None]
     scores = np.array([rows.scores[at] for at in scored], dtype=np.float64)
-    if len(scored) < 3 or len(set(scores.tolist())) < 2:
-        return None
-    sides = embed([*(rows.sources[at] for at in scored), *(rows.targets[at] for at in scored)]).astype(np.float64)
-    return (sides[: len(scored)] * sides[len(scored) :]).sum(1), scores
+    return None if len(scored) < 3 or len(set(scores.tolist())) < 2 else (scored, scores)
 
 
 def by_centroid(rows: PairRows | TextRows, embed: Embed) -> Ints | None:
@@ -254,17 +255,18 @@ def _examples(retrieval: Retrieval, blocks: Sequence[Found]) -> Iterator[dict[st
             at += 1
 
 
-def write_query_rows(path: Path, examples: Sequence[Mapping[str, Any]]) -> None:
-    """The rows as Parquet."""
+def write_query_rows(path: Path, examples: Sequence[Mapping[str, Any]], more: Sequence[tuple[str, Any]] = ()) -> None:
+    """The rows as Parquet, with `more` columns."""
     schema = pa.schema(
         [
             ("example_id", pa.int64()),
             *((name, pa.string()) for name in ("text", "gold_text", "predicted_text")),
             ("found_at", pa.int64()),
-            ("candidates", CANDIDATES),
+            ("candidates", pa.list_(pa.struct(CANDIDATE))),
             ("probability", pa.float64()),
             ("loss", pa.float64()),
             ("correct", pa.bool_()),
+            *more,
         ]
     )
     pq.write_table(pa.Table.from_pylist([dict(row) for row in examples], schema=schema), path)

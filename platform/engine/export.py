@@ -1,6 +1,6 @@
 """A model folder converted for use elsewhere, and the conversion measured: merged, adapter, ONNX or GGUF."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,19 @@ from engine.embedder_folder import holds_embedder
 from engine.export_folders import write_adapter, write_merged
 from engine.export_gguf import write_gguf
 from engine.export_onnx import write_onnx
-from engine.export_parity import Logits, Run, int8_difference, measured, served
+from engine.export_parity import Logits, int8_difference, measured, served
+from engine.export_ranking import RANKING_WRITERS, served_scores
 from engine.export_tokens import TOKEN_WRITERS, served_tokens
 from engine.export_vectors import VECTOR_WRITERS, served_vectors
 from engine.failures import RunFailed
+from engine.ranker_folder import holds_ranker
 from engine.reader_folder import holds_reader
 from engine.report import Report
 from engine.tagger_folder import holds_tagger
 from engine.verbaliser_folder import holds_verbaliser
 from words import say
 
-Writer = Callable[..., tuple[str, Run, dict[str, Any]]]
+Writer = Callable[..., tuple[str, Any, dict[str, Any]]]
 # kind -> writes the files of a model folder into another one; gives the name of what can run them, a function that
 # runs them as they lie there, and facts that were checked besides ({"name": bool}). That of an adapter is also told
 # where the versions lie that it may have been trained on.
@@ -54,7 +56,9 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     if kind not in writers:
         raise RunFailed(
             "not_for_gguf",
-            say("A version that makes vectors, marks spans or answers questions has no export of this kind."),
+            say(
+                "A version that makes vectors, scores pairs, marks spans or answers questions has no export of this kind."
+            ),
             say("Export merged weights or ONNX."),
         )
     target.mkdir(parents=True)
@@ -73,10 +77,12 @@ def export(order: dict[str, Any], out: Path, report: Report) -> dict[str, Any]:
     return {"folder": str(target), "files": files, "parity": parity}
 
 
-def _ways(folder: Path) -> tuple[dict[str, Writer], Callable[[Path], tuple[Any, Logits]]]:
+def _ways(folder: Path) -> tuple[Mapping[str, Writer], Callable[[Path], tuple[Any, Logits]]]:
     """(what writes each kind of export of the version in a folder, what gives fixed texts and their served logits)."""
     if holds_embedder(folder):
         return VECTOR_WRITERS, served_vectors
+    if holds_ranker(folder):
+        return RANKING_WRITERS, served_scores
     if holds_tagger(folder) or holds_reader(folder):
         return TOKEN_WRITERS, served_tokens
     return WRITERS, served

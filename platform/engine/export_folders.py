@@ -136,9 +136,13 @@ def copy_adapter(folder: Path, target: Path) -> None:
 
 
 def save_head(model: PackedEncoder, target: Path) -> None:
-    """What a model has beside its encoder, as `head.safetensors`."""
+    """What a model has beside its encoder, and the encoder's pooler, which is trained with it, as `head.safetensors`."""
     inside = next(name for name, module in model.named_modules() if module is model.encoder)
-    head = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(f"{inside}.")}
+    head = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(f"{inside}.") or name.startswith(f"{inside}.pooler.")
+    }
     save_file({name: tensor.contiguous() for name, tensor in head.items()}, target / HEAD)
 
 

@@ -45,13 +45,19 @@ def save_classifier(
         if isinstance(model, DecoderClassifier):
             config, weights = exported_decoder(model, labels, multi_label=multi_label)
         else:
-            config, weights = _exported(model, labels, multi_label)
-        tokenizer.save_pretrained(beside)
-        config.save_pretrained(beside)
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in plain_weights(weights).items()}
-        safetensors.torch.save_file(whole, beside / "model.safetensors", metadata={"format": "pt"})
+            problem_type = "multi_label_classification" if multi_label else "single_label_classification"
+            config, weights = exported(model, labels, problem_type)
+        write_network(beside, tokenizer, config, weights)
 
     return write_folder(folder, fill, {**description, "labels": list(labels), "pooling": model.pooling})
+
+
+def write_network(folder: Path, tokenizer: Any, config: Any, weights: Mapping[str, Tensor]) -> None:
+    """Tokenizer, configuration and plain weights."""
+    tokenizer.save_pretrained(folder)
+    config.save_pretrained(folder)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in plain_weights(weights).items()}
+    safetensors.torch.save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def open_classifier(folder: Path, *, dropout: float = 0.0) -> tuple[TextClassifier, Any, dict[str, Any]]:
@@ -70,13 +76,18 @@ def open_classifier(folder: Path, *, dropout: float = 0.0) -> tuple[TextClassifi
     network = load_network(str(folder), len(labels), keep_head=True)
     model = TextClassifier(network, len(labels), pooling=description["pooling"], dropout=dropout)
     if description["pooling"] == "mean":
-        weights = safetensors.torch.load_file(folder / "model.safetensors")
-        last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
-        model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE
-        model.head.bias.data = weights[f"{last}.bias"]
+        read_mean_head(model, folder)
     if (folder / ADAPTER_FOLDER).is_dir():
         read_adapter(model.encoder, folder)
     return model.eval(), load_tokenizer(str(folder)), description
+
+
+def read_mean_head(model: TextClassifier, folder: Path) -> None:
+    """Give the head that reads the mean what `exported` wrote of it."""
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    last = "classifier" if "classifier.weight" in weights else "classifier.out_proj"
+    model.head.weight.data = weights[f"{last}.weight"] / POOL_SCALE
+    model.head.bias.data = weights[f"{last}.bias"]
 
 
 def _open_decoder(
@@ -131,14 +142,15 @@ def _foreign_description(folder: Path) -> dict[str, Any]:
     }
 
 
-def _exported(model: TextClassifier, labels: Sequence[str], multi_label: bool) -> tuple[Any, dict[str, Tensor]]:
-    """(configuration, weights) under the names transformers uses."""
+def exported(model: TextClassifier, labels: Sequence[str], problem_type: str) -> tuple[Any, dict[str, Tensor]]:
+    """(configuration, weights) under the names transformers uses, of an encoder with an output for each label."""
     config = copy.deepcopy(model.config)
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: at for at, label in enumerate(labels)}
-    config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
+    config.problem_type = problem_type
     if model.pooling == "native":
+        config.architectures = [type(model.network).__name__]  # the base may have had no head
         return config, dict(model.network.state_dict())
     config.num_hidden_layers += 1
     prefix = "bert" if config.model_type == "bert" else "roberta"

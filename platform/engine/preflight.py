@@ -11,6 +11,7 @@ from engine.outlook.few_shot import preflight_few_shot
 from engine.outlook.parts import of_processes
 from engine.outlook.prefer import preflight_prefer
 from engine.outlook.pretrain import preflight_pretrain
+from engine.outlook.rerank import preflight_rerank
 from engine.outlook.sft import preflight_sft
 from engine.outlook.tag import preflight_tag
 from engine.report import Report
@@ -23,6 +24,7 @@ from engine.specs.extract import ExtractSpec
 from engine.specs.few_shot import FewShotSpec
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
+from engine.specs.rerank import RerankSpec
 from engine.specs.sft import SftSpec
 from engine.specs.tag import TagSpec
 
@@ -46,5 +48,6 @@ CHECKS: Mapping[type[Any], Callable[..., dict[str, Any]]] = {
     TagSpec: preflight_tag,
     ExtractSpec: preflight_extract,
     EmbedSpec: preflight_embed,
+    RerankSpec: preflight_rerank,
     PretrainSpec: preflight_pretrain,
 }

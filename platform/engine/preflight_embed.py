@@ -1,4 +1,4 @@
-"""What is wrong with pairs, or with texts of classes, for training vectors, the rows named."""
+"""What is wrong with pairs, or with texts of classes, that say what belongs together, the rows named."""
 
 import math
 from collections import defaultdict
@@ -11,12 +11,21 @@ from engine.pairs import PairRows
 from engine.preflight_rows import empty_texts, leakage, misread, naming, no_dev, no_rows, too_few
 from engine.specs.embed import EmbedSpec
 from engine.specs.problems import Problem
+from engine.specs.rerank import RerankSpec
 from engine.texts import normalised
 from words import say
+
+PairSpec = EmbedSpec | RerankSpec
 
 
 def pair_problems(spec: EmbedSpec, parts: Mapping[str, PairRows]) -> list[Problem]:
     """Everything wrong with the pairs by part (train, dev, test)."""
+    problems = pair_row_problems(spec, parts)
+    return problems + (_nothing_to_tell_apart(spec, parts["train"]) if len(parts["train"]) else [])
+
+
+def pair_row_problems(spec: PairSpec, parts: Mapping[str, PairRows]) -> list[Problem]:
+    """Everything wrong with the pairs themselves, however they are learnt."""
     train = parts["train"]
     if not len(train):
         return no_rows(spec)
@@ -28,11 +37,10 @@ def pair_problems(spec: EmbedSpec, parts: Mapping[str, PairRows]) -> list[Proble
         + _same_sides(train)
         + _twice(train)
     )
-    problems += _nothing_to_tell_apart(spec, train)
     return problems + no_dev(spec, parts["dev"]) + _measurable(spec, parts["dev"]) + leakage(parts, _query)
 
 
-def class_problems(spec: EmbedSpec, parts: Mapping[str, TextRows]) -> list[Problem]:
+def class_row_problems(spec: PairSpec, parts: Mapping[str, TextRows]) -> list[Problem]:
     """Everything wrong with the texts and their classes by part (train, dev, test)."""
     train = parts["train"]
     if not len(train):
@@ -41,12 +49,12 @@ def class_problems(spec: EmbedSpec, parts: Mapping[str, TextRows]) -> list[Probl
     return problems + no_dev(spec, parts["dev"]) + _measurable(spec, parts["dev"]) + leakage(parts)
 
 
-def belongs(score: float | None, spec: EmbedSpec) -> bool:
+def belongs(score: float | None, spec: PairSpec) -> bool:
     """Whether a pair with this score is one of two texts that belong together."""
     return score is None or score >= spec.least_score
 
 
-def learnable(spec: EmbedSpec, train: PairRows) -> list[int]:
+def learnable(spec: PairSpec, train: PairRows) -> list[int]:
     """Positions of the pairs that are learnt as alike: two different texts that belong together."""
     return [at for at, score in enumerate(train.scores) if belongs(score, spec) and not _is_same(train, at)]
 
@@ -71,7 +79,7 @@ def _empty_sides(parts: Mapping[str, PairRows]) -> list[Problem]:
     )
 
 
-def _scores(spec: EmbedSpec, parts: Mapping[str, PairRows]) -> list[Problem]:
+def _scores(spec: PairSpec, parts: Mapping[str, PairRows]) -> list[Problem]:
     rows = [
         part.ids[at]
         for part in parts.values()
@@ -174,7 +182,7 @@ def _classes(train: TextRows) -> list[Problem]:
     return problems
 
 
-def _measurable(spec: EmbedSpec, dev: PairRows | TextRows) -> list[Problem]:
+def _measurable(spec: PairSpec, dev: PairRows | TextRows) -> list[Problem]:
     """The metric of the best epoch must be there on dev."""
     if not len(dev):
         return []

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Answer
-from engine.encoder import PackedEncoder, can_pack, set_dropout
+from engine.encoder import PackedEncoder, added_by_type, can_pack, set_dropout, type_table
 from engine.failures import Stopped
 from engine.predict import batches_by_tokens
 from engine.report import Report, Silent
@@ -52,22 +52,14 @@ class SpanReader(PackedEncoder):
 
     def forward(self, windows: Sequence[Passage]) -> Tensor:
         """Logits [T, 2] of all tokens, window after window."""
-        states = self.token_states([window.ids for window in windows], self._types(windows))  # [T, D]
+        types = added_by_type(self.encoder, [kind for window in windows for kind in window.types])
+        states = self.token_states([window.ids for window in windows], types)  # [T, D]
         return cast(Tensor, self.network.qa_outputs(F.dropout(states, self.dropout_share, self.training)))
 
     @property
     def type_table(self) -> nn.Embedding | None:
         """The embeddings of question and passage; None for encoders that do not tell them apart."""
-        table: nn.Embedding | None = getattr(self.encoder.embeddings, "token_type_embeddings", None)
-        return table if table is not None and table.num_embeddings > 1 else None
-
-    def _types(self, windows: Sequence[Passage]) -> Tensor | None:
-        """What the passage's tokens have beyond the question's, [T, E]; None for encoders without token types."""
-        table = self.type_table
-        if table is None:
-            return None
-        second = torch.tensor([kind for window in windows for kind in window.types], device=table.weight.device)
-        return second[:, None] * (table.weight[1] - table.weight[0])
+        return type_table(self.encoder)
 
 
 def windows_of(tokenizer: Any, pairs: Sequence[Pair], *, max_length_tokens: int, stride_tokens: int) -> list[Passage]:

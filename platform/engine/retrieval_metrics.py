@@ -9,6 +9,7 @@ each averaged over queries (Jarvelin & Kekalainen 2002 for NDCG, with gains 0 an
 to DECIMALS. Of equal scores the wanted texts stand last, so a model that gives every text the same vector finds nothing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ DECIMALS = 6
 DEPTH = 10
 SHOWN = 3
 RECALLS = (1, 5, 10)
+BLOCK_CELLS = 4_000_000
 _DISCOUNTS: Floats = 1 / np.log2(np.arange(2, DEPTH + 2, dtype=np.float64))
 
 
@@ -38,6 +40,12 @@ class Found:
     scores: Floats  # [b, SHOWN] of these
 
 
+def row_blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices of so many rows whose table of `width` columns stays small."""
+    at_once = max(1, BLOCK_CELLS // max(1, width))
+    yield from (slice(start, min(rows, start + at_once)) for start in range(0, rows, at_once))
+
+
 def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scale: float = 1.0) -> Found:
     """How queries fare with scores [b, C] and wanted candidates [b, C], at least one a row.
 
@@ -50,9 +58,8 @@ def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scal
     highest = np.take_along_axis(scores, best[:, None], 1)
     places = 1 + ((scores >= highest) & ~wanted).sum(1)
     depth = min(DEPTH, scores.shape[1])
-    # A wanted text loses a tie: half a unit of the last decimal less.
-    keys = np.where(wanted, scores - 0.5 * 10.0**-DECIMALS, scores)
-    first = _top(keys, depth)
+    keys = tied_last(scores, wanted)
+    first = top_of(keys, depth)
     hits = np.take_along_axis(wanted, first, 1) & np.isfinite(np.take_along_axis(scores, first, 1))
     ideal = np.cumsum(_DISCOUNTS)[np.minimum(wanted.sum(1), DEPTH) - 1]
     whole = np.exp(scale * (scores - scores.max(1, keepdims=True)))
@@ -64,7 +71,12 @@ def ranked(scores: Floats, wanted: Bools, excluded: Bools | None = None, *, scal
     return Found(places, ndcg, losses, best, top, np.take_along_axis(scores, top, 1))
 
 
-def _top(keys: Floats, depth: int) -> Ints:
+def tied_last(scores: Floats, wanted: Bools) -> Floats:
+    """Rounded scores with those of wanted candidates half a unit of the last decimal lower, so that they lose a tie."""
+    return np.where(wanted, scores - 0.5 * 10.0**-DECIMALS, scores)
+
+
+def top_of(keys: Floats, depth: int) -> Ints:
     """Positions [b, depth] of the largest keys [b, C] in order; of equal ones the first."""
     count = keys.shape[1]
     if count <= 4 * depth:

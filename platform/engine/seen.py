@@ -11,6 +11,7 @@ from engine.contrastive import class_batches
 from engine.data import QaRows, Rows, SpanRows, TextRows
 from engine.pairs import PairRows
 from engine.predict import encode
+from engine.ranker import encode_pairs
 from engine.reader import Passage, target_of
 from engine.render import AnyTemplate, Chat, Template
 from engine.tagger import Window
@@ -119,6 +120,19 @@ def seen_vectors(tokenizer: Any, rows: PairRows | TextRows, limit: int) -> dict[
             is_cut=len(source) < len(whole[0][at]) or len(target) < len(whole[1][at]),
         )
         for at, (number, source, target) in enumerate(zip(rows.ids, first, second, strict=False))
+    ]
+    return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
+
+
+def seen_ranked(
+    tokenizer: Any, ids: Sequence[int], pairs: Sequence[tuple[str, str]], targets: Sequence[float], limit: int
+) -> dict[str, Any]:
+    """The first queries of a ranker, each with a text as it is read, and the number that is learnt of the pair."""
+    first = list(zip(ids, pairs, targets, strict=True))[:SHOWN_ROWS]
+    read = zip(*(encode_pairs(tokenizer, [pair for _, pair, _ in first], most) for most in (limit, UNCUT)), strict=True)
+    shown = [
+        _row(tokenizer.backend_tokenizer, number, cut.ids, labels=[f"{wanted:g}"], is_cut=len(cut.ids) < len(whole.ids))
+        for (number, _, wanted), (cut, whole) in zip(first, read, strict=True)
     ]
     return {"template": {"name": "text", "hash": _reading_hash(tokenizer)}, "rows": shown}
 

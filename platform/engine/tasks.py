@@ -26,8 +26,10 @@ from engine.gpt.explain import load_explainer
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.rank import here
+from engine.ranker_folder import holds_ranker, open_ranker
+from engine.ranker_tasks import evaluate_ranker, score_rows
 from engine.reader_folder import holds_reader, open_reader
-from engine.recipes import classify, distil, distil_text, embed, extract, few_shot, prefer, pretrain, sft, tag
+from engine.recipes import classify, distil, distil_text, embed, extract, few_shot, prefer, pretrain, rerank, sft, tag
 from engine.report import Report
 from engine.specs import RECIPES, BaseModel, Spec
 from engine.tag_tasks import evaluate_tagger, mark_rows
@@ -184,6 +186,7 @@ FOREIGN = {
     "tagging": holds_tagger,
     "extraction": holds_reader,
     "embedding": holds_embedder,
+    "reranking": holds_ranker,
 }
 TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "classify": classify.train,
@@ -193,6 +196,7 @@ TRAIN: dict[str, Callable[..., dict[str, Any]]] = {
     "tag": tag.train,
     "extract": extract.train,
     "embed": embed.train,
+    "rerank": rerank.train,
     "prefer": prefer.train,
     "pretrain": pretrain.train,
     "sft": sft.train,
@@ -203,6 +207,7 @@ EVALUATE = {
     "tagging": evaluate_tagger,
     "extraction": evaluate_reader,
     "embedding": evaluate_embedder,
+    "reranking": evaluate_ranker,
     "generation": evaluate_chat_version,
 }
 PREDICT = {
@@ -210,6 +215,7 @@ PREDICT = {
     "tagging": mark_rows,
     "extraction": find_answers,
     "embedding": embed_rows,
+    "reranking": score_rows,
     "generation": answer_rows,
 }
 LOAD: dict[str, Callable[[Path], Any]] = {
@@ -217,6 +223,7 @@ LOAD: dict[str, Callable[[Path], Any]] = {
     "tagging": open_tagger,
     "extraction": open_reader,
     "embedding": open_embedder,
+    "reranking": open_ranker,
     "generation": load_chat_model,
     "explain": load_explainer,
 }

@@ -21,6 +21,7 @@ PAGES = [
     "/w/harbour/training/new",
     "/w/harbour/training/new?recipe=few_shot",
     "/w/harbour/training/new?recipe=embed",
+    "/w/harbour/training/new?recipe=rerank",
     "/w/harbour/training/sweeps",
     "/w/harbour/training/sweeps/new",
     "/w/harbour/models/",

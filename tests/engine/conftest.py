@@ -440,6 +440,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pairs(tmp_path_factory.mktemp("matched") / "pairs.parquet", rows)
 
 
+@pytest.fixture(scope="session")
+def write_pair_file() -> Callable[[Path, PairRecords], Path]:
+    return write_pairs
+
+
 @pytest.fixture
 def pair_file() -> Callable[[Path, PairRecords], Path]:
     return write_pairs

@@ -9,7 +9,7 @@ import pytest
 from engine.misreading import looks_misread
 from engine.preflight import preflight
 from engine.report import Silent
-from engine.specs import BaseModel, ClassifySpec, SftSpec, Spec
+from engine.specs import BaseModel, ClassifySpec, EmbedSpec, RerankSpec, SftSpec, Spec
 
 Message = dict[str, str]
 
@@ -89,6 +89,29 @@ def test_a_bad_classification_dataset_is_refused_with_its_rows(
     found = checked(spec, text_file(tmp_path / "rows.parquet", rows_with(what, labelled)))
 
     assert errors(found) == [(code, rows)]
+
+
+BAD_PAIRS: dict[str, tuple[tuple[str, str, str, dict[str, Any]], str]] = {
+    "empty side": (("a question", " ", "train", {}), "empty_text"),
+    "wrong encoding": (("我的卡还没有寄到".encode().decode("gb18030"), "the card", "train", {}), "wrong_encoding"),
+    "unreadable score": (("a question", "the card", "train", {"score": "good"}), "score_unreadable"),
+    "train and test overlap": (("question  3?", "something else", "test", {}), "test_leaks"),
+    "train and dev overlap": (("Question 3?", "something else", "dev", {}), "dev_leaks"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_PAIRS)
+@pytest.mark.parametrize("spec_type", [EmbedSpec, RerankSpec])
+def test_a_bad_pair_is_refused_with_its_row(
+    encoder: Path, pair_file: Any, tmp_path: Path, what: str, spec_type: Any
+) -> None:
+    bad, code = BAD_PAIRS[what]
+    good = [(f"question {at}?", f"answer {at}", "train" if at < 20 else "dev", {}) for at in range(26)]
+    spec = spec_type(base_model=BaseModel("folder", str(encoder)))
+
+    found = preflight(spec, pair_file(tmp_path / "pairs.parquet", [*good, bad]), Silent(), data_kind="pairs")
+
+    assert errors(found) == [(code, (726,))]
 
 
 @pytest.mark.parametrize(

@@ -309,6 +309,8 @@ def test_the_saved_folder_gives_the_trained_logits_here_and_in_transformers(
         again = served(served_tokenizer(lines)["input_ids"])
     assert torch.allclose(again, trained, atol=1e-6)
     assert torch.allclose(logits_of(tmp_path / "model", lines), trained, atol=2e-5)
+    (named,) = json.loads((tmp_path / "model" / "config.json").read_text())["architectures"]
+    assert named == type(network).__name__ and named.endswith("ForSequenceClassification")
 
 
 def test_a_trained_folder_can_be_the_next_base_model(encoder: Path, texts: Path, tmp_path: Path) -> None:

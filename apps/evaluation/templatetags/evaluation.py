@@ -114,7 +114,7 @@ def f1_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
 
 @register.filter
 def found_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """Bars of the places at which wanted texts were found, None without queries."""
+    """Bars of the places at which wanted texts were found, after re-ranking beside those before; None without queries."""
     rows = metrics.get("found_at", [])
     if not rows:
         return None
@@ -126,7 +126,12 @@ def found_chart(metrics: dict[str, Any]) -> dict[str, Any] | None:
         else f"{row['from']}–{row['to']}"
         for row in rows
     ]
-    return {"categories": names, "series": [{"name": _("Queries"), "values": [row["count"] for row in rows]}]}
+    found = [row["count"] for row in rows]
+    if "first_found_at" not in metrics:
+        return {"categories": names, "series": [{"name": _("Queries"), "values": found}]}
+    before = [row["count"] for row in metrics["first_found_at"]]
+    series = [{"name": _("Search"), "values": before}, {"name": _("After re-ranking"), "values": found}]
+    return {"categories": names, "series": series}
 
 
 @register.filter

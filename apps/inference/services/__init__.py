@@ -10,6 +10,7 @@ from apps.inference.services.batches import (
     prepared,
 )
 from apps.inference.services.online import (
+    MAX_RANKED_TEXTS,
     MAX_SENTENCE_CHARACTERS,
     ONLINE_ATTEMPTS,
     ONLINE_CHANNEL,
@@ -18,12 +19,14 @@ from apps.inference.services.online import (
     ask_chat,
     ask_explanation,
     ask_question,
+    ask_ranking,
     claim_online,
     expire_explanations,
 )
 
 __all__ = [
     "LARGEST_ANSWER_TOKENS",
+    "MAX_RANKED_TEXTS",
     "MAX_SENTENCE_CHARACTERS",
     "ONLINE_ATTEMPTS",
     "ONLINE_CHANNEL",
@@ -32,6 +35,7 @@ __all__ = [
     "ask_chat",
     "ask_explanation",
     "ask_question",
+    "ask_ranking",
     "claim_online",
     "expire_explanations",
     "expire_files",

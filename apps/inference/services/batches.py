@@ -19,7 +19,7 @@ from apps.datasets.formats.sniffing import sniff
 from apps.datasets.models import DatasetVersion
 from apps.inference.models import BatchJob, Prediction, Source
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
-from apps.inference.tasks import CONTEXT_COLUMNS, use_of
+from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core import storage
 from core.access import Actor
@@ -83,10 +83,9 @@ def predict_upload(
                 handle.write(chunk)
         options, columns = _recognised(path, upload.name)
         text_column = _column(text_column, columns, use_of(version).columns, required=True)
-        if use_of(version).reads == "question":
-            context_column = _column(context_column, columns, CONTEXT_COLUMNS, required=True, field="context_column")
-        else:
-            context_column = ""
+        guesses = use_of(version).beside
+        wanted = context_column if guesses else ""
+        context_column = _column(wanted, columns, guesses, required=bool(guesses), field="context_column")
         id_column = _column(id_column, columns, ID_COLUMNS, required=False)
         with transaction.atomic():
             return _start(
@@ -116,9 +115,9 @@ def predict_texts(
     max_new_tokens: int | None = None,
     reference: str = "",
 ) -> BatchJob:
-    """Queue {"id", "text"} items, for a reader with the passage as "context", for a chat version also {"id", "messages"}.
+    """Queue {"id", "text"} items, of a reader with the passage, of a ranker with the second text as "context".
 
-    Ids must differ.
+    Of a chat version also {"id", "messages"}. Ids must differ.
     """
     require_usable(version)
     if not 1 <= len(items) <= MAX_LISTED_TEXTS:
@@ -143,7 +142,7 @@ def predict_texts(
             file_path=str(path.relative_to(storage.home())),
             options=ReadOptions(format="jsonl").as_mapping(),
             text_column="messages" if use_of(version).reads == "messages" else "text",
-            context_column="context" if use_of(version).reads == "question" else "",
+            context_column="context" if use_of(version).beside else "",
             id_column="id",
             max_new_tokens=max_new_tokens,
             reference=reference,
@@ -165,7 +164,7 @@ def _item(version: ModelVersion, item: Mapping[str, Any], at: int) -> dict[str, 
         raise Refused(
             "wrong_task", say("“{version}” labels texts; it does not answer messages.", version=version), field="model"
         )
-    if use_of(version).reads == "question":
+    if use_of(version).beside:
         return {"id": name, "text": text, "context": item.get("context") or ""}
     return {"id": name, "text": text}
 

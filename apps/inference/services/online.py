@@ -18,6 +18,8 @@ from core.queue import notify
 from words import say
 
 MAX_ONLINE_TEXTS = 32
+MAX_RANKED_TEXTS = 100
+MAX_RANKED_CHARACTERS = 1_000_000  # of all of them
 MAX_TEXT_CHARACTERS = 100_000
 MAX_SENTENCE_CHARACTERS = 1000  # far more than the tokens that are shown
 EXPLANATION_DAYS = 7
@@ -86,6 +88,42 @@ def ask_question(*, actor: Actor, version: ModelVersion, question: str, context:
             )
     made = OnlineRequest.objects.create(
         workspace=actor.workspace, model_version=version, texts=[question, context], requested_by=actor.user
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+@transaction.atomic
+def ask_ranking(*, actor: Actor, version: ModelVersion, query: str, texts: Sequence[str]) -> OnlineRequest:
+    """Ask for the order of a few texts by how well each answers a query."""
+    require_usable(version)
+    if use_of(version).reads != "pair":
+        raise Refused(
+            "wrong_task",
+            say("“{version}” does something else. Choose a version of another task.", version=version),
+            field="model",
+        )
+    if not query.strip():
+        raise Refused("empty", say("“{name}” is empty.", name="query"), field="query")
+    if not 1 <= len(texts) <= MAX_RANKED_TEXTS:
+        raise Refused("bad_count", say("Send 1 to {most} texts.", most=MAX_RANKED_TEXTS), field="texts")
+    if any(len(text) > MAX_TEXT_CHARACTERS or "\0" in text for text in [query, *texts]):
+        raise Refused(
+            "text_too_long",
+            say(
+                "A text has at most {max_text_characters} characters and no NUL.",
+                max_text_characters=MAX_TEXT_CHARACTERS,
+            ),
+            field="texts",
+        )
+    if sum(map(len, texts)) > MAX_RANKED_CHARACTERS:
+        raise Refused(
+            "text_too_long",
+            say("All texts together have at most {most:,} characters.", most=MAX_RANKED_CHARACTERS),
+            field="texts",
+        )
+    made = OnlineRequest.objects.create(
+        workspace=actor.workspace, model_version=version, texts=[query, *texts], requested_by=actor.user
     )
     notify(ONLINE_CHANNEL)
     return made

@@ -204,7 +204,7 @@ def keep_layers(network: Any, wanted: int) -> None:
     network.config.num_hidden_layers = wanted
 
 
-def choose_pooling(spec: ClassifySpec, config: Any) -> str:
+def choose_pooling(spec: Any, config: Any) -> str:
     """The pooling a spec means for this architecture; RunFailed if the mean is asked for and not possible."""
     if spec.pooling == "mean" and not can_pack(config):
         raise RunFailed(

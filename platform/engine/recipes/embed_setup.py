@@ -24,7 +24,8 @@ from engine.embedder_folder import base_pooling
 from engine.evaluate_vectors import class_names
 from engine.pairs import PairRows, read_pairs
 from engine.predict import encode
-from engine.preflight_embed import belongs, class_problems, learnable, pair_problems
+from engine.preflight_embed import belongs, class_row_problems, learnable, pair_problems
+from engine.specs.common import RunOptions
 from engine.specs.embed import EmbedSpec
 from engine.specs.problems import Problem
 from engine.texts import normalised
@@ -34,12 +35,17 @@ AnyRows = PairRows | TextRows
 
 def arrange(spec: EmbedSpec, data: Path, data_kind: str) -> tuple[dict[str, AnyRows], list[Problem]]:
     """(rows by part, problems): dev is held out of train when the dataset has none; texts without a label are left out."""
+    parts = read_parts(spec, data, data_kind)
+    find: Any = pair_problems if data_kind == "pairs" else class_row_problems
+    return parts, find(spec, parts)
+
+
+def read_parts(spec: RunOptions, data: Path, data_kind: str) -> dict[str, AnyRows]:
+    """Pairs, or texts with their classes, by part."""
     if data_kind == "pairs":
-        pairs = parts_of(spec, read_pairs(data), PairRows)
-        return dict(pairs), pair_problems(spec, pairs)
+        return dict(parts_of(spec, read_pairs(data), PairRows))
     texts = parts_of(spec, read_texts(data), TextRows, groups=lambda rows: rows.labels)
-    labelled = {name: part.pick([at for at, names in enumerate(part.labels) if names]) for name, part in texts.items()}
-    return dict(labelled), class_problems(spec, labelled)
+    return {name: part.pick([at for at, names in enumerate(part.labels) if names]) for name, part in texts.items()}
 
 
 def choose_pooling(spec: EmbedSpec) -> str:

@@ -11,6 +11,7 @@ from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
 from engine.specs.recipes import RECIPES, Recipe, parse_spec, spec_fields, spec_hash, to_mapping
 from engine.specs.records import KINDS, check_record, parquet_columns
+from engine.specs.rerank import RerankSpec
 from engine.specs.sft import SftSpec
 from engine.specs.tag import TagSpec
 
@@ -26,6 +27,7 @@ __all__ = [
     "PretrainSpec",
     "Problem",
     "Recipe",
+    "RerankSpec",
     "SftSpec",
     "Spec",
     "TagSpec",

@@ -72,7 +72,7 @@ def refused_sharding(recipe: str, method: str = "full", processes: int = 0) -> s
     return _ONE_PROCESS if processes == 1 else ""
 
 
-SPLITS_STEPS = ("classify", "distil", "tag", "extract", "sft", "distil_text", "prefer", "pretrain")
+SPLITS_STEPS = ("classify", "distil", "tag", "extract", "rerank", "sft", "distil_text", "prefer", "pretrain")
 """Recipes whose step is a sum over rows, so that several processes can share it."""
 SHARDED = ("classify", "distil", "sft", "distil_text", "pretrain")
 PULLED = ("l2_sp", "ewc")  # towards earlier weights, which are held whole
@@ -81,4 +81,4 @@ _WHOLE_STEPS = say("A step of this recipe cannot be divided among processes.")
 _SMALL_MODULE = say("This method changes weights, or reads them, in a way that does not work on shares of them.")
 _ONE_PROCESS = say("One process has nobody to share weights with.")
 _OWN_FORWARD = say("This recipe reads its network in a way that does not work on shares of the weights.")
-SHARDING_REFUSED: Mapping[str, str] = {"tag": _OWN_FORWARD, "extract": _OWN_FORWARD, "prefer": _OWN_FORWARD}
+SHARDING_REFUSED: Mapping[str, str] = dict.fromkeys(("tag", "extract", "rerank", "prefer"), _OWN_FORWARD)

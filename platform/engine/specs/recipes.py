@@ -19,6 +19,7 @@ from engine.specs.machine import machine_problems
 from engine.specs.prefer import PreferSpec
 from engine.specs.pretrain import PretrainSpec
 from engine.specs.problems import Problem, has_errors
+from engine.specs.rerank import RerankSpec
 from engine.specs.sft import SftSpec
 from engine.specs.tag import TagSpec
 from words import say
@@ -48,6 +49,7 @@ VECTOR_METRICS = (
     "spearman",
     "loss",
 )
+RANK_METRICS = ("mrr", "ndcg", "recall_at_1", "recall_at_5", "recall_at_10", "mrr_gain", "spearman", "loss")
 SPAN_METRICS = ("entity_f1", "precision", "recall", "macro_f1", "weighted_f1", "loss")
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
@@ -61,6 +63,7 @@ RECIPES: dict[str, Recipe] = {
         FewShotSpec, ("classification",), "classification", CLASS_METRICS, least_labels=2, starts_from=("generation",)
     ),
     "embed": Recipe(EmbedSpec, ("pairs", "classification"), "embedding", VECTOR_METRICS),
+    "rerank": Recipe(RerankSpec, ("pairs", "classification"), "reranking", RANK_METRICS, starts_from=("embedding",)),
     "distil": Recipe(DistilSpec, ("classification",), "classification", CLASS_METRICS),
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),

@@ -1,0 +1,68 @@
+"""What a run can be ordered to do with a ranker: measure it on pairs or classes, score many pairs."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine.data import count_rows, iterate_rows, write_whole
+from engine.embed_tasks import LEAST_SCORE, measured_rows, require_found
+from engine.evaluate_ranking import evaluate_ranking, write_ranked_rows
+from engine.ranker import Pair, chances
+from engine.ranker_folder import open_ranker
+from engine.report import Report
+
+CANDIDATES = 50
+
+
+def evaluate_ranker(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Measure a ranker on the pairs or labelled texts of data.split (all splits when it is empty)."""
+    rows = measured_rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
+    ranker = open_ranker(Path(order["model"]))
+    measured, examples = evaluate_ranking(
+        rows,
+        partial(ranker.score, report=report),
+        candidates=int(ranker.description.get("candidates", CANDIDATES)),
+        least_score=float(ranker.description.get("least_score", LEAST_SCORE)),
+        seed=int(order.get("seed", 17)),
+    )
+    require_found(measured)
+    write_ranked_rows(out / "examples.parquet", examples)
+    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return {
+        "headline": measured["headline"],
+        "rows": measured["rows"],
+        "metrics": str(out / "evaluation.json"),
+        "examples": str(out / "examples.parquet"),
+    }
+
+
+def score_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
+    """Score every pair of a Parquet file, a Parquet part per window; rows before `skip_rows` are stored.
+
+    The query stands in `data.column`, the text in the column `context`.
+    """
+    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
+    total, ranker = count_rows(data), open_ranker(Path(order["model"]))
+    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column, "context"))), skip, None)
+    ids: list[int] = []
+
+    def pairs() -> Iterator[Pair]:
+        for row in rows:
+            ids.append(row["example_id"])
+            yield row[column] or "", row["context"] or ""
+
+    done = skip
+    for start, logits in ranker.stream(pairs(), report=report, total=total, start=skip):
+        count = len(logits)
+        path = out / f"part-{start:010d}.parquet"
+        table = {"example_id": pa.array(ids[:count], pa.int64()), "score": pa.array(chances(logits), pa.float32())}
+        write_whole(path, pa.table(table))
+        del ids[:count]
+        done = start + count
+        report.part(str(path), start, count)
+    return {"rows": done}
