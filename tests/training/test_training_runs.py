@@ -258,7 +258,7 @@ def test_a_student_that_writes_stands_beside_its_teacher_by_api_and_page(
         version.metrics["dev"]["teacher"]["parameters"]["student"]
         < version.metrics["dev"]["teacher"]["parameters"]["teacher"]
     )
-    assert len(version.samples) > 0 and done.estimate["memory_bytes"] > 0
+    assert len(version.samples) > 0 and done.estimate["estimate"]["memory_bytes"] > 0
     shown = page(alice).get(f"/w/{actor.workspace.slug}/models/versions/{version.pk}").content.decode()
     assert "Student and teacher on the same chats" in shown
     assert "A new network" in form and reference in form
