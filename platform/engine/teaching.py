@@ -1,7 +1,8 @@
 """What a run that is taught needs of its teacher, how the two are compared, and which layers a student keeps."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -58,6 +59,17 @@ class TextTeacher(Protocol):
 def spread_evenly(count: int, wanted: int) -> list[int]:
     """Which of `count` layers a student of `wanted` layers keeps: spread evenly, the last among them (Sanh et al. 2019)."""
     return [round((at + 1) * count / wanted) - 1 for at in range(wanted)]
+
+
+def rates(works: Sequence[Callable[[], int]], rounds: int = 3) -> list[float]:
+    """How many units each work does a second: the best of some rounds in which they take turns, as machines are noisy."""
+    best = [0.0] * len(works)
+    for _ in range(rounds):
+        for at, work in enumerate(works):
+            started = time.perf_counter()
+            units = work()
+            best[at] = max(best[at], units / (time.perf_counter() - started))
+    return best
 
 
 def beside_teacher(teacher: Teacher, out: Path, parts: Mapping[str, TextRows], names: Sequence[str], seed: int) -> None:

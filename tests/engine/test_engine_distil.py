@@ -1,6 +1,7 @@
 """A smaller classifier taught by a larger one: the formula, unlabelled texts, layers, figures beside the teacher."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from engine.recipes.classify_setup import keep_layers
 from engine.report import Silent
 from engine.specs import BaseModel, ClassifySpec, parse_spec
 from engine.specs.distil import DistilSpec
+from engine.teaching import rates
 
 COMMON: dict[str, Any] = {
     "epochs": 4, "batch_size": 8, "learning_rate": 1e-2, "head_learning_rate": 1e-2, "max_length_tokens": 32
@@ -116,3 +118,15 @@ def test_a_spec_without_a_teacher_is_no_spec() -> None:
     spec, problems = parse_spec("distil", {})
 
     assert spec is None and {problem.field for problem in problems} == {"teacher"}
+
+
+def test_the_speeds_of_two_are_the_best_of_rounds_in_which_they_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, clock = [], iter([0, 4, 10, 11, 20, 22, 30, 32])  # the first: 4 s and 2 s; the second: 1 s and 2 s
+    monkeypatch.setattr("engine.teaching.time.perf_counter", lambda: float(next(clock)))
+
+    def work(name: str, units: int) -> int:
+        turns.append(name)
+        return units
+
+    assert rates([partial(work, "teacher", 8), partial(work, "student", 4)], rounds=2) == [4.0, 4.0]
+    assert turns == ["teacher", "student"] * 2

@@ -8,9 +8,9 @@ T^2 keeps the gradients of the second part as large as those of the first. A tex
 begins with layers of its base model spread evenly over it (Sanh et al. 2019).
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from engine.predict import Classifier, forward_all, load_classifier
 from engine.recipes import classify
 from engine.report import Report, Silent
 from engine.specs.distil import DistilSpec
+from engine.teaching import rates
 from words import say
 
 TIMED_TEXTS = 256
@@ -66,7 +67,7 @@ class Teacher:
             [list(labels) for labels in gold], *([list(row) for row in one.labels] for one in said), seed=seed
         )
         right = [float(np.mean([set(a) == set(b) for a, b in zip(gold, one.labels, strict=True)])) for one in said]
-        rates = [texts_per_second(model, texts[:TIMED_TEXTS]) for model in (self.classifier, student)]
+        speeds = rates([partial(labelled, model, texts[:TIMED_TEXTS]) for model in (self.classifier, student)])
         sizes = [weights_of(model.model) for model in (self.classifier, student)]
         return {
             "accuracy": dict(zip(("teacher", "student"), right, strict=True)),
@@ -76,8 +77,8 @@ class Teacher:
             "parameters": {"teacher": sizes[0][0], "student": sizes[1][0]},
             "bytes": {"teacher": sizes[0][1], "student": sizes[1][1]},
             "kernel": known_kernel() if student.description.get("weights") == int8.WEIGHTS else "",
-            "texts_per_second": {"teacher": rates[0], "student": rates[1]},
-            "speed_up": rates[1] / rates[0],
+            "texts_per_second": {"teacher": speeds[0], "student": speeds[1]},
+            "speed_up": speeds[1] / speeds[0],
         }
 
 
@@ -120,9 +121,6 @@ def load_teacher(spec: DistilSpec) -> Classifier:
     return found
 
 
-def texts_per_second(model: Classifier, texts: Sequence[str]) -> float:
-    """Speed on these texts, after one warming pass over a few of them."""
-    model.predict(list(texts[:8]), Silent())
-    started = time.perf_counter()
-    model.predict(list(texts), Silent())
-    return len(texts) / (time.perf_counter() - started)
+def labelled(model: Classifier, texts: Sequence[str]) -> int:
+    """Label the texts; how many they are."""
+    return len(model.predict(list(texts), Silent()).labels)

@@ -5,9 +5,9 @@ and the teacher reads the student's own tokens, so both must have one vocabulary
 layers spread evenly over it, the teacher itself among them, or a new decoder.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from engine.render import Chat, Messages
 from engine.report import Report, Silent
 from engine.specs.distil_text import DistilTextSpec
 from engine.specs.problems import Problem
+from engine.teaching import rates
 from words import say
 
 TIMED_ANSWERS, TIMED_TOKENS = 8, 32
@@ -144,7 +145,7 @@ def beside(teacher: ChatModel, student: ChatModel, rows: ChatRows, *, seed: int,
     drawn = metrics.resampled_sums(np.stack([sums[1] - sums[0], counts], axis=1), metrics.BOOTSTRAP_ROUNDS, seed)
     sizes = [sum(parameter.numel() for parameter in model.model.parameters()) for model in pair]
     prompts = [rows.messages[at][:1] for at in list(found)[:TIMED_ANSWERS]]
-    rates = [tokens_per_second(model, prompts) for model in pair]
+    speeds = rates([partial(written_tokens, model, prompts) for model in pair])
     return {
         **_named("headline", [loss_figures(side, counts, seed=seed) for side in sums]),
         "difference": metrics.difference(
@@ -154,8 +155,8 @@ def beside(teacher: ChatModel, student: ChatModel, rows: ChatRows, *, seed: int,
         "tokens": int(counts.sum()),
         "rows": len(chats),
         **_named("parameters", sizes),
-        **_named("tokens_per_second", rates),
-        "speed_up": rates[1] / rates[0],
+        **_named("tokens_per_second", speeds),
+        "speed_up": speeds[1] / speeds[0],
     }
 
 
@@ -170,9 +171,7 @@ def _said(model: ChatModel, chats: Sequence[Chat]) -> tuple[Any, Tensor, Any]:
     return losses, logits.argmax(-1).cpu(), owners
 
 
-def tokens_per_second(model: ChatModel, prompts: Sequence[Messages]) -> float:
-    """How fast answers to these prompts are written, after one warming answer; every answer is at least a token."""
-    model.answers(prompts[:1], max_new_tokens=2, report=Silent())
-    started = time.perf_counter()
+def written_tokens(model: ChatModel, prompts: Sequence[Messages]) -> int:
+    """Answer these prompts; how many tokens that took, at least one."""
     written = model.answers(prompts, max_new_tokens=TIMED_TOKENS, report=Silent())
-    return max(1, sum(answer.tokens for answer in written)) / (time.perf_counter() - started)
+    return max(1, sum(answer.tokens for answer in written))
