@@ -120,7 +120,8 @@ def test_the_launchers_of_others_start_the_same_run(training: Any, tmp_path: Pat
     events = [json.loads(line, object_hook=revive) for line in found.stdout.splitlines() if line.startswith("{")]
     assert [event["type"] for event in events].count("result") == 1
     assert events[-1]["type"] == "result" and events[-1]["steps"] == 26
-    assert (tmp_path / "out" / "checkpoints" / "step-00000006" / "random-1.safetensors").is_file()  # there were two
+    saved = list((tmp_path / "out" / "checkpoints").glob("step-*"))
+    assert saved and all((one / "random-1.safetensors").is_file() for one in saved)  # there were two
 
 
 @pytest.fixture
