@@ -26,6 +26,7 @@ from engine.specs import BaseModel, PretrainSpec, SftSpec, spec_hash
 METHODS = ("full", "lora", "adalora", "prefix", "bottleneck")
 CORPUS_SHARE, DEV_SHARE, SPLIT_SEED = 0.6, 0.1, 7
 SPEECHES_A_DOCUMENT = 20
+LONGEST_SPEECH = 250  # characters
 BASE: Mapping[str, Any] = {"vocabulary_size": 2048, "epochs": 3, "batch_size": 8, "sample_count": 0, "holdout_share": 0}
 TUNING: Mapping[str, Any] = {
     "epochs": 5,
@@ -65,6 +66,7 @@ def corpus_and_chats(text: str, place: Path) -> tuple[Path, Path]:
         "\n\n".join(said[at : min(begin, at + SPEECHES_A_DOCUMENT)]) for at in range(0, begin, SPEECHES_A_DOCUMENT)
     ]
     pairs = list(zip(said[begin:-1], said[begin + 1 :], strict=True))[::2]  # no speech stands in two rows
+    pairs = [pair for pair in pairs if max(map(len, pair)) <= LONGEST_SPEECH]  # so that both fit into the context
     dice = random.Random(SPLIT_SEED)
     dev = set(dice.sample(range(len(pairs)), round(len(pairs) * DEV_SHARE)))
     splits = ["dev" if at in dev else "train" for at in range(len(pairs))]
