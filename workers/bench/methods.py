@@ -66,8 +66,7 @@ def _row(method: str, runs: list[dict[str, Any]], target: float) -> Iterator[Mea
     yield Measure(f"{method}: bytes", first["bytes"], "")
     told = [parity for found in runs for parity in found["parities"].values()]
     worst = max(told, key=lambda parity: parity["max_logit_difference"])
-    detail = (
-        f"exports {' and '.join(first['parities'])}, {'all pass' if all(p['passed'] for p in told) else 'NOT all pass'}"
-    )
+    passed = "all pass" if all(parity["passed"] for parity in told) else "NOT all pass"
+    detail = f"{worst['max_logit_difference']:.1e}, exports {' and '.join(first['parities'])}, {passed}"
     name = f"{method}: largest difference of a logit"
     yield Measure(name, worst["max_logit_difference"], "", at_most=worst["tolerance"], detail=detail)
