@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.continuing import Anchor, Earlier, estimate_importance, no_earlier_data
+from engine.contrastive import ROUND
 from engine.corpus import PARTS, Corpus, Membership, membership, tokenised
 from engine.gpt import Gpt
 from engine.plan import rehearsed_rows
@@ -23,7 +24,6 @@ from engine.vocabulary import Vocabulary
 from engine.windows import Pieces, Plan, document_pieces, laid_out
 
 NOWHERE = 255  # the part of a row that is left out
-ROUND = 1_000_000  # more than epochs: a corpus that is used up begins again in another order
 
 
 @dataclass(frozen=True)

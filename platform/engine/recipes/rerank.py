@@ -26,7 +26,7 @@ from engine.ranker import Ranker
 from engine.ranker_folder import save_ranker
 from engine.recipes.classify_setup import attach_method, reading_length
 from engine.recipes.embed_setup import AnyRows
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first
+from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
 from engine.recipes.rerank_setup import (
     Drawn,
     Lengths,
@@ -113,9 +113,7 @@ def train(
     if resume_from is not None:
         training.resume(checkpoint.find_checkpoint(resume_from))
     at_once = rows_at_once(spec, micro_batch, here().count)
-    cursor = training.fit(
-        RerankWork(spec, ranker, lesson, lengths, dev_search(spec, parts["dev"]), parts, report, at_once)
-    )
+    training.fit(RerankWork(spec, ranker, lesson, lengths, dev_search(spec, parts["dev"]), parts, report, at_once))
 
     # 4. The best weights, measured once on dev and test, then written as the model.
     evaluations: dict[str, Any] = {}
@@ -127,20 +125,9 @@ def train(
         found, examples = training.saving_when_stopped(partial(measure, parts[name], score))
         write_ranked_rows(out / f"examples-{name}.parquet", examples)
         evaluations[name] = kept_evaluation(out, name, found)
-    trainable = sum(parameter.numel() for parameter in training.names)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_ranker(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
-    return {
-        "model": str(out / "model"),
-        "files": written["files"],
-        "labels": [],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "trainable_parameters": trainable,
-        "evaluations": evaluations,
-        **cursor.told(time.monotonic() - started),
-        "spec_hash": spec_hash(spec),
-        "environment": written["environment"],
-    }
+    return result_of(training, written, evaluations, out=out, labels=[], started=started)
 
 
 def dev_search(spec: RerankSpec, dev: AnyRows) -> Search:
