@@ -1,19 +1,21 @@
 """What a run can be ordered to do with an embedder: measure it on pairs or classes, make vectors of many texts."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from engine.data import R, TextRows, count_rows, iterate_rows, read_texts, write_whole
+from engine.data import R, TextRows, read_texts
 from engine.embedder_folder import open_embedder
 from engine.evaluate_vectors import evaluate_vectors, write_query_rows
 from engine.failures import RunFailed
 from engine.pairs import PairRows, read_pairs
+from engine.portions import in_portions
 from engine.report import Report
 from words import say
 
@@ -75,24 +77,11 @@ def _some(rows: R) -> R:
 
 def embed_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Make a vector of every text of a Parquet file, a Parquet part per window; rows before `skip_rows` are stored."""
-    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
-    total, embedder = count_rows(data), open_embedder(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
-    ids: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for row in rows:
-            ids.append(row["example_id"])
-            yield row[column] or ""
-
-    done = skip
-    for start, vectors in embedder.stream(texts(), report=report, total=total, start=skip):
-        count = len(vectors)
-        path = out / f"part-{start:010d}.parquet"
-        table = {"example_id": pa.array(ids[:count], pa.int64())}
-        table["vector"] = pa.array(list(vectors), pa.list_(pa.float32()))
-        write_whole(path, pa.table(table))
-        del ids[:count]
-        done = start + count
-        report.part(str(path), start, count)
+    embedder = open_embedder(Path(order["model"]))
+    columns = [order["data"].get("column", "text")]
+    done = in_portions(order, data, out, report, columns=columns, stream=embedder.stream, told=_vectors_told)
     return {"rows": done, "width": embedder.model.width}
+
+
+def _vectors_told(vectors: NDArray[np.float32]) -> dict[str, pa.Array]:
+    return {"vector": pa.array(list(vectors), pa.list_(pa.float32()))}

@@ -1,17 +1,16 @@
 """What a run can be ordered to do with a reader: measure it on questions, answer many of them."""
 
 import json
-from collections.abc import Iterator
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engine.data import QaRows, count_rows, iterate_rows, read_questions, write_whole
+from engine.data import QaRows, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import RunFailed
-from engine.reader import Found, Pair
+from engine.portions import in_portions
+from engine.reader import Found
 from engine.reader_folder import open_reader
 from engine.report import Report
 from words import say
@@ -45,35 +44,16 @@ def find_answers(order: dict[str, Any], data: Path, out: Path, report: Report) -
 
     Rows before `skip_rows` are already stored.
     """
-    column, skip = order["data"].get("column", "question"), int(order.get("skip_rows", 0))
-    total, reader = count_rows(data), open_reader(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column, "context"))), skip, None)
-    ids: list[int] = []
-
-    def pairs() -> Iterator[Pair]:
-        for row in rows:
-            ids.append(row["example_id"])
-            yield row[column] or "", row["context"] or ""
-
-    done = skip
-    for start, said in reader.stream(pairs(), report=report, total=total, start=skip):
-        path = out / f"part-{start:010d}.parquet"
-        _write_part(path, ids[: len(said)], said)
-        del ids[: len(said)]
-        done = start + len(said)
-        report.part(str(path), start, len(said))
+    reader = open_reader(Path(order["model"]))
+    columns = [order["data"].get("column", "question"), "context"]
+    done = in_portions(order, data, out, report, columns=columns, stream=reader.stream, told=_answers_told)
     return {"rows": done}
 
 
-def _write_part(path: Path, ids: list[int], said: list[Found]) -> None:
-    """One portion as Parquet: example_id, answer, start, end, probability."""
-    table = pa.table(
-        {
-            "example_id": pa.array(ids, pa.int64()),
-            "answer": pa.array([one.answer for one in said], pa.string()),
-            "start": pa.array([one.start for one in said], pa.int64()),
-            "end": pa.array([one.end for one in said], pa.int64()),
-            "probability": pa.array([one.probability for one in said], pa.float64()),
-        }
-    )
-    write_whole(path, table)
+def _answers_told(said: list[Found]) -> dict[str, pa.Array]:
+    return {
+        "answer": pa.array([one.answer for one in said], pa.string()),
+        "start": pa.array([one.start for one in said], pa.int64()),
+        "end": pa.array([one.end for one in said], pa.int64()),
+        "probability": pa.array([one.probability for one in said], pa.float64()),
+    }

@@ -1,18 +1,16 @@
 """What a run can be ordered to do with a ranker: measure it on pairs or classes, score many pairs."""
 
 import json
-from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engine.data import count_rows, iterate_rows, write_whole
 from engine.embed_tasks import LEAST_SCORE, measured_rows, require_found
 from engine.evaluate_ranking import evaluate_ranking, write_ranked_rows
-from engine.ranker import Pair, chances
+from engine.portions import in_portions
+from engine.ranker import Scores, chances
 from engine.ranker_folder import open_ranker
 from engine.report import Report
 
@@ -46,23 +44,11 @@ def score_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> 
 
     The query stands in `data.column`, the text in the column `context`.
     """
-    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
-    total, ranker = count_rows(data), open_ranker(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column, "context"))), skip, None)
-    ids: list[int] = []
-
-    def pairs() -> Iterator[Pair]:
-        for row in rows:
-            ids.append(row["example_id"])
-            yield row[column] or "", row["context"] or ""
-
-    done = skip
-    for start, logits in ranker.stream(pairs(), report=report, total=total, start=skip):
-        count = len(logits)
-        path = out / f"part-{start:010d}.parquet"
-        table = {"example_id": pa.array(ids[:count], pa.int64()), "score": pa.array(chances(logits), pa.float32())}
-        write_whole(path, pa.table(table))
-        del ids[:count]
-        done = start + count
-        report.part(str(path), start, count)
+    ranker = open_ranker(Path(order["model"]))
+    columns = [order["data"].get("column", "text"), "context"]
+    done = in_portions(order, data, out, report, columns=columns, stream=ranker.stream, told=_scores_told)
     return {"rows": done}
+
+
+def _scores_told(logits: Scores) -> dict[str, pa.Array]:
+    return {"score": pa.array(chances(logits), pa.float32())}

@@ -1,16 +1,15 @@
 """What a run can be ordered to do with a tagger: measure it on marked texts, mark many texts."""
 
 import json
-from collections.abc import Iterator
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engine.data import SpanRows, count_rows, iterate_rows, read_spans, write_whole
+from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, refuse_unknown, write_span_rows
 from engine.failures import RunFailed
+from engine.portions import in_portions
 from engine.report import Report
 from engine.tagger import Marked
 from engine.tagger_folder import open_tagger
@@ -46,34 +45,13 @@ def evaluate_tagger(order: dict[str, Any], data: Path, out: Path, report: Report
 
 def mark_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Mark every text of a Parquet file, one Parquet part per portion; rows before `skip_rows` are already stored."""
-    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
-    total, tagger = count_rows(data), open_tagger(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
-    ids: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for row in rows:
-            ids.append(row["example_id"])
-            yield row[column] or ""
-
-    done = skip
-    for start, marked in tagger.stream(texts(), report=report, total=total, start=skip):
-        path = out / f"part-{start:010d}.parquet"
-        _write_part(path, ids[: len(marked)], marked)
-        del ids[: len(marked)]
-        done = start + len(marked)
-        report.part(str(path), start, len(marked))
+    tagger = open_tagger(Path(order["model"]))
+    columns = [order["data"].get("column", "text")]
+    done = in_portions(order, data, out, report, columns=columns, stream=tagger.stream, told=_spans_told)
     return {"rows": done, "labels": list(tagger.labels)}
 
 
-def _write_part(path: Path, ids: list[int], marked: list[Marked]) -> None:
-    """One portion as Parquet: example_id, spans with probabilities, probability."""
+def _spans_told(marked: list[Marked]) -> dict[str, pa.Array]:
     spans = [[{**span._asdict(), "probability": sure} for span, sure in one.spans] for one in marked]
-    table = pa.table(
-        {
-            "example_id": pa.array(ids, pa.int64()),
-            "spans": pa.array(spans, FOUND),
-            "probability": pa.array([one.probability for one in marked], pa.float64()),
-        }
-    )
-    write_whole(path, table)
+    sure = pa.array([one.probability for one in marked], pa.float64())
+    return {"spans": pa.array(spans, FOUND), "probability": sure}

@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from engine.chat_folder import holds_chat_model
 from engine.chat_model import load_chat_model
 from engine.chat_tasks import answer_rows, evaluate_chat_version
 from engine.continuing import earlier_of
-from engine.data import TextRows, count_rows, iterate_rows, read_texts, write_whole
+from engine.data import TextRows, read_texts
 from engine.embed_tasks import embed_rows, evaluate_embedder
 from engine.embedder_folder import holds_embedder, open_embedder
 from engine.evaluate import evaluate, write_rows
@@ -23,6 +22,7 @@ from engine.export import export
 from engine.extract_tasks import evaluate_reader, find_answers
 from engine.failures import RunFailed
 from engine.gpt.explain import load_explainer
+from engine.portions import in_portions
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
 from engine.rank import here
@@ -147,38 +147,18 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
 
 def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Label every row of a Parquet file, one Parquet part per window; rows before `skip_rows` are already stored."""
-    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
-    total = count_rows(data)
     classifier = load_classifier(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
-    ids: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for row in rows:
-            ids.append(row["example_id"])
-            yield row[column] or ""
-
-    done = skip
-    for start, predictions in classifier.stream(texts(), report=report, total=total, start=skip):
-        count = len(predictions.labels)
-        path = out / f"part-{start:010d}.parquet"
-        write_part(path, ids[:count], predictions)
-        del ids[:count]
-        done = start + count
-        report.part(str(path), start, count)
+    columns = [order["data"].get("column", "text")]
+    done = in_portions(order, data, out, report, columns=columns, stream=classifier.stream, told=_labels_told)
     return {"rows": done, "labels": list(classifier.names)}
 
 
-def write_part(path: Path, ids: list[int], predictions: Predictions) -> None:
-    """One window as Parquet: example_id, labels, probabilities in the order of the model's labels."""
-    table = pa.table(
-        {
-            "example_id": pa.array(ids, pa.int64()),
-            "labels": pa.array([list(labels) for labels in predictions.labels], pa.list_(pa.string())),
-            "probabilities": pa.array(list(predictions.probabilities), pa.list_(pa.float32())),
-        }
-    )
-    write_whole(path, table)
+def _labels_told(predictions: Predictions) -> dict[str, pa.Array]:
+    """Labels, and probabilities in the order of the model's labels."""
+    return {
+        "labels": pa.array([list(labels) for labels in predictions.labels], pa.list_(pa.string())),
+        "probabilities": pa.array(list(predictions.probabilities), pa.list_(pa.float32())),
+    }
 
 
 FOREIGN = {
