@@ -39,6 +39,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(config.width, shared, bias=config.qkv_bias)
         self.value = nn.Linear(config.width, shared, bias=config.qkv_bias)
         self.output = nn.Linear(size, config.width, bias=config.output_bias)
+        self.joint: nn.Module | None = None  # serving: query, key and value as one product, made once
         self.query_norm = RmsNorm(config.head_width, config.norm_epsilon) if config.query_key_norm else None
         self.key_norm = RmsNorm(config.head_width, config.norm_epsilon) if config.query_key_norm else None
 
@@ -73,6 +74,8 @@ class Attention(nn.Module):
     def _projected(self, hidden: Tensor) -> Sequence[Tensor]:
         """The three products as one, which is faster; apart where a method has taken the place of one of them."""
         parts = (self.query, self.key, self.value)
+        if self.joint is not None:
+            return torch.split(self.joint(hidden), [part.out_features for part in parts], dim=-1)
         if any(type(part) is not nn.Linear for part in parts):
             return [part(hidden) for part in parts]
         bias = torch.cat([part.bias for part in parts]) if self.query.bias is not None else None

@@ -1,0 +1,86 @@
+"""Answers that keep to a form: a JSON schema, any JSON object, a regular expression or one of some texts.
+
+llguidance turns each into an automaton over the tokenizer's bytes; before each token it says which tokens keep the form
+alive. It matches by derivatives without backtracking, and its limits end a grammar that would grow too large.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from llguidance import LLMatcher, LLTokenizer
+from torch import Tensor
+
+from engine.specs.sampling import Grammar
+
+# Blanks where JSON allows any number of them are the loop that small models never leave.
+FORM: Any = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+
+
+class BadGrammar(ValueError):
+    """A grammar that cannot be read, or is too large; the text says why."""
+
+
+class Grammars:
+    """Guides for one tokenizer."""
+
+    def __init__(self, tokenizer_json: str, *, vocabulary_size: int, ends: Sequence[int]) -> None:
+        self.vocabulary_size = vocabulary_size
+        known = len(json.loads(tokenizer_json)["model"].get("vocab", ()))
+        self._tokenizer = LLTokenizer(tokenizer_json, n_vocab=max(vocabulary_size, known), eos_token=list(ends) or None)
+
+    def guide(self, grammar: Grammar) -> "Guide":
+        """A fresh guide; BadGrammar when the source cannot be read."""
+        return Guide(LLMatcher(self._tokenizer, self._compiled(grammar), log_level=0), self.vocabulary_size)
+
+    def _compiled(self, grammar: Grammar) -> str:
+        try:
+            found = _grammar(grammar)
+        except ValueError as error:
+            raise BadGrammar(str(error)) from error
+        if problem := LLMatcher.validate_grammar(found, self._tokenizer):
+            raise BadGrammar(problem.splitlines()[0])
+        return found
+
+
+class Guide:
+    """Where one answer stands in its grammar."""
+
+    def __init__(self, matcher: LLMatcher, vocabulary_size: int) -> None:
+        self._matcher = matcher
+        self._size = vocabulary_size
+        self._check()
+
+    def allowed(self) -> Tensor:
+        """[V] bool: tokens that may come next."""
+        words = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        self._check()
+        bits = (words[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
+        return bits.flatten()[: self._size].bool()
+
+    def accept(self, token: int) -> None:
+        """The token was written."""
+        self._matcher.consume_token(token)
+        self._check()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing can follow."""
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise BadGrammar(str(self._matcher.get_error()).splitlines()[0])
+
+
+def _grammar(grammar: Grammar) -> str:
+    if grammar.kind == "regex":
+        return str(LLMatcher.grammar_from_regex(str(grammar.source)))
+    if grammar.kind == "choice":
+        return str(LLMatcher.grammar_from_regex("|".join(f"({re.escape(str(text))})" for text in grammar.source)))
+    schema: Any = {"type": "object"} if grammar.kind == "json_object" else grammar.source
+    if not isinstance(schema, dict):
+        raise ValueError("a schema is a JSON object")
+    return str(LLMatcher.grammar_from_json_schema(schema, overrides=FORM))
