@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
-from redis import Redis, RedisError
 
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
 from apps.registry.models import Task
 from apps.registry.selectors import version_folder
 from words import join
+from workers.bell import Bell
+from workers.writing import write
 
 logger = logging.getLogger(__name__)
 
@@ -55,15 +55,25 @@ def _load(folder: Path, use: str) -> Any:
 
 
 def serve(stop: threading.Event, models: Models | None = None) -> None:
-    """Answer requests until `stop`; Redis only wakes, the rows are looked at every second anyway."""
-    models = models or Models()
+    """Answer until `stop`: what is written in one thread, what is answered at once in this one."""
+    writing = threading.Thread(target=write, args=(stop,), name="writing")
+    writing.start()
+    try:
+        answer_all(stop, models or Models())
+    finally:
+        stop.set()
+        writing.join()
+
+
+def answer_all(stop: threading.Event, models: Models) -> None:
+    """Answer single requests until `stop`; Redis only wakes, the rows are looked at every second anyway."""
     logger.info("generation role is ready, process %s", os.getpid())
-    with Bell() as bell:
+    with Bell(ONLINE_CHANNEL) as bell:
         while not stop.is_set():
             try:
                 close_old_connections()
                 if not answer_next(models):
-                    bell.wait(IDLE_SECONDS)
+                    bell.heard(IDLE_SECONDS)
             except OperationalError as error:
                 logger.warning("database unreachable: %s", error)
                 stop.wait(IDLE_SECONDS)
@@ -149,28 +159,3 @@ ANSWERS: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
     "explain": explained,
 }
 """For each use what a loaded model says to a request."""
-
-
-class Bell:
-    """Waits on the Redis channel, or simply for a while when Redis is away."""
-
-    def __enter__(self) -> "Bell":
-        self._client = Redis.from_url(settings.REDIS_URL)
-        self._channel: Any = None
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._channel is not None:
-            self._channel.close()
-        self._client.close()
-
-    def wait(self, seconds: float) -> None:
-        """Return when the channel speaks or `seconds` have passed."""
-        try:
-            if self._channel is None:
-                self._channel = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-                self._channel.subscribe(ONLINE_CHANNEL)
-            self._channel.get_message(timeout=seconds)
-        except RedisError:
-            self._channel = None
-            time.sleep(seconds)

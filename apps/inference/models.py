@@ -1,4 +1,4 @@
-"""Batch predictions: a job, its rows, and single texts or chats answered while somebody waits."""
+"""Batch predictions: a job, its rows, single texts answered while somebody waits, and answers that are written."""
 
 from typing import ClassVar
 
@@ -163,3 +163,72 @@ class OnlineRequest(models.Model):
 
     def __str__(self) -> str:
         return f"request {self.pk}"
+
+
+class GenerationKind(models.TextChoices):
+    """What is continued."""
+
+    CHAT = "chat", _("Chat")
+    TEXT = "text", _("Text")
+
+
+class GenerationState(models.TextChoices):
+    """Where an answer is."""
+
+    WAITING = "waiting", _("Waiting")
+    RUNNING = "running", _("Being written")
+    DONE = "done", _("Done")
+    CANCELLED = "cancelled", _("Cancelled")
+    FAILED = "failed", _("Failed")
+
+
+class Generation(models.Model):
+    """One request to a version that writes: a chat or prompts, and its answers once they are there.
+
+    The row is committed before anything is written; whoever holds its lease under the newest token may write. The seed is
+    drawn with the row, so another worker that takes over writes the same text again.
+    """
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="generations")
+    model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="generations")
+    reference = models.CharField(max_length=300)  # the model as it was asked for
+    kind = models.CharField(max_length=10, choices=GenerationKind.choices)
+    messages = models.JSONField(default=list, blank=True)
+    prompts = models.JSONField(default=list, blank=True)  # of a text: texts or lists of token ids
+    sampling = models.JSONField(default=dict, blank=True)  # what was asked of engine.specs.sampling.Sampling
+    answers_per_prompt = models.PositiveSmallIntegerField(default=1)
+    seed = models.BigIntegerField()
+    priority = models.SmallIntegerField(default=0)  # smaller goes first
+    is_stored = models.BooleanField(default=True)  # False: the texts go as soon as the answer was read
+    metadata = models.JSONField(default=dict, blank=True)
+    end_user = models.CharField(max_length=200, blank=True)  # whom the caller writes for, as it names them
+    state = models.CharField(max_length=10, choices=GenerationState.choices, default=GenerationState.WAITING)
+    is_unwanted = models.BooleanField(default=False)  # to be cancelled
+    token = models.BigIntegerField(default=0)  # raised by each claim
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    attempt_count = models.PositiveSmallIntegerField(default=0)
+    answers = models.JSONField(
+        default=list, blank=True
+    )  # [{"text", "finish", "stopped_by", "tokens", "logprobs", "prompt"}]
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    answer_tokens = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = WordsField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    first_token_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(
+                fields=["priority", "id"], condition=models.Q(state__in=["waiting", "running"]), name="generation_open"
+            ),
+            models.Index(fields=["workspace", "-id"], name="generation_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return f"generation {self.pk}"

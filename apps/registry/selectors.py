@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 
+from apps.registry.files import compare_with_manifest
 from apps.registry.models import (
     Alias,
     AliasMove,
@@ -39,6 +40,12 @@ def version_folder(version: ModelVersion) -> Path:
 
 
 GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
+
+
+def damaged_files(version: ModelVersion) -> list[str]:
+    """Files of a version that are missing or not what was registered; reads all of them."""
+    found = compare_with_manifest(version_folder(version), version.files)
+    return [each["path"] for each in found if each["problem"] != "additional"]
 
 
 def export_kinds(version: ModelVersion) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cache
 
 from celery import current_app
 from django.conf import settings
@@ -46,7 +47,12 @@ def wake(queue: str) -> None:
     enqueue(RUN_NEXT[queue], queue)
 
 
-def notify(channel: str) -> None:
+@cache
+def _publisher(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+def notify(channel: str, message: str = "1") -> None:
     """Wake a resident role that waits on `channel` (Redis publish) once the transaction is committed.
 
     Nobody listening is fine: residents look at their rows every second anyway.
@@ -54,8 +60,7 @@ def notify(channel: str) -> None:
 
     def send() -> None:
         try:
-            with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
-                client.publish(channel, b"1")
+            _publisher(settings.REDIS_URL).publish(channel, message)
         except RedisError as error:
             logger.warning("redis unreachable, %s will be seen at the next look: %s", channel, error)
 

@@ -33,14 +33,25 @@ CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
 @dataclass(frozen=True)
-class OpenedChat:
-    """A chat folder in memory: the network in eval mode and what belongs to it."""
+class ChatFrame:
+    """What belongs to a chat folder's network: how texts become tokens and where answers end."""
 
-    model: Any
     template: AnyTemplate
     description: dict[str, Any]  # lingxi.json; of a foreign folder what stands for it
     context_tokens: int
     ends: tuple[int, ...]  # each of these tokens ends an answer
+    pad: int
+
+
+@dataclass(frozen=True)
+class OpenedChat:
+    """A chat folder in memory: the network in eval mode and its frame."""
+
+    model: Any
+    template: AnyTemplate
+    description: dict[str, Any]
+    context_tokens: int
+    ends: tuple[int, ...]
     pad: int
 
 
@@ -120,14 +131,19 @@ def open_chat_model(folder: Path) -> OpenedChat:
         raise RunFailed(
             "model_missing", say("This folder holds no model that writes answers."), say("Choose another version.")
         )
-    description = own_description(str(folder))
+    frame = read_frame(folder)
     model = _load_network(folder)
     if (folder / ADAPTER_FOLDER).is_dir():
         model = read_adapter(model, folder).eval()
+    return OpenedChat(model, frame.template, frame.description, frame.context_tokens, frame.ends, frame.pad)
+
+
+def read_frame(folder: Path) -> ChatFrame:
+    """Template and tokenizer of a folder; RunFailed when they are not those it was trained with."""
+    description = own_description(str(folder))
     if description.get("template", {}).get("name") == OWN_TEMPLATE:
         own = _own_template(folder, description["template"])
-        end, pad = own.ids[END], own.ids[PAD]
-        return OpenedChat(model, own, description, int(description["context_tokens"]), (end,), pad)
+        return ChatFrame(own, description, int(description["context_tokens"]), (own.ids[END],), own.ids[PAD])
     tokenizer = load_tokenizer(str(folder))
     if not getattr(tokenizer, "is_fast", False):
         raise RunFailed("base_model_unusable", say("The folder has no fast tokenizer."), say("Add tokenizer.json."))
@@ -135,10 +151,10 @@ def open_chat_model(folder: Path) -> OpenedChat:
     if "template" in description and template.description()["hash"] != description["template"]["hash"]:
         raise changed_template()
     ends = end_tokens(folder, tokenizer)
-    context = description.get("context_tokens") or _context_tokens(tokenizer, model.config)
+    context = int(description.get("context_tokens") or _context_tokens(tokenizer, _config(folder)))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends[0] if ends else 0)
     described = {"recipe": "sft", **description, "context_tokens": context, "template": template.description()}
-    return OpenedChat(model, template, described, int(context), ends, int(pad))
+    return ChatFrame(template, described, context, ends, int(pad))
 
 
 def _own_template(folder: Path, wanted: Mapping[str, Any]) -> Template:
@@ -196,9 +212,9 @@ def end_tokens(folder: Path, tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted(token for token in found if isinstance(token, int) and 0 <= token < size))
 
 
-def _context_tokens(tokenizer: Any, config: Any) -> int:
+def _context_tokens(tokenizer: Any, config: Mapping[str, Any]) -> int:
     """The longest sequence both network and tokenizer allow."""
-    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    limits = [config.get("max_position_embeddings", config.get("n_positions")), tokenizer.model_max_length]
     known = [int(limit) for limit in limits if isinstance(limit, int) and 0 < limit < 10_000_000]
     return min(known, default=DEFAULT_CONTEXT_TOKENS)
 

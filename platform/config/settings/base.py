@@ -172,6 +172,12 @@ WANDB_URL = env("LINGXI_WANDB_URL", "", "A Weights & Biases server of your own; 
 MLFLOW_URL = env("LINGXI_MLFLOW_URL", "", "MLflow tracking server that curves are mirrored to; empty mirrors none.")
 MLFLOW_EXPERIMENT = env("LINGXI_MLFLOW_EXPERIMENT", "lingxi", "MLflow experiment of mirrored runs.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
+MODELS_BYTES = env_int(
+    "LINGXI_MODELS_BYTES", 8_000_000_000, "Memory that versions kept loaded for writing may take, caches included."
+)
+GENERATION_CACHE_BYTES = env_int(
+    "LINGXI_GENERATION_CACHE_BYTES", 1_000_000_000, "Memory for keys and values of one version's running requests."
+)
 LEFTOVER_HOURS = env_int(
     "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."
 )

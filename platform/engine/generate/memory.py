@@ -59,7 +59,7 @@ def chain(root: str, tokens: Sequence[int], prompt: int) -> list[str]:
     """
     found, digest = [], hashlib.sha256(root.encode()).digest()
     for start in range(0, len(tokens) - UNIT + 1, UNIT):
-        part = b"".join(token.to_bytes(4, "little") for token in tokens[start : start + UNIT])
+        part = b"".join(token.to_bytes(4, "little", signed=True) for token in tokens[start : start + UNIT])
         if start + UNIT > prompt:
             part += b"written behind %d" % max(0, prompt - start)
         digest = hashlib.sha256(digest + part).digest()

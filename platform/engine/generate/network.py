@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.generate.cache import TensorStore
 from engine.generate.memory import UNIT, Place
 from engine.gpt import Gpt
-from engine.gpt.attention import causal_mask
+from engine.gpt.attention import Rotation, causal_mask
 from engine.gpt.block import Block
 
 
@@ -48,6 +48,16 @@ class Network:
         self.model = model.eval()
         self.store = store
         self.device = model.tokens.weight.device
+        virtual = model.virtual
+        self.virtual_tokens = virtual.count if virtual is not None else 0
+        with torch.no_grad():
+            self._prefix = virtual.keys_values() if virtual is not None and virtual.is_prefix else None
+            self._vectors = virtual.vectors() if virtual is not None and not virtual.is_prefix else None
+
+    @property
+    def takes_no_positions(self) -> bool:
+        """Whether its virtual tokens are a prefix, which stands before position 0."""
+        return self._prefix is not None
 
     @torch.inference_mode()
     def logits(self, readings: Sequence[Reading], wanted: Sequence[int]) -> Tensor:
@@ -59,16 +69,37 @@ class Network:
         ]
         positions = torch.tensor(places, device=self.device)
         layout = _Layout(blocks, singles, self.store, self.device)
-        hidden, turning = self.model.embed(self.model.tokens(ids), positions)
+        hidden, turning = self._embed(ids, positions)
         for number, module in enumerate(self.model.blocks):
             block = cast(Block, module)
             attention = block.attention
             query, key, value = attention.project(block.norm1(hidden), turning)
+            if self._prefix is not None:
+                self._put_prefix(number, ids, positions, key, value)
             layout.keep(number, key, value)
             hidden = hidden + attention.output(layout.attend(number, query).flatten(1))
             hidden = hidden + block.feed_forward(block.norm2(hidden))
         last = self.model.norm(hidden[torch.tensor(wanted, dtype=torch.long, device=self.device)])
         return cast(Tensor, self.model.head(last)).float()
+
+    def _embed(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
+        """Vectors of the tokens, learnt ones where a token is virtual; a prefix takes no position."""
+        vectors = self.model.tokens(ids.clamp(min=0))
+        if self._vectors is not None:
+            vectors = torch.where(
+                (ids < 0)[:, None], self._vectors[positions.clamp(max=self.virtual_tokens - 1)], vectors
+            )
+        if self._prefix is not None:
+            positions = (positions - self.virtual_tokens).clamp(min=0)
+        return self.model.embed(vectors, positions)
+
+    def _put_prefix(self, layer: int, ids: Tensor, positions: Tensor, key: Tensor, value: Tensor) -> None:
+        """In the place of virtual tokens' keys and values [N, G, d] stand the learnt ones."""
+        assert self._prefix is not None
+        tokens = (ids < 0).nonzero()[:, 0]
+        keys, values = self._prefix[layer]  # [G, V, d]
+        key[tokens] = keys[:, positions[tokens]].transpose(0, 1)
+        value[tokens] = values[:, positions[tokens]].transpose(0, 1)
 
 
 def _parts(readings: Sequence[Reading]) -> tuple[list[_Part], list[_Part]]:

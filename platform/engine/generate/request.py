@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from engine.specs.sampling import Sampling
 
+VIRTUAL = -1  # stands in a prompt for a learnt vector of prefix, prompt or P-tuning
+
 
 class Status(StrEnum):
     """Where a request is."""

@@ -89,7 +89,7 @@ def change(row: Tensor, wish: Wish) -> None:
         row[sorted(wish.forbidden)] = -torch.inf
     if sampling.repetition_penalty != 1:
         # Keskar et al. 2019: of everything that stands there, prompt included.
-        seen = torch.tensor(sorted({*wish.prompt, *wish.output}), device=row.device)
+        seen = torch.tensor(sorted({token for token in (*wish.prompt, *wish.output) if token >= 0}), device=row.device)
         values = row[seen]
         row[seen] = torch.where(values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty)
     if wish.output and (sampling.presence_penalty or sampling.frequency_penalty):

@@ -1,0 +1,214 @@
+"""Answers that are written: asked for as committed rows, claimed by the resident role, stored under its token."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.inference.models import Generation, GenerationKind, GenerationState
+from apps.inference.services.asking import checked_messages, require_usable
+from apps.registry.models import ModelVersion, Task
+from core.access import Actor
+from core.errors import Refused
+from core.queue import notify
+from engine.specs.sampling import Grammar, Sampling
+from words import say
+
+GENERATION_CHANNEL = "lingxi:generation"
+GENERATION_LEASE = timedelta(seconds=30)
+GENERATION_ATTEMPTS = 3
+MAX_PROMPT_CHARACTERS = 1_000_000
+MAX_PROMPTS = 64
+MAX_ANSWERS = 16
+OPEN = (GenerationState.WAITING, GenerationState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a request says besides the prompt and how it is drawn."""
+
+    answers_per_prompt: int = 1
+    is_stored: bool = True
+    metadata: Mapping[str, str] | None = None
+    end_user: str = ""
+    priority: int = 0
+
+
+@transaction.atomic
+def generate_chat(
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    reference: str,
+    messages: Sequence[Mapping[str, str]],
+    sampling: Sampling,
+    extras: Extras | None = None,
+) -> Generation:
+    """Ask for answers to a chat; the resident role writes them."""
+    found = checked_messages(messages, "messages")
+    _require_short(sum(len(message["content"]) for message in found), "messages")
+    return _make(actor, version, reference, sampling, extras or Extras(), kind=GenerationKind.CHAT, messages=found)
+
+
+@transaction.atomic
+def generate_texts(
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    reference: str,
+    prompts: Sequence[str | Sequence[int]],
+    sampling: Sampling,
+    extras: Extras | None = None,
+) -> Generation:
+    """Ask for texts, or lists of token ids, to be continued."""
+    if not 1 <= len(prompts) <= MAX_PROMPTS:
+        raise Refused("bad_count", say("Send 1 to {most} prompts.", most=MAX_PROMPTS), field="prompt")
+    _require_short(sum(map(len, prompts)), "prompt")
+    if any(isinstance(prompt, str) and "\0" in prompt for prompt in prompts):
+        raise Refused("nul", say("A text holds no NUL."), field="prompt")
+    return _make(
+        actor, version, reference, sampling, extras or Extras(), kind=GenerationKind.TEXT, prompts=list(prompts)
+    )
+
+
+def _make(
+    actor: Actor, version: ModelVersion, reference: str, sampling: Sampling, extras: Extras, **columns: Any
+) -> Generation:
+    require_usable(version)
+    if version.task != Task.GENERATION:
+        raise Refused(
+            "wrong_task", say("“{version}” does not write. Choose a version that does.", version=version), field="model"
+        )
+    if problems := sampling.problems():
+        raise Refused(problems[0].code, problems[0].message, field=problems[0].field, hint=problems[0].hint)
+    if not 1 <= extras.answers_per_prompt <= MAX_ANSWERS:
+        raise Refused("bad_count", say("n must lie between 1 and {most}.", most=MAX_ANSWERS), field="n")
+    made = Generation.objects.create(
+        workspace=actor.workspace,
+        model_version=version,
+        reference=reference[:300],
+        sampling=asdict(sampling),
+        seed=secrets.randbits(62) if sampling.seed is None else sampling.seed,
+        answers_per_prompt=extras.answers_per_prompt,
+        is_stored=extras.is_stored,
+        metadata=dict(extras.metadata or {}),
+        end_user=extras.end_user[:200],
+        priority=extras.priority,
+        requested_by=actor.user,
+        api_key=actor.key,
+        **columns,
+    )
+    notify(GENERATION_CHANNEL)
+    return made
+
+
+def _require_short(characters: int, field: str) -> None:
+    if characters > MAX_PROMPT_CHARACTERS:
+        raise Refused(
+            "text_too_long",
+            say("All texts together have at most {most:,} characters.", most=MAX_PROMPT_CHARACTERS),
+            field=field,
+        )
+
+
+def sampling_of(generation: Generation) -> Sampling:
+    """The options of a row."""
+    found: dict[str, Any] = dict(generation.sampling)
+    found["stop"], found["stop_token_ids"] = tuple(found["stop"]), tuple(found["stop_token_ids"])
+    found["logit_bias"] = {int(token): float(value) for token, value in found["logit_bias"].items()}
+    found["grammar"] = Grammar(**found["grammar"]) if found["grammar"] else None
+    return Sampling(**found)
+
+
+CLAIM = """
+    WITH ranked AS (
+        SELECT id, priority, row_number() OVER (PARTITION BY workspace_id, priority ORDER BY id) AS turn
+        FROM inference_generation
+        WHERE state = 'waiting' OR (state = 'running' AND lease_expires_at < now())
+    )
+    SELECT generation.id FROM inference_generation generation JOIN ranked ON ranked.id = generation.id
+    WHERE generation.state = 'waiting' OR (generation.state = 'running' AND generation.lease_expires_at < now())
+    ORDER BY ranked.priority, ranked.turn, generation.id
+    LIMIT %s
+    FOR UPDATE OF generation SKIP LOCKED
+"""
+"""The most urgent first; among equals each workspace in turn, its oldest first."""
+
+
+def claim_generations(most: int) -> list[Generation]:
+    """Up to `most` open requests, leased to the caller under fresh tokens; those tried too often are given up."""
+    if most < 1:
+        return []
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(CLAIM, [most])
+            found = [row[0] for row in cursor.fetchall()]
+        if not found:
+            return []
+        rows = Generation.objects.filter(pk__in=found)
+        tired = rows.filter(attempt_count__gte=GENERATION_ATTEMPTS)
+        tired.update(
+            state=GenerationState.FAILED,
+            error_code="given_up",
+            error_message=say("This request could not be answered. Try again."),
+            finished_at=timezone.now(),
+        )
+        rows.exclude(state=GenerationState.FAILED).update(
+            state=GenerationState.RUNNING,
+            token=F("token") + 1,
+            attempt_count=F("attempt_count") + 1,
+            lease_expires_at=timezone.now() + GENERATION_LEASE,
+            started_at=timezone.now(),
+        )
+    claimed = Generation.objects.filter(pk__in=found, state=GenerationState.RUNNING)
+    return list(claimed.select_related("model_version__family").order_by("priority", "pk"))
+
+
+def beat_generations(tokens: Mapping[int, int]) -> set[int]:
+    """Lengthen the leases of rows {pk: token}; returns those that are not the caller's any more, or unwanted."""
+    rows = Generation.objects.filter(pk__in=tokens, state=GenerationState.RUNNING)
+    rows.update(lease_expires_at=timezone.now() + GENERATION_LEASE)
+    mine = {
+        pk
+        for pk, token, is_unwanted in rows.values_list("pk", "token", "is_unwanted")
+        if token == tokens[pk] and not is_unwanted
+    }
+    return set(tokens) - mine
+
+
+def finish_generation(generation: Generation, *, state: GenerationState, **columns: Any) -> bool:
+    """Store how it ended under the claim's token; False when another claim was faster."""
+    mine = Generation.objects.filter(pk=generation.pk, token=generation.token, state=GenerationState.RUNNING)
+    return bool(mine.update(state=state, finished_at=timezone.now(), **columns))
+
+
+def hand_back_generations(tokens: Mapping[int, int]) -> None:
+    """Let others claim rows {pk: token} at once: the caller leaves."""
+    for pk, token in tokens.items():
+        Generation.objects.filter(pk=pk, token=token, state=GenerationState.RUNNING).update(
+            state=GenerationState.WAITING, attempt_count=F("attempt_count") - 1, lease_expires_at=None
+        )
+    notify(GENERATION_CHANNEL)
+
+
+def cancel_generation(pk: int) -> bool:
+    """Ask for the end of an answer; one that nobody writes yet ends at once. False when it had ended."""
+    waiting = Generation.objects.filter(pk=pk, state=GenerationState.WAITING)
+    if waiting.update(state=GenerationState.CANCELLED, is_unwanted=True, finished_at=timezone.now()):
+        return True
+    if Generation.objects.filter(pk=pk, state=GenerationState.RUNNING).update(is_unwanted=True):
+        notify(GENERATION_CHANNEL, f"cancel {pk}")
+        return True
+    return False
+
+
+def forget_texts(pk: int) -> None:
+    """Blank prompts and answers of a finished row that was not to be stored."""
+    Generation.objects.filter(pk=pk, is_stored=False).exclude(state__in=OPEN).update(
+        messages=[], prompts=[], answers=[], metadata={}, end_user=""
+    )

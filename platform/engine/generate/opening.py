@@ -1,0 +1,165 @@
+"""A model folder made ready to answer many requests: network, template, memory and loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+
+from engine.base_models import unusable
+from engine.chat_folder import ChatFrame, holds_chat_model, read_frame
+from engine.failures import RunFailed
+from engine.generate.cache import TensorStore
+from engine.generate.grammar import Grammars
+from engine.generate.loop import Backend, TorchLoop
+from engine.generate.memory import Memory
+from engine.generate.network import Network
+from engine.generate.packed import can_pack, pack
+from engine.generate.request import VIRTUAL, Request
+from engine.generate.scheduler import Limits, Scheduler
+from engine.gpt.hugging_face import load_gpt
+from engine.methods import read_adapter
+from engine.methods.folder import FOLDER as ADAPTER_FOLDER
+from engine.render import Messages, Template, Unrenderable, render
+from engine.specs.sampling import Sampling
+from words import say
+
+CACHE_BYTES = 1 << 30
+STEP_TOKENS = 512
+RUNNING = 32
+
+
+class Unfit(ValueError):
+    """A prompt that this model cannot be asked: a stable code and a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@dataclass
+class Writer:
+    """A loaded version that writes: texts in, a back end behind it."""
+
+    frame: ChatFrame
+    backend: Backend
+    context_tokens: int
+    vocabulary_size: int
+    root: str  # names weights, adapter and template for the prefix cache
+    virtual_tokens: int = 0
+    memory_bytes: int = 0  # weights and cache
+    marks: frozenset[int] = field(default_factory=frozenset)  # ids of special tokens
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anybody waits for an answer."""
+        load = self.backend.load()
+        return bool(load.running or load.waiting)
+
+    def chat_tokens(self, messages: Messages) -> list[int]:
+        """The prompt of a chat, ready to be answered; Unfit when the template refuses it."""
+        try:
+            return render(messages, self.frame.template, answer_next=True)[0]
+        except Unrenderable as error:
+            raise Unfit("template_refused", str(error)) from error
+
+    def text_tokens(self, text: str) -> list[int]:
+        """The prompt of a text to be continued, behind what the model's texts begin with."""
+        template = self.frame.template
+        if isinstance(template, Template):
+            return [self.frame.ends[0], *template.tokenizer.encode(text, add_special_tokens=False).ids]
+        begun = self.frame.description.get("template", {}).get("name") == "continue"
+        found = template.tokenizer(text, add_special_tokens=not begun, split_special_tokens=True, verbose=False)
+        ids: list[int] = [int(token) for token in found["input_ids"]]
+        return [*self.frame.ends[:1], *ids] if begun or not ids else ids
+
+    def token_text(self, token: int) -> str:
+        """One token as it is written, for lists of probabilities; special ones by their names."""
+        tokenizer = self.frame.template.tokenizer
+        if token in self.marks:
+            name = (
+                tokenizer.id_to_token(token)
+                if isinstance(tokenizer, Tokenizer)
+                else tokenizer.convert_ids_to_tokens(token)
+            )
+            return str(name)
+        return str(tokenizer.decode([token]))
+
+    def request(
+        self, key: str, prompt: Sequence[int], sampling: Sampling, *, tenant: str, priority: int = 0
+    ) -> Request:
+        """A request for the back end; Unfit when prompt and answer do not go together with the context."""
+        room = self.context_tokens - len(prompt)
+        if room < 1:
+            raise Unfit(
+                "context_length_exceeded",
+                say(
+                    "The prompt has {count} tokens; the model's context has room for {most} and an answer.",
+                    count=len(prompt),
+                    most=self.context_tokens - 1,
+                ),
+            )
+        if any(not 0 <= token < self.vocabulary_size for token in (*prompt, *sampling.logit_bias)):
+            raise Unfit("unknown_token", say("A token id must lie below {size}.", size=self.vocabulary_size))
+        tokens = [*([VIRTUAL] * self.virtual_tokens), *prompt]
+        root = f"{self.root}|{tenant}"
+        return Request(key, tokens, sampling, tenant=tenant, priority=priority, root=root)
+
+
+def open_writer(
+    folder: Path,
+    *,
+    root: str = "",
+    cache_bytes: int = CACHE_BYTES,
+    running: int = RUNNING,
+    step_tokens: int = STEP_TOKENS,
+) -> Writer:
+    """The writer of a folder, on the GPU if there is one; RunFailed when it holds none that can be used."""
+    if not holds_chat_model(folder):
+        raise RunFailed(
+            "model_missing", say("This folder holds no model that writes answers."), say("Choose another version.")
+        )
+    frame = read_frame(folder)
+    try:
+        network: Any = load_gpt(folder)
+        if (folder / ADAPTER_FOLDER).is_dir():
+            network = read_adapter(network, folder).eval()
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise unusable(str(folder), "weights", error) from error
+    is_gpu = torch.cuda.is_available()
+    if is_gpu:
+        network = network.to("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    elif can_pack():
+        pack(network)
+    config = network.config
+    weight = network.tokens.weight
+    store = TensorStore(config, device=weight.device, dtype=weight.dtype)
+    reader = Network(network, store)
+    context = min(config.context_tokens, frame.context_tokens) + reader.virtual_tokens
+    context = min(context, config.context_tokens) if not reader.takes_no_positions else context
+    capacity = max(context, cache_bytes // store.token_bytes(config, weight.dtype))
+    memory = Memory(store, capacity_tokens=capacity, context_tokens=context)
+    tokenizer = frame.template.tokenizer
+    fast = tokenizer if isinstance(tokenizer, Tokenizer) else tokenizer.backend_tokenizer
+    grammars = Grammars(fast.to_str(), vocabulary_size=config.vocabulary_size, ends=frame.ends)
+    backend = TorchLoop(
+        reader,
+        Scheduler(memory, Limits(step_tokens, running, context)),
+        decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
+        ends=frame.ends,
+        grammars=grammars,
+    )
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    return Writer(
+        frame,
+        backend,
+        context - reader.virtual_tokens,
+        config.vocabulary_size,
+        root or str(folder),
+        reader.virtual_tokens,
+        weights + capacity * store.token_bytes(config, weight.dtype),
+        frozenset(fast.get_added_tokens_decoder()),
+    )

@@ -1,0 +1,280 @@
+"""The resident role's writing: claims requests, lets the engine answer all of them together, tells and stores answers."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, close_old_connections
+from django.utils import timezone
+
+from apps.inference.models import Generation, GenerationKind, GenerationState
+from apps.inference.services import (
+    GENERATION_CHANNEL,
+    beat_generations,
+    claim_generations,
+    finish_generation,
+    hand_back_generations,
+    sampling_of,
+)
+from apps.registry.models import ModelVersion
+from apps.registry.selectors import damaged_files, version_folder
+from core.events import Event, Teller
+from words import join, say
+from workers.bell import Bell
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+BEAT_SECONDS = 5.0
+TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
+
+
+@dataclass
+class Answer:
+    """One of a request's answers while it is written."""
+
+    text: str = ""
+    finish: str = ""
+    stopped_by: str | int | None = None
+    tokens: int = 0
+    logprobs: list[Any] = field(default_factory=list)  # [[token, text, log p, [[token, text, log p], ...]], ...]
+    prompt: list[Any] = field(default_factory=list)
+
+    def as_mapping(self) -> dict[str, Any]:
+        """As the row keeps it."""
+        return dict(self.__dict__)
+
+
+@dataclass
+class Work:
+    """A claimed row with the answers that are being written for it."""
+
+    row: Generation
+    writer: Any  # engine.generate.opening.Writer
+    answers: list[Answer]
+    open: int
+    prompt_tokens: int = 0
+    requests: list[Any] = field(default_factory=list)
+    told: int = 0
+    first_token_at: Any = None
+
+    def event(self, **values: Any) -> tuple[str, Event]:
+        """The next event of this row, under this claim."""
+        self.told += 1
+        return f"generation:{self.row.pk}", {"id": f"{self.row.token}.{self.told}", **values}
+
+
+class Writers:
+    """Loaded versions that write, the longest unused let go when they take too much memory."""
+
+    def __init__(self, limit_bytes: int, cache_bytes: int = 0) -> None:
+        self._limit_bytes = limit_bytes
+        self._cache_bytes = cache_bytes or settings.GENERATION_CACHE_BYTES
+        self._loaded: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, version: ModelVersion) -> Any:
+        """The writer of a version; RunFailed when it cannot be loaded."""
+        key = version.content_hash
+        if key not in self._loaded:
+            from engine.failures import RunFailed
+            from engine.generate.opening import open_writer
+            from engine.threads import use_threads
+
+            use_threads(settings.INFER_THREADS)
+            began = time.monotonic()
+            if damaged := damaged_files(version):
+                raise RunFailed(
+                    "version_damaged",
+                    say("These files are not what was registered: {paths}", paths=", ".join(damaged[:5])),
+                    say("Choose another version."),
+                )
+            self._loaded[key] = open_writer(
+                version_folder(version),
+                root=f"{key}|{version.template_hash}",
+                cache_bytes=self._cache_bytes,
+            )
+            logger.info("%s loaded in %.1f s", version, time.monotonic() - began)
+            self._make_room()
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
+
+    def busy(self) -> list[Any]:
+        """Writers with something to write."""
+        return [writer for writer in self._loaded.values() if writer.is_busy]
+
+    def _make_room(self) -> None:
+        idle = [key for key, writer in self._loaded.items() if not writer.is_busy][:-1]
+        while idle and sum(writer.memory_bytes for writer in self._loaded.values()) > self._limit_bytes:
+            del self._loaded[idle.pop(0)]
+
+
+class Desk:
+    """One process's claimed rows and the writers that answer them."""
+
+    def __init__(self, writers: Writers | None = None, teller: Teller | None = None) -> None:
+        self.writers = writers or Writers(settings.MODELS_BYTES)
+        self.teller = teller or Teller()
+        self._works: dict[int, Work] = {}
+        self._keys: dict[str, tuple[Work, int]] = {}
+        self._beat_at = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being written."""
+        return bool(self._works)
+
+    def turn(self, *, look: bool = True, unwanted: set[int] | None = None) -> bool:
+        """Claim what waits, write one step of everything, store what ended; False when there was nothing to do."""
+        for pk in unwanted or ():
+            self._cancel(pk)
+        claimed = claim_generations(TOGETHER - len(self._works)) if look and len(self._works) < TOGETHER else []
+        for row in claimed:
+            self._begin(row)
+        if self._works and time.monotonic() > self._beat_at:
+            self._beat()
+        for writer in self.writers.busy():
+            self._step(writer)
+        return bool(claimed or self._works)
+
+    def leave(self) -> None:
+        """Give back what is not finished, for another process to take at once."""
+        hand_back_generations({pk: work.row.token for pk, work in self._works.items()})
+        self._works.clear()
+        self.teller.close()
+
+    def _begin(self, row: Generation) -> None:
+        from engine.failures import RunFailed
+        from engine.generate.grammar import BadGrammar
+        from engine.generate.opening import Unfit
+
+        try:
+            writer = self.writers.get(row.model_version)
+            work = self._work(row, writer)
+            for request in work.requests:
+                writer.backend.add(request)
+        except Unfit as unfit:
+            self._fail(row, unfit.code, unfit.message)
+        except BadGrammar as error:
+            message = say("The form that was asked for cannot be read: {problem}", problem=str(error))
+            self._fail(row, "invalid_grammar", message)
+        except RunFailed as failure:
+            self._fail(row, failure.code, join([failure.message, failure.hint]))
+        else:
+            self._works[row.pk] = work
+            self._keys.update({request.key: (work, at) for at, request in enumerate(work.requests)})
+            self.teller.tell([work.event(begun=True, prompt_tokens=work.prompt_tokens)])
+
+    def _work(self, row: Generation, writer: Any) -> Work:
+        sampling = sampling_of(row)
+        prompts = self._prompts(row, writer)
+        work = Work(row, writer, [], 0, sum(map(len, prompts)))
+        for prompt in prompts:
+            room = max(1, writer.context_tokens - len(prompt))
+            for _ in range(row.answers_per_prompt):
+                at = len(work.requests)
+                own = replace(sampling, seed=row.seed + at, max_tokens=min(sampling.max_tokens, room))
+                key = f"{row.pk}.{row.token}.{at}"
+                tenant = str(row.workspace_id)
+                work.requests.append(writer.request(key, prompt, own, tenant=tenant, priority=row.priority))
+                work.answers.append(Answer())
+        work.open = len(work.answers)
+        return work
+
+    def _prompts(self, row: Generation, writer: Any) -> list[list[int]]:
+        if row.kind == GenerationKind.CHAT:
+            return [writer.chat_tokens(row.messages)]
+        return [writer.text_tokens(each) if isinstance(each, str) else list(each) for each in row.prompts]
+
+    def _step(self, writer: Any) -> None:
+        from engine.generate.request import Finish
+
+        events = []
+        ended: list[Work] = []
+        for delta in writer.backend.step():
+            work, at = self._keys[delta.key]
+            answer = work.answers[at]
+            if work.first_token_at is None and delta.tokens:
+                work.first_token_at = timezone.now()
+            begin, tokens = len(answer.text), [self._told(writer, drawn) for drawn in delta.tokens]
+            text = delta.text.replace("\0", "")  # which no database keeps
+            answer.text += text
+            answer.tokens += len(delta.tokens)
+            wants = work.row.sampling.get("logprobs") is not None
+            answer.logprobs += tokens if wants else []
+            answer.prompt += [self._told(writer, drawn) for drawn in delta.prompt]
+            if delta.finish is not None:
+                answer.finish, answer.stopped_by = str(delta.finish), delta.stopped_by
+                del self._keys[delta.key]
+                work.open -= 1
+            is_last = not work.open
+            if text or delta.finish or (wants and tokens):
+                value: dict[str, Any] = {"answer": at, "begin": begin, "text": text, "tokens": answer.tokens}
+                if wants:
+                    value["logprobs"] = tokens
+                if delta.finish is not None:
+                    value |= {"finish": answer.finish, "stopped_by": answer.stopped_by}
+                events.append(work.event(**value))
+            if is_last:
+                ended.append(work)
+        self.teller.tell(events)
+        for work in ended:
+            is_cancelled = all(answer.finish == Finish.CANCELLED for answer in work.answers)
+            self._end(work, GenerationState.CANCELLED if is_cancelled else GenerationState.DONE)
+
+    def _told(self, writer: Any, drawn: Any) -> list[Any]:
+        def one(token: int, logprob: float | None) -> list[Any]:
+            return [token, writer.token_text(token).replace("\0", ""), None if logprob is None else round(logprob, 6)]
+
+        return [*one(drawn.token, drawn.logprob), [one(token, value) for token, value in drawn.top]]
+
+    def _end(self, work: Work, state: GenerationState) -> None:
+        """Store first, then say that it is over: who hears it finds the row."""
+        del self._works[work.row.pk]
+        counts = {
+            "prompt_tokens": work.prompt_tokens,
+            "cached_tokens": sum(request.cached for request in work.requests),
+            "answer_tokens": sum(answer.tokens for answer in work.answers),
+        }
+        answers = [answer.as_mapping() for answer in work.answers]
+        finish_generation(work.row, state=state, answers=answers, first_token_at=work.first_token_at, **counts)
+        self.teller.tell([work.event(last=True, state=str(state), **counts)])
+
+    def _fail(self, row: Generation, code: str, message: str) -> None:
+        finish_generation(row, state=GenerationState.FAILED, error_code=code, error_message=message)
+        event = {"id": f"{row.token}.1", "last": True, "state": str(GenerationState.FAILED)}
+        self.teller.tell([(f"generation:{row.pk}", event)])
+
+    def _cancel(self, pk: int) -> None:
+        work = self._works.get(pk)
+        if work is not None:
+            for request in work.requests:
+                work.writer.backend.cancel(request.key)
+
+    def _beat(self) -> None:
+        self._beat_at = time.monotonic() + BEAT_SECONDS
+        for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
+            self._cancel(pk)
+
+
+def write(stop: threading.Event, desk: Desk | None = None) -> None:
+    """Answer requests until `stop`; Redis wakes and cancels, the rows are looked at every second anyway."""
+    desk = desk or Desk()
+    looked_at = 0.0
+    with Bell(GENERATION_CHANNEL) as bell:
+        while not stop.is_set():
+            try:
+                close_old_connections()
+                messages = bell.heard(0 if desk.is_busy else IDLE_SECONDS)
+                unwanted = {int(text.split()[1]) for text in messages if text.startswith("cancel ")}
+                look = bool(messages) or time.monotonic() - looked_at > IDLE_SECONDS
+                if look:
+                    looked_at = time.monotonic()
+                desk.turn(look=look, unwanted=unwanted)
+            except OperationalError as error:
+                logger.warning("database unreachable: %s", error)
+                stop.wait(IDLE_SECONDS)
+    desk.leave()
