@@ -211,6 +211,22 @@ def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | Non
     return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
 
 
+def served_names(workspace: Any) -> list[tuple[str, ModelVersion]]:
+    """(name, version) of all that can be used: "name", "name@alias" and "name:number", of the newest versions first."""
+    rows = ModelVersion.objects.filter(workspace=workspace).select_related("family")
+    rows = rows.prefetch_related(Prefetch("aliases", queryset=Alias.objects.order_by("name")))
+    rows = rows.only("workspace", "number", "task", "state", "created_at", "family__name").order_by("-id")
+    found: list[tuple[str, ModelVersion]] = []
+    bare: dict[str, ModelVersion] = {}
+    for version in rows:
+        name, aliases = version.family.name, [alias.name for alias in version.aliases.all()]
+        if "champion" in aliases or name not in bare:
+            bare[name] = version
+        found += [(f"{name}@{alias}", version) for alias in aliases]
+        found.append((f"{name}:{version.number}", version))
+    return [(name, version) for name, version in [*bare.items(), *found] if version.state == VersionState.READY]
+
+
 def figure_order(name: str) -> tuple[int, str]:
     """Sort key that puts the figures people look at first; JSON in the database keeps no order."""
     known = list(FIGURES)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from redis import Redis, RedisError
 
 from core.api.problems import plain_problem
+from core.openai.errors import plain_error
 from core.pages import THEME_COOKIE, THEMES
 
 
@@ -42,31 +43,37 @@ def _redis_answers() -> bool:
         return False
 
 
+def _problem(request: HttpRequest, status: int, code: str, detail: str) -> JsonResponse:
+    """A problem document, below /v1/ an error as OpenAI's clients read it."""
+    tell = plain_error if request.path.startswith("/v1/") else plain_problem
+    return tell(request, status, code, detail)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404 as a page, or as a problem document below /api/ and /v1/."""
     if request.path.startswith(("/api/", "/v1/")):
-        return plain_problem(request, 404, "not_found", _("There is nothing at this address."))
+        return _problem(request, 404, "not_found", _("There is nothing at this address."))
     return render(request, "core/404.html", status=404)
 
 
 def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 in the same two shapes."""
     if request.path.startswith(("/api/", "/v1/")):
-        return plain_problem(request, 403, "not_allowed", _("Your role or API key does not allow this."))
+        return _problem(request, 403, "not_allowed", _("Your role or API key does not allow this."))
     return render(request, "core/403.html", status=403)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form without its token: most often a page that was open for too long."""
     if request.path.startswith(("/api/", "/v1/")):
-        return plain_problem(request, 403, "csrf_failed", _("The form's token is missing or too old."))
+        return _problem(request, 403, "csrf_failed", _("The form's token is missing or too old."))
     return render(request, "core/csrf.html", status=403)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500 in the same two shapes, asking nothing of the database; the log holds the traceback under the request's id."""
     if request.path.startswith(("/api/", "/v1/")):
-        return plain_problem(request, 500, "unexpected", _("Something went wrong on our side."))
+        return _problem(request, 500, "unexpected", _("Something went wrong on our side."))
     theme = request.COOKIES.get(THEME_COOKIE, "auto")
     context = {
         "request": request,

@@ -1,4 +1,4 @@
-"""All addresses: pages below /w/<workspace>/, the API below /api/v1/, health outside both."""
+"""All addresses: pages below /w/<workspace>/, the API below /api/v1/, OpenAI's below /v1/, health outside."""
 
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -16,6 +16,10 @@ API = [
     path("", include("apps.dashboard.api_urls")),
 ]
 
+OPENAI = [
+    path("", include("apps.registry.openai_urls")),
+]
+
 PAGES = [
     path("settings/", include("apps.accounts.workspace_urls", namespace="accounts")),
     path("notices/", include("apps.notifications.urls", namespace="notifications")),
@@ -31,6 +35,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("api/v1/", include(API)),
+    path("v1/", include(OPENAI)),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),
     path(
         "api/docs",

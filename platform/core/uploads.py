@@ -9,6 +9,7 @@ from django.utils.html import escape
 from django.utils.translation import gettext as _
 
 from core.language import in_language_of_header
+from core.openai.shape import error_body
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -85,7 +86,10 @@ async def _refuse(scope: Message, send: Send) -> None:
 
 def _answer(scope: Message) -> tuple[bytes, bytes]:
     """Content type and body, in the active language."""
-    if str(scope["path"]).startswith(("/api/", "/v1/")):
+    if str(scope["path"]).startswith("/v1/"):
+        told = error_body(413, sentence(), code="upload_too_large", param="file")
+        return b"application/json", json.dumps(told, ensure_ascii=False).encode()
+    if str(scope["path"]).startswith("/api/"):
         problem = {
             "type": "about:blank",
             "title": _("Too large"),

@@ -71,8 +71,11 @@ def begin(request: Request, actor: Actor) -> tuple[IdempotencyKey | None, Respon
 
 
 def finish(row: IdempotencyKey, response: Response, *, without: Collection[str] = ()) -> None:
-    """Keep the answer, `without` the fields that are shown once; a server error frees the key for another try."""
-    if response.status_code >= 500:
+    """Keep the answer, `without` the fields that are shown once.
+
+    A server error frees the key for another try, and so does an answer that streams: it is nowhere as a whole.
+    """
+    if response.status_code >= 500 or response.streaming:
         row.delete()
         return
     row.status = response.status_code
