@@ -40,7 +40,7 @@ class Answer:
     text: str = ""
     finish: str = ""
     stopped_by: str | int | None = None
-    tokens: int = 0
+    tokens: int = 0  # written, the end token included
     logprobs: list[Any] = field(default_factory=list)  # [[token, text, log p, [[token, text, log p], ...]], ...]
     prompt: list[Any] = field(default_factory=list)
 
@@ -58,6 +58,9 @@ class Work:
     answers: list[Answer]
     open: int
     prompt_tokens: int = 0
+    added: list[int] = field(
+        default_factory=list
+    )  # of each answer: first tokens of the prompt that the caller did not give
     requests: list[Any] = field(default_factory=list)
     told: int = 0
     first_token_at: Any = None
@@ -171,8 +174,8 @@ class Desk:
     def _work(self, row: Generation, writer: Any) -> Work:
         sampling = sampling_of(row)
         prompts = self._prompts(row, writer)
-        work = Work(row, writer, [], 0, sum(map(len, prompts)))
-        for prompt in prompts:
+        work = Work(row, writer, [], 0, sum(len(prompt) for prompt, _added in prompts))
+        for prompt, added in prompts:
             room = max(1, writer.context_tokens - len(prompt))
             for _ in range(row.answers_per_prompt):
                 at = len(work.requests)
@@ -181,13 +184,15 @@ class Desk:
                 tenant = str(row.workspace_id)
                 work.requests.append(writer.request(key, prompt, own, tenant=tenant, priority=row.priority))
                 work.answers.append(Answer())
+                work.added.append(added)
         work.open = len(work.answers)
         return work
 
-    def _prompts(self, row: Generation, writer: Any) -> list[list[int]]:
+    def _prompts(self, row: Generation, writer: Any) -> list[tuple[list[int], int]]:
+        """(tokens, how many of the first the caller did not give) of each prompt."""
         if row.kind == GenerationKind.CHAT:
-            return [writer.chat_tokens(row.messages)]
-        return [writer.text_tokens(each) if isinstance(each, str) else list(each) for each in row.prompts]
+            return [(writer.chat_tokens(row.messages), 0)]
+        return [writer.text_tokens(each) if isinstance(each, str) else (list(each), 0) for each in row.prompts]
 
     def _step(self, writer: Any) -> None:
         from engine.generate.request import Finish
@@ -205,7 +210,10 @@ class Desk:
             answer.tokens += len(delta.tokens)
             wants = work.row.sampling.get("logprobs") is not None
             answer.logprobs += tokens if wants else []
-            answer.prompt += [self._told(writer, drawn) for drawn in delta.prompt]
+            if delta.prompt:
+                first = work.requests[at].prompt[writer.virtual_tokens]
+                told = [[*_told(writer, first, None), []], *(self._told(writer, drawn) for drawn in delta.prompt)]
+                answer.prompt = told[work.added[at] :]
             if delta.finish is not None:
                 answer.finish, answer.stopped_by = str(delta.finish), delta.stopped_by
                 del self._keys[delta.key]
@@ -226,10 +234,8 @@ class Desk:
             self._end(work, GenerationState.CANCELLED if is_cancelled else GenerationState.DONE)
 
     def _told(self, writer: Any, drawn: Any) -> list[Any]:
-        def one(token: int, logprob: float | None) -> list[Any]:
-            return [token, writer.token_text(token).replace("\0", ""), None if logprob is None else round(logprob, 6)]
-
-        return [*one(drawn.token, drawn.logprob), [one(token, value) for token, value in drawn.top]]
+        """[token, its text, log p, [[token, text, log p], ...]]"""
+        return [*_told(writer, drawn.token, drawn.logprob), [_told(writer, token, value) for token, value in drawn.top]]
 
     def _end(self, work: Work, state: GenerationState) -> None:
         """Store first, then say that it is over: who hears it finds the row."""
@@ -258,6 +264,10 @@ class Desk:
         self._beat_at = time.monotonic() + BEAT_SECONDS
         for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
             self._cancel(pk)
+
+
+def _told(writer: Any, token: int, logprob: float | None) -> list[Any]:
+    return [token, writer.token_text(token).replace("\0", ""), None if logprob is None else round(logprob, 6)]
 
 
 def write(stop: threading.Event, desk: Desk | None = None) -> None:

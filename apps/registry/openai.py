@@ -6,10 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.registry import services
-from apps.registry.models import ModelVersion, VersionState
-from apps.registry.selectors import resolve_version, served_names
+from apps.registry.models import ModelVersion
+from apps.registry.selectors import served_names, usable_version
 from core.errors import Refused
-from core.openai.errors import unknown_model
 from core.openai.paging import page
 from core.openai.views import OpenAIViewSet, deleted
 from words import say
@@ -51,14 +50,3 @@ class ServedModels(OpenAIViewSet):
             "owned_by": self.actor.workspace.slug,
             "task": version.task,
         }
-
-
-def usable_version(workspace: Any, name: str, *, damaged: bool = False) -> ModelVersion:
-    """The version that `model` of a request names; 404 as OpenAI says it, also for one whose files are damaged."""
-    try:
-        version = resolve_version(workspace, name)
-    except Refused as error:
-        raise unknown_model(name) from error
-    if version.state == VersionState.DAMAGED and not damaged:
-        raise unknown_model(name)
-    return version

@@ -24,6 +24,7 @@ from apps.registry.models import (
 from apps.registry.options import FIGURES
 from core.errors import Refused, conflict
 from core.leftovers import Names
+from core.openai.errors import unknown_model
 from engine.specs.methods import MERGEABLE
 from words import say
 
@@ -194,6 +195,17 @@ def resolve_version(workspace: Any, reference: str) -> ModelVersion:
             hint=say("Write an id, name@alias, name:number or the name of a model."),
         )
     return found
+
+
+def usable_version(workspace: Any, name: str, *, damaged: bool = False) -> ModelVersion:
+    """The version that `model` of a request names; 404 as OpenAI says it, also for one whose files are damaged."""
+    try:
+        version = resolve_version(workspace, name)
+    except Refused as error:
+        raise unknown_model(name) from error
+    if version.state == VersionState.DAMAGED and not damaged:
+        raise unknown_model(name)
+    return version
 
 
 def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | None:

@@ -18,6 +18,7 @@ API = [
 
 OPENAI = [
     path("", include("apps.registry.openai_urls")),
+    path("", include("apps.inference.openai_urls")),
 ]
 
 PAGES = [

@@ -247,7 +247,10 @@ def test_texts_and_token_ids_are_continued(actor: Actor, chat_version: Version, 
     assert len(row.answers) == 4
     assert row.answers[2]["text"] == row.answers[3]["text"]
     assert [len(answer["logprobs"]) for answer in row.answers] == [4] * 4
-    assert [told[0] for told in row.answers[2]["prompt"]] == [6, 7]
+    assert [told[0] for told in row.answers[2]["prompt"]] == [5, 6, 7]
+    assert [told[2] is None for told in row.answers[2]["prompt"]] == [True, False, False]
+    assert "".join(told[1] for told in row.answers[0]["prompt"]) == "where is"
+    assert all(told[2] < 0 for told in row.answers[0]["prompt"]), "the first token stands behind the end token"
     token, text, logprob, top = row.answers[0]["logprobs"][0]
     assert top[0] == [token, text, logprob] and len(top) == 2
 

@@ -79,5 +79,5 @@ def _said(problem: Mapping[str, Any]) -> str:
     if problem["code"] == "unknown_parameter" or not problem.get("field"):
         return str(problem["message"])
     if problem["code"] == "required":
-        return _("Missing required parameter: '%s'.") % problem["field"]
-    return _("Invalid value for '%(field)s': %(why)s") % {"field": problem["field"], "why": problem["message"]}
+        return str(_("Missing required parameter: '%s'.") % problem["field"])
+    return str(_("Invalid value for '%(field)s': %(why)s") % {"field": problem["field"], "why": problem["message"]})

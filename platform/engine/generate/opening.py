@@ -66,15 +66,17 @@ class Writer:
         except Unrenderable as error:
             raise Unfit("template_refused", str(error)) from error
 
-    def text_tokens(self, text: str) -> list[int]:
-        """The prompt of a text to be continued, behind what the model's texts begin with."""
+    def text_tokens(self, text: str) -> tuple[list[int], int]:
+        """The prompt of a text to be continued, and how many of its first tokens are not the text's own."""
         template = self.frame.template
         if isinstance(template, Template):
-            return [self.frame.ends[0], *template.tokenizer.encode(text, add_special_tokens=False).ids]
+            return [self.frame.ends[0], *template.tokenizer.encode(text, add_special_tokens=False).ids], 1
         begun = self.frame.description.get("template", {}).get("name") == "continue"
         found = template.tokenizer(text, add_special_tokens=not begun, split_special_tokens=True, verbose=False)
         ids: list[int] = [int(token) for token in found["input_ids"]]
-        return [*self.frame.ends[:1], *ids] if begun or not ids else ids
+        if begun or not ids:
+            return [*self.frame.ends[:1], *ids], len(self.frame.ends[:1])
+        return ids, int(bool(ids) and ids[0] == template.tokenizer.bos_token_id)
 
     def token_text(self, token: int) -> str:
         """One token as it is written, for lists of probabilities; special ones by their names."""

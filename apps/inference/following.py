@@ -1,0 +1,123 @@
+"""An answer while it is written, for whoever waits for it: events first, the row when events stay away."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from apps.inference.models import Generation, GenerationState
+from core.events import Event, hub
+
+PATIENCE_SECONDS = 1.0
+ENDED = (GenerationState.DONE, GenerationState.CANCELLED, GenerationState.FAILED)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Its prompt was taken."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """More text of one answer, which begins at character `begin` of it; logprobs where they were asked for."""
+
+    answer: int
+    begin: int
+    text: str
+    logprobs: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One answer ended."""
+
+    answer: int
+    finish: str
+
+
+@dataclass(frozen=True)
+class Over:
+    """The request is over; the row, as it is stored."""
+
+    row: Generation
+
+
+@dataclass(frozen=True)
+class Still:
+    """Nothing came for a while."""
+
+
+Step = Begun | Piece | Ended | Over | Still
+
+
+class Progress:
+    """What was heard of a request so far: an answer that is written again by another worker is not told twice."""
+
+    def __init__(self, row: Generation) -> None:
+        self.row = row
+        self._characters: dict[int, int] = {}
+        self._tokens: dict[int, int] = {}
+        self._ended: set[int] = set()
+        self._begun = False
+        self._wants_logprobs = row.sampling.get("logprobs") is not None
+
+    async def steps(self) -> AsyncIterator[Step]:
+        """Steps until it is over; Still every second in which nothing comes."""
+        async for event in hub().follow(f"generation:{self.row.pk}", patience=PATIENCE_SECONDS):
+            if event is not None and not event.get("last"):
+                for step in self._steps_of(event):
+                    yield step
+                continue
+            row = await sync_to_async(self._stored)()
+            if row.state in ENDED:
+                for step in self._rest(row):
+                    yield step
+                yield Over(row)
+                return
+            if event is None:
+                yield Still()
+
+    def _steps_of(self, event: Event) -> list[Step]:
+        if event.get("begun"):
+            if self._begun:
+                return []
+            self._begun = True
+            return [Begun(event["prompt_tokens"])]
+        at = event["answer"]
+        found = self._piece(at, event["begin"], event["text"], event.get("logprobs"), event["tokens"])
+        return [*found, *self._end(at, event["finish"])] if event.get("finish") else found
+
+    def _rest(self, row: Generation) -> list[Step]:
+        """What the row has beyond what was heard; an answer that failed or was cancelled may have none."""
+        found: list[Step] = []
+        for at, answer in enumerate(row.answers):
+            logprobs = answer["logprobs"] if self._wants_logprobs else None
+            found += self._piece(at, 0, answer["text"], logprobs, answer["tokens"])
+            found += self._end(at, answer["finish"]) if answer["finish"] else []
+        return found
+
+    def _piece(self, at: int, begin: int, text: str, logprobs: Sequence[Any] | None, tokens: int) -> list[Step]:
+        done, counted = self._characters.get(at, 0), self._tokens.get(at, 0)
+        fresh = text[max(0, done - begin) :]
+        told = (
+            None
+            if logprobs is None
+            else logprobs[max(0, len(logprobs) - (tokens - counted)) :]
+            if tokens > counted
+            else []
+        )
+        self._characters[at] = max(done, begin + len(text))
+        self._tokens[at] = max(counted, tokens)
+        return [Piece(at, done, fresh, told)] if fresh or told else []
+
+    def _end(self, at: int, finish: str) -> list[Step]:
+        if at in self._ended:
+            return []
+        self._ended.add(at)
+        return [Ended(at, finish)]
+
+    def _stored(self) -> Generation:
+        return Generation.objects.select_related("model_version__family").get(pk=self.row.pk)

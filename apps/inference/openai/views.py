@@ -1,0 +1,207 @@
+"""POST /v1/chat/completions and /v1/completions: the door checks and commits, then the answer is waited for or streamed."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apps.inference import services
+from apps.inference.following import Begun, Ended, Over, Piece, Progress, Still
+from apps.inference.models import Generation, GenerationState
+from apps.inference.openai.bodies import (
+    ChatBody,
+    CompletionBody,
+    extras_of,
+    messages_of,
+    prompts_of,
+    sampling_of_chat,
+    sampling_of_completion,
+)
+from apps.inference.openai.shapes import Shape, counts_of, usage_of
+from apps.registry.selectors import usable_version
+from core.openai.body import read_body
+from core.openai.shape import error_body
+from core.openai.views import OpenAIMixin
+from words import spoken
+
+BAD_REQUESTS = frozenset({"context_length_exceeded", "invalid_grammar", "unknown_token", "template_refused"})
+HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
+
+
+class Pending(HttpResponse):
+    """The door's answer: what was committed, and how the caller wants to hear of it."""
+
+    streaming = True  # nothing to keep for an Idempotency-Key
+
+    def __init__(self, shape: Shape, asked: dict[str, Any]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.streams = bool(asked["stream"])
+        self.tells_usage = bool(asked.get("stream_options", {}).get("include_usage"))
+
+
+class ChatDoor(OpenAIMixin):
+    """Checks a chat and commits it."""
+
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+    def post(self, request: Request) -> Pending:
+        """Ask for answers."""
+        asked = read_body(request, ChatBody)
+        row = services.generate_chat(
+            actor=self.actor,
+            version=usable_version(self.actor.workspace, asked["model"]),
+            reference=asked["model"],
+            messages=messages_of(asked),
+            sampling=sampling_of_chat(asked),
+            extras=extras_of(asked),
+        )
+        return Pending(Shape(row), asked)
+
+
+class CompletionDoor(OpenAIMixin):
+    """Checks prompts and commits them."""
+
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+    def post(self, request: Request) -> Pending:
+        """Ask for continuations."""
+        asked = read_body(request, CompletionBody)
+        row = services.generate_texts(
+            actor=self.actor,
+            version=usable_version(self.actor.workspace, asked["model"]),
+            reference=asked["model"],
+            prompts=prompts_of(asked),
+            sampling=sampling_of_completion(asked),
+            extras=extras_of(asked),
+        )
+        shows_nothing = asked["echo"] and asked.get("max_tokens") == 0
+        return Pending(Shape(row, echo=asked["echo"], shows_nothing=shows_nothing), asked)
+
+
+def answering(door: type[APIView]) -> Callable[..., Any]:
+    """The view of a door: it waits without holding a thread."""
+    enter = door.as_view()
+
+    @csrf_exempt
+    async def view(request: HttpRequest) -> HttpResponseBase:
+        found = await sync_to_async(enter)(request)
+        if not isinstance(found, Pending):
+            return found
+        response = await _streamed(found) if found.streams else await _whole(found)
+        for name, value in found.headers.items():
+            if name.lower() not in ("content-type", "content-length"):
+                response[name] = value
+        return response
+
+    return view
+
+
+async def _whole(pending: Pending) -> HttpResponseBase:
+    """The answer in one piece; a caller that goes away cancels it."""
+    shape = pending.shape
+    over = None
+    try:
+        async for step in Progress(shape.row).steps():
+            if isinstance(step, Over):
+                over = step.row
+    finally:
+        if over is None:
+            await _cancel(shape.row)
+    assert over is not None
+    if over.state != GenerationState.DONE:
+        return _failed(over)
+    document = shape.whole(over.answers, counts_of(over))
+    await sync_to_async(services.forget_texts)(over.pk)
+    return JsonResponse(document)
+
+
+async def _streamed(pending: Pending) -> HttpResponseBase:
+    """Server-sent events, once it is sure that there is something to send."""
+    steps = Progress(pending.shape.row).steps()
+    try:
+        async for step in steps:
+            if isinstance(step, Begun | Piece | Ended):
+                break
+            if isinstance(step, Over):
+                if step.row.state != GenerationState.DONE:
+                    return _failed(step.row)
+                break
+    except BaseException:
+        await _cancel(pending.shape.row)
+        raise
+    return StreamingHttpResponse(
+        _events(pending, step, steps),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(pending: Pending, first: Any, steps: AsyncIterator[Any]) -> AsyncIterator[str]:
+    shape, over, silent = pending.shape, None, 0
+    blank: dict[str, Any] = {"usage": None} if pending.tells_usage else {}
+    spoke: set[int] = set()
+
+    def written(step: Piece | Ended) -> list[dict[str, Any]]:
+        choices = []
+        if step.answer not in spoke:
+            spoke.add(step.answer)
+            if shape.is_chat:
+                choices.append(shape.first(step.answer))
+            elif shape.echo:
+                choices.append(shape.piece(step.answer, shape.prompt(step.answer), None, 0))
+        if isinstance(step, Ended):
+            choices.append(shape.last(step.answer, step.finish))
+        elif not shape.shows_nothing:
+            choices.append(shape.piece(step.answer, step.text, step.logprobs, step.begin))
+        return choices
+
+    try:
+        step = first
+        while True:
+            silent = silent + 1 if isinstance(step, Still) else 0
+            if isinstance(step, Piece | Ended):
+                for choice in written(step):
+                    yield _event(shape.chunk([choice], **blank))
+            elif isinstance(step, Over):
+                over = step.row
+                break
+            elif silent and silent % HEARTBEATS == 0:
+                yield ": still here\n\n"
+            step = await anext(steps)
+        if over.state == GenerationState.FAILED:
+            yield _event(_error(over))
+        else:
+            if pending.tells_usage:
+                yield _event(shape.chunk([], usage=usage_of(counts_of(over))))
+            yield "data: [DONE]\n\n"
+    finally:
+        if over is None:
+            await _cancel(shape.row)
+        await sync_to_async(services.forget_texts)(shape.row.pk)
+
+
+def _event(document: Any) -> str:
+    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
+
+
+def _failed(row: Generation) -> JsonResponse:
+    if row.state == GenerationState.CANCELLED:
+        return JsonResponse(error_body(409, "The request was cancelled.", code="cancelled"), status=409)
+    return JsonResponse(_error(row), status=400 if row.error_code in BAD_REQUESTS else 503)
+
+
+def _error(row: Generation) -> dict[str, Any]:
+    status = 400 if row.error_code in BAD_REQUESTS else 503
+    return error_body(status, spoken(row.error_message), code=row.error_code)
+
+
+async def _cancel(row: Generation) -> None:
+    await sync_to_async(services.cancel_generation)(row.pk)
