@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Membership, User, Workspace
 from apps.accounts.services import create_user, create_workspace
+from core.openai.ids import public_id
 
 SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
@@ -20,6 +21,8 @@ OURS = ("core", "accounts", "notifications", "datasets", "registry", "training",
 FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}
+OPENAI = {"file": public_id("file", FIRST_ID), "job": public_id("fine_tuning_job", FIRST_ID), "model": str(FIRST_ID)}
+"""Parameters of addresses below /v1 -> the public id of dora's row."""
 NUMBERS = count(1)
 
 
@@ -41,12 +44,18 @@ def routes() -> list[tuple[str, dict[str, str]]]:
     ]
 
 
+def names_a_row(route: str, parameters: dict[str, str]) -> bool:
+    """Whether an address of the API leads to a row of somebody's."""
+    return "int" in parameters.values() or (route.startswith("v1/") and not OPENAI.keys().isdisjoint(parameters))
+
+
 def address(route: str, parameters: dict[str, str], slug: str) -> str:
     """A concrete address: every number names the row of dora that each table has."""
     words = {"int": str(FIRST_ID), "uuid": str(uuid.UUID(int=FIRST_ID)), "slug": "csv", "str": "csv"}
     path = "/" + route
+    known = {"workspace": slug, **(OPENAI if route.startswith("v1/") else {})}
     for name, kind in parameters.items():
-        path = re.sub(rf"<(\w+:)?{name}>", slug if name == "workspace" else words[kind], path)
+        path = re.sub(rf"<(\w+:)?{name}>", known[name] if name in known else words[kind], path)
     assert "<" not in path, f"how is {path} filled in?"
     return path
 

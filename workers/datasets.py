@@ -9,10 +9,10 @@ from django.conf import settings
 from apps.datasets.formats.mapping import Mapped, compile_mapping
 from apps.datasets.formats.problems import FileProblem, Position, RawRow, RowError
 from apps.datasets.formats.reading import read_rows
-from apps.datasets.models import Dataset, DatasetVersion, ExportJob, ImportJob
+from apps.datasets.models import ApiFile, Dataset, DatasetVersion, ExportJob, ImportJob
 from apps.datasets.profile.report import Profile
 from apps.datasets.selectors import examples, latest_version, snapshot
-from apps.datasets.services import exports, imports, profiles, splitting, versions
+from apps.datasets.services import exports, files, imports, profiles, splitting, versions
 from core import outbound
 from core.errors import Refused
 from core.jobs.run import Run
@@ -169,6 +169,18 @@ def run_profile(run: Run) -> dict[str, Any]:
     with run.fenced():
         profiles.keep_profile(dataset=dataset, revision=revision, report=report)
     return {"rows": found.rows}
+
+
+def run_check_file(run: Run) -> dict[str, Any]:
+    """Look into a large file to learn from, line by line."""
+    file = ApiFile.objects.filter(job=run.job).first()
+    if file is None:
+        raise Refused("file_gone", say("The file was deleted."))
+    run.progress(0, None, unit="rows", phase=say("reading"), now=True)
+    checked = files.check_lines(home() / file.path, lambda rows: run.progress(rows))
+    with run.fenced():
+        files.finish_check(file=file, checked=checked)
+    return {"rows": checked.rows, "problems": len(checked.problems)}
 
 
 def _ticking(run: Run, rows: Iterator[Any], total: int, phase: str) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from django.db import OperationalError
 
 from apps.notifications.services import job_ended
-from apps.training.services import call_sweep_of
+from apps.training.services import call_fine_tuning_of, call_sweep_of
 from core.errors import Refused
 from core.jobs.run import HandBack, Run, Stopped, Waits
 from core.jobs.services import claim
@@ -39,6 +39,7 @@ def run_next(queue: str, runners: Mapping[str, Runner] = RUNNERS) -> int | None:
     logger.info("job %s is %s", run.job.pk, run.job.state)
     job_ended(job=run.job)
     call_sweep_of(run.job)
+    call_fine_tuning_of(run.job)
     wake(queue)
     return int(run.job.pk)
 

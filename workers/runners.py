@@ -6,6 +6,7 @@ from typing import Any
 from core.jobs.run import Run
 from workers import accounts, datasets, evaluation, registry
 from workers.demo import run_demo
+from workers.fine_tuning import run_fine_tuning
 from workers.inference import run_batch
 from workers.preflights import run_preflight
 from workers.sweeps import run_sweep
@@ -16,6 +17,7 @@ Runner = Callable[[Run], Mapping[str, Any] | None]
 RUNNERS: dict[str, Runner] = {
     "accounts.delete_workspace": accounts.run_delete_workspace,
     "dashboard.demo": run_demo,
+    "datasets.check_file": datasets.run_check_file,
     "datasets.import": datasets.run_import,
     "datasets.freeze": datasets.run_freeze,
     "datasets.export": datasets.run_export,
@@ -27,6 +29,7 @@ RUNNERS: dict[str, Runner] = {
     "registry.export": registry.run_export,
     "registry.import": registry.run_import,
     "registry.verify": registry.run_check,
+    "training.fine_tune": run_fine_tuning,
     "training.preflight": run_preflight,
     "training.run": run_training,
     "training.sweep": run_sweep,

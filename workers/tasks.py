@@ -59,6 +59,7 @@ def sweep() -> None:
     for job in Job.objects.filter(pk__in=done["failed"] + done["cancelled"]):
         notifications.job_ended(job=job)
         training.call_sweep_of(job)
+        training.call_fine_tuning_of(job)
     training.stop_orphans()
     notifications.deliver_due()
 
@@ -75,7 +76,7 @@ def clean_up() -> None:
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
-    removed |= inference.expire_explanations()
+    removed |= inference.expire_explanations() | datasets.expire_api_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

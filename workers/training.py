@@ -79,6 +79,7 @@ def run_training(run: Run) -> Mapping[str, Any]:
     run.progress(run.job.done_count, run.job.total_count, phase=say("registering"), now=True)
     outcome = _outcome(child.result, Path(version_file(version)))
     version_made = services.finish(run=run, training_job=training_job, outcome=outcome)
+    services.keep_results(run=run, training_job=training_job)
     _drop_older_attempts(training_job)
     _measure_earlier_tasks(run, version_made)
     return {"model_version": version_made.pk, "label": str(version_made)}

@@ -18,6 +18,7 @@ class Kind:
 KINDS = {
     "dashboard.demo": Kind(_("Demo"), "sparkles"),
     "evaluation.compare": Kind(_("Comparison"), "arrows-diff"),
+    "datasets.check_file": Kind(_("Look into a file"), "file-import"),
     "datasets.import": Kind(_("Import"), "file-import"),
     "datasets.export": Kind(_("Export"), "file-export"),
     "datasets.freeze": Kind(_("Freeze a version"), "snowflake"),
@@ -27,6 +28,7 @@ KINDS = {
     "registry.export": Kind(_("Export a model"), "package-export"),
     "registry.verify": Kind(_("Check a model's files"), "shield-check"),
     "accounts.delete_workspace": Kind(_("Delete the workspace"), "trash"),
+    "training.fine_tune": Kind(_("Fine-tuning"), "adjustments"),
     "training.preflight": Kind(_("Check before training"), "calculator"),
     "training.run": Kind(_("Training"), "chart-line"),
     "training.sweep": Kind(_("Sweep"), "adjustments"),

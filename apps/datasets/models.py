@@ -321,3 +321,48 @@ class Correction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label}: {self.text[:60]}"
+
+
+class FilePurpose(models.TextChoices):
+    """What a file of the OpenAI-compatible API is for."""
+
+    FINE_TUNE = "fine-tune"
+    FINE_TUNE_RESULTS = "fine-tune-results"
+    BATCH = "batch"
+    BATCH_OUTPUT = "batch_output"
+
+
+class FileState(models.TextChoices):
+    """Whether a file was looked into."""
+
+    UPLOADED = "uploaded"
+    PROCESSED = "processed"
+    ERROR = "error"
+
+
+class ApiFile(models.Model):
+    """A file that came, or goes, by /v1/files."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="api_files")
+    purpose = models.CharField(max_length=20, choices=FilePurpose.choices)
+    name = models.CharField(max_length=255)
+    path = models.CharField(max_length=500)  # below HOME
+    bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=FileState.choices, default=FileState.PROCESSED)
+    problem = WordsField(blank=True)  # why its state is error
+    kind = models.CharField(max_length=20, choices=Kind.choices, blank=True)  # of a fine-tune file: chat or preference
+    row_count = models.BigIntegerField(null=True)
+    job = models.OneToOneField(Job, models.SET_NULL, null=True, blank=True, related_name="api_file")  # looks into it
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "purpose", "-id"], name="api_file_purpose"),
+            models.Index(fields=["expires_at"], condition=models.Q(expires_at__isnull=False), name="api_file_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.db.models import BooleanField, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
+from django.utils import timezone
 
 from apps.datasets.models import (
+    ApiFile,
     BadRow,
     Dataset,
     DatasetVersion,
@@ -95,6 +97,12 @@ def history(example: Example) -> QuerySet[ExampleRevision]:
     return example.revisions.select_related("by").order_by("-id")
 
 
+def api_files(workspace: Any) -> QuerySet[ApiFile]:
+    """Files of /v1/files that have not expired."""
+    living = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return ApiFile.objects.filter(living, workspace=workspace)
+
+
 def file_places() -> list[tuple[str, Names]]:
     """Where the files of this room lie, and which of them a row names."""
     return [
@@ -103,6 +111,7 @@ def file_places() -> list[tuple[str, Names]]:
         ("*/datasets/*/v*/*", lambda: set(DatasetVersion.everything.values_list("path", flat=True))),
         ("*/datasets/*/imports/*", lambda: set(ImportJob.objects.values_list("file_path", flat=True))),
         ("*/datasets/*/exports/*", lambda: set(ExportJob.objects.values_list("path", flat=True))),
+        ("*/api-files/*", lambda: set(ApiFile.objects.values_list("path", flat=True))),
     ]
 
 

@@ -63,11 +63,14 @@ class BaseModel(models.Model):
         return {"kind": self.kind, "name": self.reference, "revision": self.revision}
 
 
+FAMILY_NAME_CHARACTERS = 240  # a name that fine-tuning makes holds the names of base, workspace and suffix
+
+
 class ModelFamily(models.Model):
     """The name under which versions are counted; `last_number` never goes back, so numbers are never reused."""
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="model_families")
-    name = models.CharField(max_length=80)
+    name = models.CharField(max_length=FAMILY_NAME_CHARACTERS)
     task = models.CharField(max_length=30)
     last_number = models.PositiveIntegerField(default=0)
     protected_aliases = ArrayField(models.SlugField(max_length=40), default=list, blank=True)  # move with evidence only

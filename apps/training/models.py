@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from apps.registry.models import FAMILY_NAME_CHARACTERS
 from apps.registry.options import RECIPES
 from core.jobs.models import Job
 from core.jobs.states import State
@@ -41,7 +42,9 @@ class TrainingJob(models.Model):
     base_version = models.ForeignKey(
         "registry.ModelVersion", models.PROTECT, null=True, blank=True, related_name="continued_by"
     )  # the version it starts from
-    family_name = models.CharField(max_length=80)  # the finished version is registered under this name
+    family_name = models.CharField(
+        max_length=FAMILY_NAME_CHARACTERS
+    )  # the finished version is registered under this name
     threads = models.PositiveSmallIntegerField(default=0)  # fixed at the first attempt: resume is bit-equal
     micro_batch = models.PositiveIntegerField(null=True, blank=True)  # halved after running out of memory
     model_version = models.OneToOneField(
@@ -185,3 +188,57 @@ class Sweep(models.Model):
     def lower_is_better(self) -> bool:
         """The direction of the objective."""
         return self.objective in LOWER_IS_BETTER
+
+
+AUTO = "auto"  # a hyperparameter that the recipe decides
+
+
+class FineTuningJob(models.Model):
+    """A job of /v1/fine_tuning/jobs: files become a frozen dataset version, and that an ordinary training job.
+
+    `job` imports, freezes and starts the training; from then on the training's own job says where it stands.
+    """
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="fine_tuning_jobs")
+    job = models.OneToOneField(Job, models.CASCADE, related_name="fine_tuning")
+    training = models.OneToOneField(
+        TrainingJob, models.CASCADE, null=True, blank=True, related_name="fine_tuning"
+    )  # once the data is frozen
+    dataset = models.ForeignKey(
+        "datasets.Dataset", models.SET_NULL, null=True, blank=True, related_name="fine_tuning_jobs"
+    )
+    model = models.CharField(max_length=300)  # as the caller wrote it
+    base = models.JSONField()  # what it named, as a training spec writes it
+    family_name = models.CharField(max_length=FAMILY_NAME_CHARACTERS)  # ft:<base>:<workspace>:<suffix>
+    method = models.CharField(max_length=20)  # supervised | dpo
+    hyperparameters = models.JSONField()  # n_epochs, batch_size, learning_rate_multiplier, beta: a number or "auto"
+    suffix = models.CharField(max_length=64, blank=True)
+    seed = models.BigIntegerField()
+    metadata = models.JSONField(default=dict, blank=True)
+    integrations = models.JSONField(default=list, blank=True)
+    training_file = models.BigIntegerField()  # numbers of files, which may be deleted once they were read
+    validation_file = models.BigIntegerField(null=True, blank=True)
+    result_file = models.ForeignKey(
+        "datasets.ApiFile", models.SET_NULL, null=True, blank=True, related_name="fine_tuning_jobs"
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="fine_tuning_workspace")]
+
+    def __str__(self) -> str:
+        return self.family_name
+
+    @property
+    def at_work(self) -> Job:
+        """The job that says where it stands now."""
+        return self.training.job if self.training else self.job
+
+    @property
+    def status(self) -> str:
+        """The state in OpenAI's words, which know no pause: a paused training waits like a queued one."""
+        state = self.at_work.state
+        if self.training is None:
+            return str(state) if state in {State.FAILED, State.CANCELLED} else "validating_files"
+        return State.QUEUED.value if state == State.PAUSED else str(state)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.datasets.models import DatasetVersion
 from apps.training import event_files
-from apps.training.models import Checkpoint, MetricPoint, Preflight, Sweep, TrainingJob
+from apps.training.models import Checkpoint, FineTuningJob, MetricPoint, Preflight, Sweep, TrainingJob
 from core.jobs.states import State
 from core.leftovers import Names
 
@@ -43,6 +43,13 @@ def sweeps(workspace: Any) -> QuerySet[Sweep]:
         Sweep.objects.filter(workspace=workspace)
         .select_related("job", "dataset_version__dataset", "created_by")
         .order_by("-id")
+    )
+
+
+def fine_tuning_jobs(workspace: Any) -> QuerySet[FineTuningJob]:
+    """Fine-tuning jobs of a workspace with their jobs, and what the training made."""
+    return FineTuningJob.objects.filter(workspace=workspace).select_related(
+        "workspace", "job", "training__job", "training__model_version__family"
     )
 
 

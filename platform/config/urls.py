@@ -19,6 +19,8 @@ API = [
 OPENAI = [
     path("", include("apps.registry.openai_urls")),
     path("", include("apps.inference.openai_urls")),
+    path("", include("apps.datasets.openai_urls")),
+    path("", include("apps.training.openai_urls")),
 ]
 
 PAGES = [

@@ -5,12 +5,6 @@ Pages are given by `visit(user)`; every console error, page error or CSP violati
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +13,8 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import connection
+
+from tests.serving import serving
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's loop runs in the thread of the tests
 
@@ -39,52 +34,8 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server process on the test database."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("server") / "uvicorn.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--log-level", "warning"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
-            "DJANGO_SETTINGS_MODULE": "config.settings.test",
-            "DATABASE_URL": _database_url(),
-            "LINGXI_HOME": str(settings.HOME),
-        },
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(f"{address}/healthz", process)
+    with serving(tmp_path_factory.mktemp("server") / "uvicorn.log") as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(10)
-        log.close()
-
-
-def _database_url() -> str:
-    found = connection.settings_dict
-    host, port = found["HOST"], found["PORT"]
-    who = found["USER"] + (f":{found['PASSWORD']}" if found["PASSWORD"] else "")
-    if host.startswith("/"):
-        return f"postgresql://{who}@/{found['NAME']}?host={host}" + (f"&port={port}" if port else "")
-    return f"postgresql://{who}@{host}:{port}/{found['NAME']}"
-
-
-def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise AssertionError("the server did not start")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from apps.datasets.services.corrections import correct
 from apps.datasets.services.datasets import archive, create, delete, set_labels, unarchive, update
 from apps.datasets.services.examples import add, bulk_change, edit, remove, restore
 from apps.datasets.services.exports import expire_files, export
+from apps.datasets.services.files import delete_file, expire_api_files, import_file, make_file, receive_file
 from apps.datasets.services.imports import choose, receive, receive_url, start
 from apps.datasets.services.profiles import request_profile
 from apps.datasets.services.splitting import request_split
@@ -17,12 +18,17 @@ __all__ = [
     "correct",
     "create",
     "delete",
+    "delete_file",
     "delete_version",
     "edit",
+    "expire_api_files",
     "expire_files",
     "export",
     "freeze",
+    "import_file",
+    "make_file",
     "receive",
+    "receive_file",
     "receive_url",
     "remove",
     "request_profile",

@@ -51,9 +51,9 @@ def receive(*, actor: Actor, dataset: Dataset, upload: Any, name: str = "") -> I
     require_free_space(upload.size)
     path = import_folder(dataset) / uuid4().hex
     try:
-        _take(upload, path)
+        take(upload, path)
         import_job = ImportJob(
-            dataset=dataset, source=Source.UPLOAD, file_name=_file_name(name or upload.name), created_by=actor.user
+            dataset=dataset, source=Source.UPLOAD, file_name=plain_name(name or upload.name), created_by=actor.user
         )
         describe_file(import_job, path)
         with transaction.atomic():
@@ -78,7 +78,8 @@ def too_large() -> Refused:
     )
 
 
-def _take(upload: Any, path: Path) -> None:
+def take(upload: Any, path: Path) -> None:
+    """Bring an uploaded file to `path`, by a link where that goes."""
     waiting = getattr(upload, "temporary_file_path", None)
     if waiting is not None:
         try:
@@ -91,7 +92,8 @@ def _take(upload: Any, path: Path) -> None:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
-def _file_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The last part of a file's name as a browser or program sent it."""
     plain = name.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(c for c in plain if c.isprintable())[-255:] or "upload"
 

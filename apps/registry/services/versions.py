@@ -12,7 +12,15 @@ from django.utils.translation import gettext as _
 from apps.accounts.services import audit
 from apps.registry.cards import generated_card
 from apps.registry.files import KeptFolder, keep_folder
-from apps.registry.models import Alias, BaseModel, CardRevision, ModelFamily, ModelVersion, Source
+from apps.registry.models import (
+    FAMILY_NAME_CHARACTERS,
+    Alias,
+    BaseModel,
+    CardRevision,
+    ModelFamily,
+    ModelVersion,
+    Source,
+)
 from core.access import Actor
 from core.dependents import dependents
 from core.errors import Refused, conflict
@@ -122,8 +130,9 @@ def register_version(
 
 def _next_number(workspace: Any, name: str, task: str, by: Any) -> ModelFamily:
     """The family, locked, with its counter moved on."""
-    if not name or len(name) > 80 or "\0" in name:
-        raise Refused("bad_name", say("Give the model a name of at most 80 characters."), field="name")
+    if not name or len(name) > FAMILY_NAME_CHARACTERS or "\0" in name:
+        most = FAMILY_NAME_CHARACTERS
+        raise Refused("bad_name", say("Give the model a name of at most {most} characters.", most=most), field="name")
     family = ModelFamily.objects.filter(workspace=workspace, name__iexact=name).first()
     if family is None:
         family, _made = ModelFamily.objects.get_or_create(

@@ -1,6 +1,15 @@
 """What people and workers do with training: start, check before the start, keep what runs report, finish."""
 
 from apps.training.services.checks import check
+from apps.training.services.fine_tuning import (
+    begin_training,
+    call_fine_tuning_of,
+    cancel_fine_tuning,
+    create_fine_tuning,
+    keep_results,
+    pause_fine_tuning,
+    resume_fine_tuning,
+)
 from apps.training.services.preflights import ask_preflight, finish_preflight
 from apps.training.services.runs import (
     Outcome,
@@ -30,10 +39,14 @@ from apps.training.services.sweeps import (
 __all__ = [
     "Outcome",
     "ask_preflight",
+    "begin_training",
     "call",
+    "call_fine_tuning_of",
     "call_sweep_of",
+    "cancel_fine_tuning",
     "cancel_sweep",
     "check",
+    "create_fine_tuning",
     "finish",
     "finish_preflight",
     "fix_threads",
@@ -42,10 +55,13 @@ __all__ = [
     "keep_estimate",
     "keep_metrics",
     "keep_problems",
+    "keep_results",
     "keep_seen",
+    "pause_fine_tuning",
     "prune",
     "queue_run",
     "reproduce",
+    "resume_fine_tuning",
     "run_folder",
     "start",
     "start_sweep",

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.services import audit
 from apps.datasets.models import DatasetVersion
-from apps.registry.models import BaseModel, ModelVersion
+from apps.registry.models import FAMILY_NAME_CHARACTERS, BaseModel, ModelVersion
 from apps.registry.services import Making, keep_folder, register_version
 from apps.training.bases import base_version
 from apps.training.models import Checkpoint, MetricPoint, TrainingJob
@@ -97,7 +97,7 @@ def queue_run(
         spec=specs.to_mapping(parsed),
         spec_hash=specs.spec_hash(parsed),
         dataset_version=version,
-        family_name=family_name[:80],
+        family_name=family_name[:FAMILY_NAME_CHARACTERS],
         base_version=base_version(parsed, workspace),
         created_by=by,
         **columns,
