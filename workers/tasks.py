@@ -76,7 +76,7 @@ def clean_up() -> None:
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
-    removed |= inference.expire_explanations() | datasets.expire_api_files()
+    removed |= inference.expire_explanations() | inference.expire_unread() | datasets.expire_api_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

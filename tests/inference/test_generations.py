@@ -295,6 +295,21 @@ def test_texts_that_are_not_to_be_stored_go_once_they_were_read(ask: Callable[..
 
 
 @pytest.mark.django_db
+def test_what_nobody_came_back_for_goes_as_well(ask: Callable[..., Generation], desk: Desk) -> None:
+    row, cancelled = (ask(extras=services.Extras(is_stored=False), max_tokens=40, ignore_end=True) for _ in range(2))
+    desk.turn()
+    services.cancel_generation(cancelled.pk)
+    desk.turn(unwanted={cancelled.pk})
+    cancelled.refresh_from_db()
+    assert (cancelled.state, cancelled.messages) == (GenerationState.CANCELLED, [])
+    write_all(desk)
+    assert services.expire_unread() == {"unread_answers": 0}
+    assert services.expire_unread(now=timezone.now() + timedelta(minutes=11)) == {"unread_answers": 1}
+    row.refresh_from_db()
+    assert row.answers == []
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("change", "field"),
     [

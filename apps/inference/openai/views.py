@@ -176,6 +176,7 @@ async def _events(pending: Pending, first: Any, steps: AsyncIterator[Any]) -> As
             elif silent and silent % HEARTBEATS == 0:
                 yield ": still here\n\n"
             step = await anext(steps)
+        await sync_to_async(services.forget_texts)(over.pk)
         if over.state == GenerationState.FAILED:
             yield _event(_error(over))
         else:
@@ -185,7 +186,6 @@ async def _events(pending: Pending, first: Any, steps: AsyncIterator[Any]) -> As
     finally:
         if over is None:
             await _cancel(shape.row)
-        await sync_to_async(services.forget_texts)(shape.row.pk)
 
 
 def _event(document: Any) -> str:

@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.inference.models import Generation, GenerationKind, GenerationState
@@ -25,6 +25,7 @@ GENERATION_ATTEMPTS = 3
 MAX_PROMPT_CHARACTERS = 1_000_000
 MAX_PROMPTS = 64
 MAX_ANSWERS = 16
+UNREAD = timedelta(minutes=10)  # after which nobody reads an answer that was not to be stored
 OPEN = (GenerationState.WAITING, GenerationState.RUNNING)
 
 
@@ -184,7 +185,10 @@ def beat_generations(tokens: Mapping[int, int]) -> set[int]:
 def finish_generation(generation: Generation, *, state: GenerationState, **columns: Any) -> bool:
     """Store how it ended under the claim's token; False when another claim was faster."""
     mine = Generation.objects.filter(pk=generation.pk, token=generation.token, state=GenerationState.RUNNING)
-    return bool(mine.update(state=state, finished_at=timezone.now(), **columns))
+    is_mine = bool(mine.update(state=state, finished_at=timezone.now(), **columns))
+    if is_mine and state != GenerationState.DONE:  # nobody will read it
+        forget_texts(generation.pk)
+    return is_mine
 
 
 def hand_back_generations(tokens: Mapping[int, int]) -> None:
@@ -209,6 +213,15 @@ def cancel_generation(pk: int) -> bool:
 
 def forget_texts(pk: int) -> None:
     """Blank prompts and answers of a finished row that was not to be stored."""
-    Generation.objects.filter(pk=pk, is_stored=False).exclude(state__in=OPEN).update(
-        messages=[], prompts=[], answers=[], metadata={}, end_user=""
-    )
+    _forget(Generation.objects.filter(pk=pk))
+
+
+def expire_unread(*, now: datetime | None = None) -> dict[str, int]:
+    """The same for rows that ended a while ago and whose caller never came back for them."""
+    before = (now or timezone.now()) - UNREAD
+    return {"unread_answers": _forget(Generation.objects.filter(finished_at__lt=before))}
+
+
+def _forget(rows: QuerySet[Generation]) -> int:
+    theirs = rows.filter(is_stored=False).exclude(state__in=OPEN).exclude(messages=[], prompts=[], answers=[])
+    return theirs.update(messages=[], prompts=[], answers=[], metadata={}, end_user="")
