@@ -39,7 +39,7 @@ class FineTuningJobs(OpenAIViewSet):
         """Newest first; ?metadata[key]=value finds jobs with that pair."""
         rows = fine_tuning_jobs(self.actor.workspace)
         pairs = {
-            name[len("metadata[") : -1]: value.replace("\0", "")
+            name[len("metadata[") : -1]: str(value).replace("\0", "")
             for name, value in request.query_params.items()
             if name.startswith("metadata[") and name.endswith("]") and "\0" not in name
         }

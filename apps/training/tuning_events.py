@@ -69,7 +69,7 @@ def _log(fine_tuning: FineTuningJob) -> QuerySet[JobLog]:
     return JobLog.objects.filter(job__in=[fine_tuning.job_id, *([training.job_id] if training else [])])
 
 
-def _steps(fine_tuning: FineTuningJob) -> QuerySet[MetricPoint, dict[str, Any]]:
+def _steps(fine_tuning: FineTuningJob) -> QuerySet[Any, Any]:
     points = MetricPoint.objects.filter(training_job=fine_tuning.training_id or 0)
     return points.values("step").annotate(last=Max("at"))
 

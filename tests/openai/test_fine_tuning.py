@@ -136,9 +136,9 @@ def test_a_job_trains_and_its_model_is_listed(v1: APIClient, create: Callable[..
 
 
 def test_preferences_are_learnt_by_dpo_from_a_version(
-    v1: APIClient, create: Callable[..., Any], upload: Callable[..., ApiFile], chat_version: Callable[..., ModelVersion]
+    create: Callable[..., Any], upload: Callable[..., ApiFile], chat_version: Callable[..., ModelVersion]
 ) -> None:
-    chat_version(name="ft:tiny:harbour:first")
+    base_version = chat_version(name="ft:tiny:harbour:first")
     file = upload(preferences(), "pairs.jsonl")
     shown = told(
         create(
@@ -149,14 +149,12 @@ def test_preferences_are_learnt_by_dpo_from_a_version(
     )
     assert shown["hyperparameters"] == {"n_epochs": 1, "batch_size": "auto", "learning_rate_multiplier": "auto"}
     assert shown["method"]["dpo"]["hyperparameters"]["beta"] == 0.2
+
     prepare()
 
-    run_next("train")
-
-    done = told(v1.get(f"{JOBS}/{shown['id']}"))
-    assert (done["status"], done["fine_tuned_model"]) == ("succeeded", "ft:tiny:harbour::1")
     run = TrainingJob.objects.get()
-    assert (run.recipe, run.spec["beta"]) == ("prefer", 0.2)
+    assert (run.recipe, run.spec["beta"], run.family_name) == ("prefer", 0.2, "ft:tiny:harbour:")
+    assert run.base_version == base_version
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """OpenAI's own client, strict about every field, against a live server: sync, async, paging, retries, errors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -35,13 +36,17 @@ class Watched(httpx.HTTPTransport):
         return response
 
 
-def watched(server: str, secret: str, transport: Watched) -> OpenAI:
-    return OpenAI(
-        base_url=f"{server}/v1",
-        api_key=secret,
-        http_client=httpx.Client(transport=transport),
-        _strict_response_validation=True,
-    )
+@pytest.fixture
+def watched(server: str, secret: str) -> Iterator[Callable[[Watched], OpenAI]]:
+    """Makes strict clients whose requests are watched."""
+    with ExitStack() as opened:
+
+        def make(transport: Watched) -> OpenAI:
+            http = opened.enter_context(httpx.Client(transport=transport))
+            address = f"{server}/v1"
+            return OpenAI(base_url=address, api_key=secret, http_client=http, _strict_response_validation=True)
+
+        yield make
 
 
 def test_files_models_and_fine_tuning_jobs_pass_the_strict_client(
@@ -97,7 +102,7 @@ def test_the_async_client_pages_through_files(server: str, secret: str) -> None:
     assert len(asyncio.run(ask())) == 5
 
 
-def test_errors_become_the_clients_classes(strict: OpenAI, server: str, actor: Any) -> None:
+def test_errors_become_the_clients_classes(strict: OpenAI, actor: Any) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         strict.models.retrieve("nobody")
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
@@ -109,26 +114,26 @@ def test_errors_become_the_clients_classes(strict: OpenAI, server: str, actor: A
         strict.fine_tuning.jobs.create(model="m", training_file="file-1", extra_body={"colour": 1})
     assert strange.value.param == "colour" and "Unrecognized request argument" in strange.value.message
     with pytest.raises(openai.AuthenticationError):
-        OpenAI(base_url=f"{server}/v1", api_key="lx_wrong").models.list()
+        strict.with_options(api_key="lx_wrong").models.list()
     narrow = create_api_key(actor=actor, name="narrow", scopes=["registry.read"])[1]
     with pytest.raises(openai.PermissionDeniedError):
-        OpenAI(base_url=f"{server}/v1", api_key=narrow).files.list()
+        strict.with_options(api_key=narrow).files.list()
 
 
-def test_a_create_whose_answer_was_lost_happens_once(server: str, secret: str) -> None:
+def test_a_create_whose_answer_was_lost_happens_once(watched: Callable[[Watched], OpenAI]) -> None:
     transport = Watched(lost=2)
 
-    made = watched(server, secret, transport).files.create(file=("a.jsonl", chats()), purpose="fine-tune")
+    made = watched(transport).files.create(file=("a.jsonl", chats()), purpose="fine-tune")
 
     assert transport.sent == 3
     assert [f"file-{pk}" for pk in ApiFile.objects.values_list("pk", flat=True)] == [made.id]
 
 
 def test_two_first_tries_with_equal_bodies_make_two_things(
-    server: str, secret: str, chat_version: Callable[..., ModelVersion]
+    watched: Callable[[Watched], OpenAI], chat_version: Callable[..., ModelVersion]
 ) -> None:
     chat_version()
-    client = watched(server, secret, Watched())
+    client = watched(Watched())
     file = client.files.create(file=("a.jsonl", chats()), purpose="fine-tune")
 
     for _time in range(2):
@@ -138,11 +143,11 @@ def test_two_first_tries_with_equal_bodies_make_two_things(
 
 
 def test_a_conflict_that_lasts_is_not_tried_again(
-    server: str, secret: str, chat_version: Callable[..., ModelVersion]
+    watched: Callable[[Watched], OpenAI], chat_version: Callable[..., ModelVersion]
 ) -> None:
     chat_version()
     transport = Watched()
-    client = watched(server, secret, transport)
+    client = watched(transport)
     file = client.files.create(file=("a.jsonl", chats()), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(model="bot", training_file=file.id)
     before = transport.sent

@@ -129,7 +129,7 @@ def expire_api_files(*, now: datetime | None = None) -> dict[str, int]:
     now = now or timezone.now()
     due = list(ApiFile.objects.filter(expires_at__lt=now))
     kept = ApiFile.objects.exclude(workspace__file_retention_days=None).select_related("workspace")
-    due += [row for row in kept if row.created_at < now - timedelta(days=row.workspace.file_retention_days)]
+    due += [row for row in kept if row.created_at < now - timedelta(days=row.workspace.file_retention_days or 0)]
     for row in {row.pk: row for row in due}.values():
         with transaction.atomic():
             _drop(row)
