@@ -26,6 +26,13 @@ PASSWORD = "correct horse battery"
 def pytest_configure() -> None:
     """Pages speak Chinese in some tests: compile the catalogues that changed, also when pytest is started alone."""
     compile_translations(ROOT)
+    settings.HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def pytest_unconfigure() -> None:
+    """A home that nobody named is thrown away."""
+    if "LINGXI_HOME" not in os.environ:
+        shutil.rmtree(settings.HOME, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -475,7 +482,6 @@ def qa_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
     return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="9" * 64, counts=counts)
 
 
-@pytest.hookimpl(trylast=True)
 @pytest.fixture(scope="session")
 def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes folders of encoders that make vectors of 16 numbers, with random weights of a given seed."""
@@ -614,6 +620,7 @@ def pair_data(workspace: Workspace, freeze_rows: Callable[..., Any]) -> Any:
     return freeze_rows(dataset, pa.Table.from_pylist(rows, schema=schema), content_hash="a1" * 32, counts=counts)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""
     items.sort(key=lambda item: "e2e" in item.path.parts)

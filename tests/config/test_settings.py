@@ -50,3 +50,20 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: str) -> None:
 
     assert done.returncode != 0
     assert name in done.stderr
+
+
+@pytest.mark.parametrize("home", ["", "given"])
+def test_reading_the_settings_of_tests_leaves_no_folder_behind(tmp_path: Path, home: str) -> None:
+    given = {"LINGXI_HOME": str(tmp_path / home)} if home else {}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LINGXI_")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from config.settings import test; print(test.HOME)"],
+        env={**clean, **given, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "platform")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
