@@ -100,3 +100,17 @@ def test_a_form_without_its_token_is_explained(alice: User, workspace: Workspace
 
     assert refused.status_code == 403
     assert "open for too long" in refused.content.decode()
+
+
+def test_a_static_file_that_was_changed_is_served_whole(client: Client, settings: Any, tmp_path: Path) -> None:
+    settings.STATICFILES_DIRS = [tmp_path]
+    served = []
+
+    for text in ("a { color: red }", "a { color: red }\nb { color: blue }"):
+        (tmp_path / "changing.css").write_text(text)
+        answer = client.get("/static/changing.css")
+        body = b"".join(answer.streaming_content).decode()
+        served.append((body, int(answer["Content-Length"]), answer["ETag"]))
+
+    assert [(body, length) for body, length, _ in served] == [(body, len(body)) for body, _, _ in served]
+    assert served[1][0].endswith("blue }") and served[0][2] != served[1][2]

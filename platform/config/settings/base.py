@@ -278,6 +278,7 @@ VENDOR_STATIC = Path(
 )
 STATICFILES_DIRS = [("vendor", VENDOR_STATIC)] if VENDOR_STATIC.is_dir() else []
 WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True  # a checkout changes while it is served: sizes and dates are looked up with each answer
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",

@@ -18,6 +18,7 @@ SECURE_HSTS_SECONDS = env_int("LINGXI_HSTS_SECONDS", 31_536_000, "How long brows
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
 WHITENOISE_USE_FINDERS = False
+WHITENOISE_AUTOREFRESH = False  # files with a hash in their name never change
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
