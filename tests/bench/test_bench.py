@@ -12,6 +12,7 @@ import pytest
 from config.management.commands.bench import BENCHES, line_of
 from core.embedded.connect import adopt
 from engine.bench import methods, naive_bayes
+from engine.specs import spec_hash
 from workers.bench import answers, quality
 from workers.bench.entities import _fold, read
 from workers.bench.measure import Measure
@@ -143,6 +144,14 @@ def test_of_a_play_the_beginning_is_the_corpus_and_no_speech_of_the_rest_stands_
     told = [row[side].split("\n")[0] for row in chats for side in ("source", "target")]
     assert told == [f"speech {at}" for at in range(60, 98 + 2)][: len(told)] and len(told) >= 38
     assert {row["split"] for row in chats} == {"train", "dev"}
+
+
+def test_the_spec_of_a_run_is_known_by_the_same_hash_wherever_its_base_lies(tmp_path: Path) -> None:
+    options = {"context_tokens": 64}
+
+    hashes = [spec_hash(methods.spec_of(tmp_path / name, "lora", 17, options)) for name in ("one", "other")]
+
+    assert hashes[0] == hashes[1] != spec_hash(methods.spec_of(tmp_path / "one", "lora", 18, options))
 
 
 def test_steps_to_a_loss_are_those_of_the_first_measurement_that_reaches_it() -> None:

@@ -88,17 +88,24 @@ def _written(path: Path, table: pa.Table) -> Path:
     return path
 
 
+def spec_of(base: Path, method: str, seed: int, options: Mapping[str, Any]) -> SftSpec:
+    """What a run is asked with. Its hash does not tell where the base lies: that is another folder every time."""
+    reference = BaseModel("version", "1", place=str(base))
+    return SftSpec(base_model=reference, method=method, **{**TUNING, **options, "seed": seed})
+
+
 def tuned(base: Path, chats: Path, method: str, seed: int, options: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """One run: dev loss by step, what was trained, what it weighs on disk, and the parity of its export."""
     began = time.monotonic()
-    reference = BaseModel("folder", str(base))
-    spec = SftSpec(base_model=reference, method=method, **{**TUNING, **options, "seed": seed})
+    spec = spec_of(base, method, seed, options)
     assert not spec.problems(), [str(problem.message) for problem in spec.problems()]
     noted = Noted()
     made = sft.train(spec, chats, place, noted, data_kind="pairs")
+    bases = {str(spec.base_model): str(base)}
     kinds = [*(["merged"] if method in MERGED else []), *(["adapter"] if method != "full" else [])]
     parities = {
-        kind: export({"kind": kind, "model": made["model"]}, place / kind, Silent())["parity"] for kind in kinds
+        kind: export({"kind": kind, "model": made["model"], "bases": bases}, place / kind, Silent())["parity"]
+        for kind in kinds
     }
     kept = Path(made["model"]) / "adapter" if method != "full" else Path(made["model"])
     return {
