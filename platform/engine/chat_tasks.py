@@ -1,6 +1,5 @@
 """What a run can be ordered to do with a chat version: measure it on chats, let it answer many prompts."""
 
-import json
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from engine.chat_model import MAX_NEW_TOKENS, Answer, load_chat_model
 from engine.corpus_tasks import evaluate_on_texts
 from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
 from engine.evaluate_chat import ANSWER_TOKENS, evaluate_chats, write_chat_rows
+from engine.measured import kept_evaluation
 from engine.render import Messages
 from engine.report import Report
 from words import say
@@ -48,13 +48,7 @@ def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: 
             say("{count} chats hold no answer that could be measured; they are left out", count=measured["left_out"]),
         )
     write_chat_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def answer_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Measure a version that writes on plain texts: how well it foretells them."""
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from engine.corpus import Corpus, Membership, rows_of_split, tokenised
 from engine.evaluate_chat import LARGEST_EXPONENT, ChatExample, loss_histogram, write_chat_rows
 from engine.evaluate_corpus import CorpusLosses, corpus_figures, measure_corpus
 from engine.failures import RunFailed
+from engine.measured import kept_evaluation
 from engine.render import Chat, ForeignTemplate, Template
 from engine.report import Report, Silent
 from engine.specs import BaseModel
@@ -57,13 +57,7 @@ def evaluate_on_texts(order: dict[str, Any], data: Path, out: Path, report: Repo
         "losses": loss_histogram((sums / counts).tolist()),
     }
     write_chat_rows(out / "examples.parquet", list(_examples(found, rows)))
-    (out / "evaluation.json").write_text(json.dumps(measured, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def _begin(template: ForeignTemplate, vocabulary: Vocabulary) -> int:

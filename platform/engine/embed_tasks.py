@@ -1,6 +1,5 @@
 """What a run can be ordered to do with an embedder: measure it on pairs or classes, make vectors of many texts."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from engine.data import R, TextRows, read_texts
 from engine.embedder_folder import open_embedder
 from engine.evaluate_vectors import evaluate_vectors, write_query_rows
 from engine.failures import RunFailed
+from engine.measured import kept_evaluation
 from engine.pairs import PairRows, read_pairs
 from engine.portions import in_portions
 from engine.report import Report
@@ -35,13 +35,7 @@ def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Repo
     )
     require_found(measured)
     write_query_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def require_found(measured: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """What a run can be ordered to do with a reader: measure it on questions, answer many of them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 from engine.data import QaRows, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import RunFailed
+from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.reader import Found
 from engine.reader_folder import open_reader
@@ -30,13 +30,7 @@ def evaluate_reader(order: dict[str, Any], data: Path, out: Path, report: Report
     said = reader.read(pairs, gold=rows.answers, report=report)
     measured, examples = evaluate_answers(said, rows, seed=int(order.get("seed", 17)))
     write_answer_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def find_answers(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:

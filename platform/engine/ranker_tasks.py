@@ -1,6 +1,5 @@
 """What a run can be ordered to do with a ranker: measure it on pairs or classes, score many pairs."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from engine.embed_tasks import LEAST_SCORE, measured_rows, require_found
 from engine.evaluate_ranking import evaluate_ranking, write_ranked_rows
+from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.ranker import Scores, chances
 from engine.ranker_folder import open_ranker
@@ -30,13 +30,7 @@ def evaluate_ranker(order: dict[str, Any], data: Path, out: Path, report: Report
     )
     require_found(measured)
     write_ranked_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def score_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a run can be ordered to do with a tagger: measure it on marked texts, mark many texts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, refuse_unknown, write_span_rows
 from engine.failures import RunFailed
+from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.report import Report
 from engine.tagger import Marked
@@ -34,13 +34,7 @@ def evaluate_tagger(order: dict[str, Any], data: Path, out: Path, report: Report
     marked = tagger.mark(rows.texts, gold=rows.spans, report=report)
     measured, examples = evaluate_spans(marked, rows, tagger.labels, seed=int(order.get("seed", 17)))
     write_span_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def mark_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:

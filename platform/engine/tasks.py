@@ -1,7 +1,6 @@
 """The tasks a run can be ordered to do, each from plain values to plain values."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from engine.export import export
 from engine.extract_tasks import evaluate_reader, find_answers
 from engine.failures import RunFailed
 from engine.gpt.explain import load_explainer
+from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.predict import Predictions, load_classifier
 from engine.preflight import preflight
@@ -136,13 +136,7 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
         seed=int(order.get("seed", 17)),
     )
     write_rows(out / "examples.parquet", examples)
-    (out / "evaluation.json").write_text(json.dumps(measured, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": measured["headline"],
-        "rows": measured["rows"],
-        "metrics": str(out / "evaluation.json"),
-        "examples": str(out / "examples.parquet"),
-    }
+    return kept_evaluation(out, measured)
 
 
 def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:

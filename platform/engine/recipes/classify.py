@@ -20,6 +20,7 @@ from engine.encoder import TextClassifier
 from engine.failures import RunFailed, refuse
 from engine.int8 import serve_int8, settle_on_grid
 from engine.loop import NotFinite
+from engine.measured import kept_evaluation
 from engine.model_folder import save_classifier
 from engine.plan import Window, divided_window
 from engine.precision import mixed
@@ -41,7 +42,7 @@ from engine.recipes.classify_setup import (
     outside_label,
     reading_length,
 )
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
+from engine.recipes.encoder_run import encoder_steps, encoder_training, longest_first, result_of
 from engine.rejection import Rejection, probabilities_of
 from engine.report import Report
 from engine.seen import seen_texts
@@ -172,7 +173,7 @@ def train(
             seed=spec.seed,
         )
         evaluate.write_rows(out / f"examples-{name}.parquet", rows)
-        evaluations[name] = kept_evaluation(out, name, found)
+        evaluations[name] = kept_evaluation(out, found, name)
     description = save_classifier(
         out / "model",
         model,

@@ -23,12 +23,13 @@ from engine.evaluate_vectors import dev_figures, evaluate_vectors, write_query_r
 from engine.failures import refuse
 from engine.grad_cache import cached_backward
 from engine.loop import NotFinite
+from engine.measured import kept_evaluation
 from engine.plan import cut
 from engine.precision import mixed
 from engine.recipes.classify_setup import attach_method, reading_length
 from engine.recipes.embed_rehearsal import Rehearsal, earlier_lessons, estimate
 from engine.recipes.embed_setup import AnyRows, Lesson, arrange, choose_pooling, lesson_of
-from engine.recipes.encoder_run import encoder_training, kept_evaluation, result_of
+from engine.recipes.encoder_run import encoder_training, result_of
 from engine.report import Report
 from engine.seen import seen_vectors
 from engine.specs import spec_hash, to_mapping
@@ -133,7 +134,7 @@ def train(
         embed = partial(embedder.embed, report=report)
         found, examples = training.saving_when_stopped(partial(measure, parts[name], embed))
         write_query_rows(out / f"examples-{name}.parquet", examples)
-        evaluations[name] = kept_evaluation(out, name, found)
+        evaluations[name] = kept_evaluation(out, found, name)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_embedder(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
     return result_of(training, written, evaluations, out=out, labels=[], started=started)

@@ -1,6 +1,5 @@
 """What the runs of all recipes on an encoder share: optimiser and loop, the heaviest step, and kept evaluations."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,18 +66,6 @@ def longest_first(lengths: Sequence[int], *, rows_at_once: int, tokens_at_once: 
     """The longest rows as one micro-batch: the step that needs most memory."""
     longest = sorted(range(len(lengths)), key=lambda at: -lengths[at])[:rows_at_once]
     return cut(longest, lengths, rows_at_once=rows_at_once, tokens_at_once=tokens_at_once)[:1]
-
-
-def kept_evaluation(out: Path, name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the figures of a part beside its example rows; returns where both lie, as the result event tells it."""
-    path = out / f"evaluation-{name}.json"
-    path.write_text(json.dumps(found, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    return {
-        "headline": found["headline"],
-        "rows": found["rows"],
-        "metrics": str(path),
-        "examples": str(out / f"examples-{name}.parquet"),
-    }
 
 
 def result_of(

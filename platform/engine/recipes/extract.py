@@ -18,6 +18,7 @@ from engine.data import QaRows, parts_of, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
+from engine.measured import kept_evaluation
 from engine.plan import Window as Step
 from engine.plan import divided_window
 from engine.precision import mixed
@@ -26,7 +27,7 @@ from engine.rank import here
 from engine.reader import Pair, Passage, Reader, SpanReader, choices_of, target_of, window_losses
 from engine.reader_folder import HEAD, save_reader
 from engine.recipes.classify_setup import attach_method, reading_length
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
+from engine.recipes.encoder_run import encoder_steps, encoder_training, longest_first, result_of
 from engine.report import Report
 from engine.seen import seen_passages
 from engine.specs import ExtractSpec, Problem, spec_hash, to_mapping
@@ -165,7 +166,7 @@ def train(
         said = training.saving_when_stopped(partial(reader.read, pairs_of(part), gold=part.answers, report=report))
         found, examples = evaluate_answers(said, part, seed=spec.seed)
         write_answer_rows(out / f"examples-{name}.parquet", examples)
-        evaluations[name] = kept_evaluation(out, name, found)
+        evaluations[name] = kept_evaluation(out, found, name)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_reader(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
     return result_of(training, written, evaluations, out=out, labels=[], started=started)

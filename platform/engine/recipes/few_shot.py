@@ -24,10 +24,11 @@ from engine.data import TextRows, read_texts
 from engine.encoder import TextClassifier
 from engine.failures import refuse
 from engine.loop import Pace, Training
+from engine.measured import kept_evaluation
 from engine.methods import Attached
 from engine.model_folder import save_classifier
 from engine.predict import forward_all
-from engine.recipes.encoder_run import kept_evaluation, pulled, result_of
+from engine.recipes.encoder_run import pulled, result_of
 from engine.recipes.few_shot_setup import Beginning, Model, arrange, attached, beginning, groups, rehearsed
 from engine.recipes.few_shot_work import ContrastiveWork, FewShotWork, Learnt, VerbaliserWork
 from engine.report import Report
@@ -261,7 +262,7 @@ class Stage:
                 found, rows = self.evaluated(name)
                 evaluate.write_rows(self.run.out / f"examples-{name}.parquet", rows)
                 curve = {"curve": points} if points and name == "dev" else {}
-                told[name] = kept_evaluation(self.run.out, name, {**found, **curve})
+                told[name] = kept_evaluation(self.run.out, {**found, **curve}, name)
         return told
 
     def save(self, folder: Path, description: dict[str, Any]) -> dict[str, Any]:

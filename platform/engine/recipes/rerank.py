@@ -19,6 +19,7 @@ from engine.evaluate_ranking import Search, dev_figures, evaluate_ranking, part_
 from engine.evaluate_vectors import retrieval_of
 from engine.failures import refuse
 from engine.loop import NotFinite
+from engine.measured import kept_evaluation
 from engine.plan import divided_window
 from engine.precision import mixed
 from engine.rank import here
@@ -26,7 +27,7 @@ from engine.ranker import Ranker
 from engine.ranker_folder import save_ranker
 from engine.recipes.classify_setup import attach_method, reading_length
 from engine.recipes.embed_setup import AnyRows
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
+from engine.recipes.encoder_run import encoder_steps, encoder_training, longest_first, result_of
 from engine.recipes.rerank_setup import (
     Drawn,
     Lengths,
@@ -124,7 +125,7 @@ def train(
         score = partial(ranker.score, report=report)
         found, examples = training.saving_when_stopped(partial(measure, parts[name], score))
         write_ranked_rows(out / f"examples-{name}.parquet", examples)
-        evaluations[name] = kept_evaluation(out, name, found)
+        evaluations[name] = kept_evaluation(out, found, name)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_ranker(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
     return result_of(training, written, evaluations, out=out, labels=[], started=started)

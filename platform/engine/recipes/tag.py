@@ -17,6 +17,7 @@ from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, write_span_rows
 from engine.failures import refuse
 from engine.loop import NotFinite
+from engine.measured import kept_evaluation
 from engine.plan import Window as Step
 from engine.plan import divided_window
 from engine.precision import mixed
@@ -24,7 +25,7 @@ from engine.preflight_tag import border_problems
 from engine.rank import here
 from engine.recipes.classify import hide_tokens
 from engine.recipes.classify_setup import attach_method, hiding_token, reading_length
-from engine.recipes.encoder_run import encoder_steps, encoder_training, kept_evaluation, longest_first, result_of
+from engine.recipes.encoder_run import encoder_steps, encoder_training, longest_first, result_of
 from engine.recipes.tag_setup import (
     all_labels,
     arrange,
@@ -157,7 +158,7 @@ def train(
         marked = training.saving_when_stopped(partial(tagger.mark, part.texts, gold=part.spans, report=report))
         found, examples = evaluate_spans(marked, part, labels, seed=spec.seed)
         write_span_rows(out / f"examples-{name}.parquet", examples)
-        evaluations[name] = kept_evaluation(out, name, found)
+        evaluations[name] = kept_evaluation(out, found, name)
     headlines = {name: found["headline"] for name, found in evaluations.items()}
     written = save_tagger(out / "model", model, tokenizer, {**description, "metrics": headlines}, attached=attached)
     return result_of(training, written, evaluations, out=out, labels=labels, started=started)
