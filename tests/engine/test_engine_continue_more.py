@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from engine.base_models import load_tokenizer
 from engine.continuing import Earlier
@@ -50,7 +51,7 @@ def test_a_stopped_continuation_of_an_embedder_resumes_to_the_same_weights(
 
     assert hashes(resumed) == hashes(whole) and resumed["history"] == whole["history"]
     found = preflight(spec, pairs, Silent(), data_kind="pairs", **more)
-    assert found["estimate"]["steps"] == pytest.approx(whole["steps"], abs=4)
+    assert found["estimate"]["steps"] == whole["steps"]
 
 
 @pytest.fixture
@@ -153,6 +154,36 @@ def test_a_few_shot_continuation_resumes_to_the_same_weights(
     assert {count: len(ids) for count, ids in whole["example_ids"].items()} == {"3": 6, "4": 8}
     found = preflight(spec, data, Silent(), **more)
     assert found["rows"]["train"] == 8 and found["estimate"]["steps"] >= whole["steps"]
+
+
+def test_an_adapter_of_its_own_learns_a_few_shot_task_beside_the_base(
+    encoder: Path, texts: Path, text_file: Any, tmp_path: Path, told: Any
+) -> None:
+    options: dict[str, Any] = {
+        "epochs": 3, "batch_size": 8, "learning_rate": 1e-2, "max_length_tokens": 32, "shots": 4, "base_share": 0.0,
+    }  # fmt: skip
+    first = few_shot.train(
+        FewShotSpec(base_model=BaseModel("folder", str(encoder)), **options), texts, tmp_path / "base", Silent()
+    )
+    rows = [(f"{('where', 'today')[at % 2]} is it {at}", [("where", "today")[at % 2]]) for at in range(24)]
+    splits = ["train"] * 12 + ["dev"] * 6 + ["test"] * 6
+    data = text_file(tmp_path / "new.parquet", [(*row, split) for row, split in zip(rows, splits, strict=True)])
+    own = {"keep": "adapter_per_task", "method": "lora", "adapter_rank": 2, "adapter_learning_rate": 1e-2}
+    spec = FewShotSpec(base_model=version(Path(first["model"])), **own, **options)
+    whole = few_shot.train(spec, data, tmp_path / "whole", Silent())
+
+    stopped = told(stop_after=2)
+    with pytest.raises(Stopped):
+        few_shot.train(spec, data, tmp_path / "first", stopped)
+    resumed = few_shot.train(spec, data, tmp_path / "second", Silent(), resume_from=Path(stopped.checkpoints[-1]))
+
+    assert whole["labels"] == ["today", "where"] and first["labels"] == ["card", "loan", "transfer"]
+    assert whole["trainable_parameters"] < whole["parameters"] / 2
+    adapter = "adapter/adapter_model.safetensors"
+    assert resumed["files"][adapter] == whole["files"][adapter] and resumed["history"] == whole["history"]
+    before, after = (load_file(Path(run["model"]) / "model.safetensors") for run in (first, whole))
+    moved = {name for name in before.keys() & after.keys() if not torch.equal(before[name], after[name])}
+    assert moved and not any("LayerNorm" in name or "embeddings" in name for name in moved)  # what LoRA leaves alone
 
 
 @pytest.mark.parametrize(

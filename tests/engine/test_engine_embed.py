@@ -1,6 +1,8 @@
 """Training vectors: they find what belongs together, resume bit by bit, and are served and read elsewhere as trained."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,12 @@ def spec_of(encoder: Path, **options: Any) -> EmbedSpec:
     return EmbedSpec(**(settings | options))
 
 
+LEARNT = partial(spec_of, epochs=16, dropout=0.0, temperature=0.1, layer_decay=1.0, learning_rate=2e-2)
+
+
 @pytest.fixture(scope="module")
 def learnt(encoder: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    spec = spec_of(encoder, epochs=16, dropout=0.0, temperature=0.1, layer_decay=1.0, learning_rate=2e-2)
-    return embed.train(spec, pairs, tmp_path_factory.mktemp("learnt"), Silent())
+    return embed.train(LEARNT(encoder), pairs, tmp_path_factory.mktemp("learnt"), Silent())
 
 
 def test_a_run_learns_which_texts_belong_together(learnt: dict[str, Any]) -> None:
@@ -343,12 +347,16 @@ def test_a_metric_that_dev_cannot_give_is_refused_before_the_start(encoder: Path
     assert [problem["code"] for problem in found["problems"]] == ["not_measurable"]
 
 
-def test_the_estimate_says_steps_size_and_what_is_trained(encoder: Path, pairs: Path) -> None:
-    found = [
-        preflight(spec_of(encoder, method=method), pairs, Silent(), data_kind="pairs") for method in ("full", "lora")
-    ]
+def test_the_estimate_says_steps_size_and_what_is_trained(
+    learnt: dict[str, Any], encoder: Path, pairs: Path, texts: Path, tmp_path: Path
+) -> None:
+    spec, by_class = LEARNT(encoder), spec_of(encoder)
+    found = [preflight(replace(spec, method=method), pairs, Silent(), data_kind="pairs") for method in ("full", "lora")]
+    classes = embed.train(by_class, texts, tmp_path, Silent(), data_kind="classification")
 
-    assert found[0]["estimate"]["steps"] == 2 * 6
+    assert found[0]["estimate"]["steps"] == learnt["steps"] > 16 * 6  # many questions share an answer
+    told = preflight(by_class, texts, Silent(), data_kind="classification")
+    assert told["estimate"]["steps"] == classes["steps"]
     assert found[0]["parameters"]["trainable"] == found[0]["parameters"]["total"]
     assert found[1]["parameters"]["trainable"] < found[0]["parameters"]["total"]
     assert found[0]["rows"] == {"train": 92, "dev": 20, "test": 20}

@@ -24,7 +24,7 @@ from engine.outlook.parts import (
 )
 from engine.pairs import PairRows
 from engine.predict import encode
-from engine.recipes import classify_setup, embed_rehearsal, embed_setup
+from engine.recipes import classify_setup, embed, embed_rehearsal, embed_setup
 from engine.report import Report
 from engine.seen import seen_vectors
 from engine.specs.embed import EmbedSpec
@@ -43,7 +43,9 @@ def preflight_embed(
     tokenizer = base_models.load_tokenizer(place, spec.base_model.revision)
     config = base_models.load_config(place, spec.base_model.revision)
     limit = classify_setup.reading_length(spec, config, tokenizer)
-    embed_rehearsal.earlier_lessons(spec, parts, earlier, tokenizer, limit, data_kind)  # refused where there is nothing
+    lesson, _ = embed_rehearsal.lessons_of(spec, parts, earlier, tokenizer, limit, data_kind)
+    first = embed.drawn_steps(lesson, spec.batch_size, 0)
+    later = (embed.drawn_steps(lesson, spec.batch_size, at, most=len(first)) for at in range(1, spec.epochs))
     texts = {name: texts_of(part) for name, part in parts.items()}
     lengths = {name: token_counts(encode(tokenizer, some, WITHOUT_LIMIT)) for name, some in texts.items()}
     whole = np.concatenate(list(lengths.values()))
@@ -68,12 +70,12 @@ def preflight_embed(
         "seen": seen_vectors(tokenizer, parts["train"], limit),
         "parameters": {"total": total, "trainable": trainable},
         "estimate": {
-            "steps": spec.epochs * continuing.steps(spec, rows),
+            "steps": len(first) + sum(map(len, later)),
             "memory_bytes": PROCESS_BYTES
             + 4 * (total + trainable * (4 + bool(spec.average_decay) + continuing.copies(spec)))
             + activation_bytes(spec, *size_of(config), min(longest, max(spec.max_batch_tokens, limit))),
             "seconds": seconds_for(
-                per_token * read["train"] * spec.epochs * continuing.rows_a_new_one(spec)
+                per_token * spec.epochs * sum(len(ids) for step in first for ids in lesson.sequences(step))
                 + per_token * per_row * continuing.fisher_tokens(spec, lengths["train"], limit)
                 + 2 * encoder * (read["dev"] * (spec.epochs + 1) + read["test"])
             ),

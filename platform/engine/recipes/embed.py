@@ -27,8 +27,8 @@ from engine.measured import kept_evaluation
 from engine.plan import cut
 from engine.precision import mixed
 from engine.recipes.classify_setup import attach_method, reading_length
-from engine.recipes.embed_rehearsal import Rehearsal, earlier_lessons, estimate
-from engine.recipes.embed_setup import AnyRows, Lesson, arrange, choose_pooling, lesson_of
+from engine.recipes.embed_rehearsal import estimate, lessons_of
+from engine.recipes.embed_setup import AnyRows, Lesson, arrange, choose_pooling
 from engine.recipes.encoder_run import encoder_training, result_of
 from engine.report import Report
 from engine.seen import seen_vectors
@@ -92,10 +92,7 @@ def train(
         "data_hash": data_hash,
     }
     embedder = Embedder(model, tokenizer, description)
-    lesson = lesson_of(spec, parts["train"], tokenizer, max_length)
-    tasks = earlier_lessons(spec, parts, earlier, tokenizer, max_length, data_kind)
-    if spec.keep == "replay":
-        lesson = Rehearsal([lesson, *tasks], spec.replay_share)
+    lesson, tasks = lessons_of(spec, parts, earlier, tokenizer, max_length, data_kind)
     report.seen(seen_vectors(tokenizer, parts["train"], max_length))
     report.log(
         "info",
@@ -140,6 +137,13 @@ def train(
     return result_of(training, written, evaluations, out=out, labels=[], started=started)
 
 
+def drawn_steps(lesson: Lesson, size: int, epoch: int, *, most: int | None = None) -> list[Step]:
+    """The steps of an epoch, without rows that are alone; the smallest are left out where there are more than `most`."""
+    drawn = [batch for batch in lesson.batches(epoch, size) if len(batch) > 1]
+    kept = set(sorted(range(len(drawn)), key=lambda at: -len(drawn[at]))[:most])
+    return [batch for at, batch in enumerate(drawn) if at in kept]
+
+
 @dataclass(frozen=True)
 class EmbedWork:
     """The steps of the run: the rows of a contrastive batch, their mean loss."""
@@ -153,15 +157,11 @@ class EmbedWork:
     _drawn: dict[int, list[Step]] = field(default_factory=dict)  # of the newest epoch, and of the first
 
     def steps(self, epoch: int) -> list[Step]:
-        """Which rows form which step: as many steps in every epoch, the smallest left out where there are more."""
+        """Which rows form which step."""
         if epoch not in self._drawn:
-            drawn = [batch for batch in self.lesson.batches(epoch, self.spec.batch_size) if len(batch) > 1]
-            if epoch:
-                most = len(self.steps(0))
-                kept = set(sorted(range(len(drawn)), key=lambda at: -len(drawn[at]))[:most])
-                drawn = [batch for at, batch in enumerate(drawn) if at in kept]
-                for other in [other for other in self._drawn if other]:
-                    del self._drawn[other]
+            drawn = drawn_steps(self.lesson, self.spec.batch_size, epoch, most=len(self.steps(0)) if epoch else None)
+            for other in [other for other in self._drawn if other]:
+                del self._drawn[other]
             self._drawn[epoch] = drawn
         return self._drawn[epoch]
 

@@ -93,6 +93,15 @@ class Rehearsal:
         return [(task, places[task], [rows[at] - self.starts[task] for at in places[task]]) for task in sorted(places)]
 
 
+def lessons_of(
+    spec: EmbedSpec, parts: dict[str, AnyRows], earlier: Sequence[Earlier], tokenizer: Any, limit: int, data_kind: str
+) -> tuple[Lesson, list[Lesson]]:
+    """(what the run learns, with rehearsed tasks where the spec says so; what each earlier task taught where it is read)."""
+    tasks = earlier_lessons(spec, parts, earlier, tokenizer, limit, data_kind)
+    new = lesson_of(spec, parts["train"], tokenizer, limit)
+    return (Rehearsal([new, *tasks], spec.replay_share) if spec.keep == "replay" else new), tasks
+
+
 def earlier_lessons(
     spec: EmbedSpec, parts: dict[str, AnyRows], earlier: Sequence[Earlier], tokenizer: Any, limit: int, data_kind: str
 ) -> list[Lesson]:
