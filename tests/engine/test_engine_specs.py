@@ -103,6 +103,8 @@ def test_specs_keep_the_hashes_that_checkpoints_of_theirs_are_known_by() -> None
         "extract": "8e23e4451cd41cda58f4f36a7187371f19a067560e05a039541be5815706584c",
         "few_shot": "05b802279b0e7b3d9c4629ec0954143eb5bf853808d874dc1ff082505617cb85",
         "embed": "8ac68298e9bc539f29e8d97f676ed2bc17ab76d34761894b0f896df83033456b",
+        "rerank": "4ae3a9ecaf1d128f2df4927b5d2f868b88083202eba1a5236334b9b9d1d38aad",
+        "distil_text": "4f01db40580151c620733deab87fa82b5255193afa10fbef65a367d9efdeb4c2",
         "distil": "b348badf513ff1bb48b6ab65dadd5ae5ef39cc34422967e9de83a197dbbf9b22",
         "prefer": "fd9e022afa063901ba39557a345044348d87523ac3b74968ec93abc27d9458c1",
         "sft": "5993c43cd1e1ad939fbdf6aab523a97ca99d627485331d7c926e73f77418cf8f",

@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 
-from engine.specs.base_models import BaseModel, no_new_network
-from engine.specs.common import RunOptions
 from engine.specs.continuing import ContinueOptions
+from engine.specs.encoder import EncoderOptions
 from engine.specs.fields import bound_problems, option
-from engine.specs.methods import MethodOptions
 from engine.specs.problems import Problem
 from words import say
 
-DEFAULT_BASE = BaseModel()
-
 
 @dataclass(frozen=True)
-class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
+class EmbedSpec(ContinueOptions, EncoderOptions):
     """Options of the recipe "embed"; the defaults were chosen on held-out training rows of public sets."""
 
-    base_model: BaseModel = option(DEFAULT_BASE, "Pretrained encoder to start from")
     pooling: str = option(
         "auto",
         "How token vectors become one text vector: their mean, or the first one; auto does as the base model was made",
@@ -27,16 +22,6 @@ class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
         True, "Vectors have length 1, so that similarity is their cosine; without it the dot product"
     )
     max_length_tokens: int = option(128, "Longer texts are cut to this many tokens", minimum=4, maximum=8192)
-    epochs: int = option(3, "Passes over the training split", minimum=1, maximum=200)
-    learning_rate: float = option(1e-4, "Peak learning rate of the encoder's top layer", minimum=0, maximum=1)
-    layer_decay: float = option(
-        0.9, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
-    )
-    schedule: str = option(
-        "linear", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
-    )
-    warmup_share: float = option(0.1, "Share of all steps over which the learning rate rises", minimum=0, maximum=0.9)
-    weight_decay: float = option(0.01, "Decoupled weight decay on matrices", minimum=0, maximum=1)
     batch_size: int = option(
         64,
         "Pairs, or texts with a class, in one step: each is told apart from all others of its step",
@@ -65,23 +50,11 @@ class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
         minimum=-1000,
         maximum=1000,
     )
-    max_gradient_norm: float = option(
-        1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
-    )
     dropout: float = option(0.1, "Share of values dropped in the encoder", minimum=0, maximum=0.9)
-    average_decay: float = option(
-        0.99,
-        "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
-        minimum=0,
-        maximum=0.9999,
-    )
     best_metric: str = option(
         "mrr",
         "Dev metric that chooses the best epoch",
         choices=("mrr", "ndcg", "recall_at_1", "spearman", "loss"),
-    )
-    early_stopping_patience: int = option(
-        0, "Stop after this many epochs without a better dev metric; 0 never stops early", minimum=0, maximum=100
     )
 
     @property
@@ -91,9 +64,7 @@ class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
-        found = bound_problems(self)
-        if self.base_model.is_new:
-            found.append(no_new_network())
+        found = bound_problems(self) + self.encoder_problems("embed") + self.continue_problems()
         if self.texts_per_class > self.batch_size // 2:
             found.append(
                 Problem(
@@ -103,13 +74,4 @@ class EmbedSpec(ContinueOptions, MethodOptions, RunOptions):
                     say("Choose at most half of batch_size."),
                 )
             )
-        if self.method == "full" and self.learning_rate == 0:
-            found.append(
-                Problem(
-                    "not_together",
-                    "learning_rate",
-                    say("With learning_rate 0 the encoder learns nothing."),
-                    say("Raise it."),
-                )
-            )
-        return found + self.run_problems() + self.method_problems("embed") + self.continue_problems()
+        return found

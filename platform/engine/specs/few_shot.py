@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from engine.specs.base_models import BaseModel, no_new_network
-from engine.specs.classify import DEFAULT_BASE
-from engine.specs.common import RunOptions
+from engine.specs.base_models import BaseModel
 from engine.specs.continuing import ContinueOptions
-from engine.specs.fields import bound_problems, option
-from engine.specs.methods import MethodOptions
+from engine.specs.encoder import DEFAULT_BASE, EncoderOptions
+from engine.specs.fields import again, bound_problems, option
 from engine.specs.problems import Problem
 from words import say
 
@@ -18,7 +16,7 @@ MOST_SHOTS = 4096
 
 
 @dataclass(frozen=True)
-class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
+class FewShotSpec(ContinueOptions, EncoderOptions):
     """Options of the recipe "few_shot"; the defaults were chosen on training rows of a public set that were not drawn."""
 
     base_model: BaseModel = option(
@@ -77,20 +75,10 @@ class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
     max_length_tokens: int = option(128, "Longer texts are cut to this many tokens", minimum=4, maximum=8192)
     epochs: int = option(5, "Passes over the texts drawn; 0 leaves the base model as it is", minimum=0, maximum=1000)
     learning_rate: float = option(1e-4, "Peak learning rate of the base model's top layer", minimum=0, maximum=1)
-    layer_decay: float = option(
-        0.9, "Each layer below the top learns this many times slower than the one above", minimum=0.1, maximum=1
-    )
-    schedule: str = option(
-        "constant", "How the learning rate falls after the warm-up", choices=("linear", "cosine", "constant")
-    )
-    warmup_share: float = option(0.1, "Share of all steps over which the learning rate rises", minimum=0, maximum=0.9)
-    weight_decay: float = option(0.01, "Decoupled weight decay on matrices", minimum=0, maximum=1)
+    schedule: str = again(EncoderOptions, "schedule", "constant")
     batch_size: int = option(64, "Texts of one optimiser step", minimum=2, maximum=4096)
     max_batch_tokens: int = option(
         8192, "A step is read in parts when its texts hold more tokens than this", minimum=16, maximum=1_000_000
-    )
-    max_gradient_norm: float = option(
-        1.0, "Gradients are scaled down to this norm; 0 leaves them", minimum=0, maximum=1000
     )
     dropout: float = option(0.1, "Share of values dropped in the base model", minimum=0, maximum=0.9)
     token_dropout: float = option(
@@ -100,12 +88,6 @@ class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
         maximum=0.9,
         when=CONTRASTIVE,
     )
-    average_decay: float = option(
-        0.99,
-        "Decay per step of the moving average of weights that is kept as the model; 0 keeps the last weights",
-        minimum=0,
-        maximum=0.9999,
-    )
     base_share: float = option(
         0.5,
         "Share of the base model in the weights that are kept: the mean of both (WiSE-FT) forgets less of what it knew",
@@ -114,9 +96,6 @@ class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
     )
     best_metric: str = option(
         "accuracy", "Dev metric that chooses the best epoch", choices=("accuracy", "macro_f1", "loss")
-    )
-    early_stopping_patience: int = option(
-        0, "Stop after this many epochs without a better dev metric; 0 never stops early", minimum=0, maximum=100
     )
 
     @property
@@ -149,22 +128,10 @@ class FewShotSpec(ContinueOptions, MethodOptions, RunOptions):
 
     def problems(self) -> list[Problem]:
         """Everything that is wrong with this spec, fields first, then what does not go together."""
-        found = bound_problems(self)
-        if self.base_model.is_new:
-            found.append(no_new_network())
-        found += self.run_problems() + self.method_problems("few_shot") + self._curve_problems()
+        found = bound_problems(self) + self.encoder_problems("few_shot") + self._curve_problems()
         found += self.continue_problems() + self._keep_problems()
         if self.way == "verbaliser":
             found += self._verbaliser_problems()
-        if self.method == "full" and self.epochs and self.learning_rate == 0:
-            found.append(
-                Problem(
-                    "not_together",
-                    "learning_rate",
-                    say("With learning_rate 0 the encoder learns nothing."),
-                    say("Raise it, or choose method “frozen”."),
-                )
-            )
         return found
 
     def _curve_problems(self) -> list[Problem]:

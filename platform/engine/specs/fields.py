@@ -64,6 +64,12 @@ def option(
     )
 
 
+def again(options: type[Any], name: str, default: Any) -> Any:
+    """The option of that name of a class below, with another default."""
+    known = next(item for item in dataclasses.fields(options) if item.name == name)
+    return field(default=default, metadata=known.metadata)
+
+
 def infos(spec_type: type[Any]) -> tuple[FieldInfo, ...]:
     """The options of a spec class in the order they are written."""
     return tuple(
