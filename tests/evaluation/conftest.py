@@ -13,6 +13,7 @@ from apps.evaluation.services import CheckPlan, create_suite, start_evaluation
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from core.access import Actor
+from tests.fixtures.jobs import in_process
 from workers.loop import run_next
 
 LABELS = ("refund", "card", "loan")
@@ -83,14 +84,6 @@ def data(workspace: Any, freeze_rows: Callable[..., DatasetVersion]) -> DatasetV
 def no_beats(settings: Any) -> None:
     """A beat comes from another connection, which does not see what a test has not committed."""
     settings.JOB_BEAT_SECONDS = 3600
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
-    """The real engine without a child process, which costs seconds."""
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.errors import Refused
 from engine.paired import ChatSide, compare_chats
+from tests.fixtures.jobs import in_process
 from workers.loop import run_next
 
 Version = Callable[..., ModelVersion]
@@ -42,13 +43,6 @@ def measured(actor: Actor, chat_data: DatasetVersion, monkeypatch: pytest.Monkey
         return found
 
     return run
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Any, **_options: Any) -> dict[str, Any]:
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 @pytest.fixture

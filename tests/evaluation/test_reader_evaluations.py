@@ -11,14 +11,8 @@ from apps.evaluation import services
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from engine.answer_metrics import answer_f1, exact_match
 from engine.paired import compare_answers
+from tests.fixtures.jobs import in_process
 from workers.loop import run_next
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Any, **_options: Any) -> dict[str, Any]:
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 @pytest.fixture

@@ -16,14 +16,8 @@ from core.errors import Refused
 from core.templatetags.lingxi import around, marked
 from engine.paired import compare_spans
 from engine.spans import Span
+from tests.fixtures.jobs import in_process
 from workers.loop import run_next
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Any, **_options: Any) -> dict[str, Any]:
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from core.errors import Refused
 from core.jobs.models import Job
 from core.jobs.states import State
 from engine import specs
-from engine.report import Silent
+from tests.fixtures.jobs import in_process
 from workers.loop import run_next
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,13 +80,6 @@ def learn(actor: Any, spec: dict[str, Any], settings: Any) -> Callable[..., Mode
         return done.model_version
 
     return run
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
-    """The real engine without a child process, which costs seconds."""
-    from engine import tasks
-
-    return tasks.perform(order, None, Silent())
 
 
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from apps.evaluation import services as evaluation
-from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
+from apps.evaluation.models import Comparison, ExampleResult
 from apps.inference import services as inference
 from apps.inference.models import OnlineRequest, OnlineState, Prediction
 from apps.registry.models import VersionExport
-from apps.registry.selectors import export_kinds, version_folder
+from apps.registry.selectors import version_folder
 from apps.registry.services import start_export, start_import
-from apps.training import services
-from apps.training.models import TrainingJob
 from core.jobs.states import State
 from core.storage import home
 from engine.ranker import chances
@@ -26,22 +23,10 @@ from engine.ranker_folder import open_ranker
 from workers.generation import Models, answer_next
 from workers.loop import run_next
 
+pytestmark = pytest.mark.usefixtures("no_beats")
 Version = Callable[..., Any]
 QUERY = "where is my card"
 TEXTS = ["the loan", "我的卡 is lost", "my card is back", "<b>"]
-
-
-@pytest.fixture(autouse=True)
-def no_beats(settings: Any) -> None:
-    """A beat comes from another connection, which does not see what a test has not committed."""
-    settings.JOB_BEAT_SECONDS = 3600
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Any, **_options: Any) -> dict[str, Any]:
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 def scores_of(version: Any, pairs: list[tuple[str, str]]) -> Any:
@@ -51,7 +36,7 @@ def scores_of(version: Any, pairs: list[tuple[str, str]]) -> Any:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["pairs", "classification"])
 def test_a_run_registers_a_ranker_with_figures_curves_and_both_orders(
-    actor: Any, pair_data: Any, frozen: Any, tiny_embedder: Any, page: Any, alice: Any, kind: str
+    trained: Any, pair_data: Any, frozen: Any, tiny_embedder: Any, page: Any, alice: Any, kind: str
 ) -> None:
     data = pair_data if kind == "pairs" else frozen
     spec = {
@@ -62,14 +47,9 @@ def test_a_run_registers_a_ranker_with_figures_curves_and_both_orders(
         "negatives": 2,
         "candidates": 10,
     }
-    training_job = services.start(
-        actor=actor, recipe="rerank", spec=spec, version=data, name="Run", family_name="Search"
-    )
 
-    run_next("train")
+    done = trained("rerank", spec, data)
 
-    done = TrainingJob.objects.select_related("job", "model_version__family").get(pk=training_job.pk)
-    assert done.job.state == State.SUCCEEDED, done.job.error_message
     version = done.model_version
     assert version is not None and (version.task, version.labels) == ("reranking", [])
     assert {"train_loss", "dev_loss", "dev_mrr", "dev_mrr_gain"} <= set(done.points.values_list("name", flat=True))
@@ -101,20 +81,10 @@ def test_the_form_offers_pairs_labelled_texts_and_versions_that_make_vectors(
 
 
 @pytest.fixture
-def pair(actor: Any, pair_data: Any, ranker_version: Version, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+def pair(pair_data: Any, ranker_version: Version, compared: Any) -> Comparison:
     """Two versions measured on the same queries and compared."""
-    monkeypatch.setattr("workers.evaluation.run_engine", in_process)
-    sides = []
-    for seed in (1, 2):
-        made = evaluation.start_evaluation(
-            actor=actor, model_version=ranker_version(seed), dataset_version=pair_data, split=""
-        )
-        run_next("infer")
-        sides.append(EvaluationJob.objects.select_related("job", "model_version__family").get(pk=made.pk))
-        assert sides[-1].job.state == "succeeded", sides[-1].job.error_message
-    made = evaluation.start_comparison(actor=actor, first=sides[0], second=sides[1])
-    run_next("io")
-    return Comparison.objects.select_related("job", "first__model_version").get(pk=made.pk)
+    found: Comparison = compared(ranker_version(1), ranker_version(2), pair_data)
+    return found
 
 
 @pytest.mark.django_db
@@ -236,25 +206,10 @@ def test_texts_are_ranked_at_once_by_the_api_and_on_the_page(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("method", ["full", "lora", "bottleneck"])
-def test_exports_give_the_scores_that_are_served(
-    actor: Any, ranker_version: Version, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workers.registry.run_engine", in_process)
-    version = ranker_version(method=method)
-    kinds = [kind for kind in export_kinds(version) if kind != "archive"]
+def test_exports_give_the_scores_that_are_served(ranker_version: Version, method: str, exports_that_pass: Any) -> None:
+    wanted = {"full": ["merged", "onnx"], "lora": ["adapter", "merged", "onnx"], "bottleneck": ["adapter"]}
 
-    for kind in kinds:
-        made = start_export(actor=actor, version=version, kind=kind)
-        run_next("infer")
-        run_next("io")
-        made.refresh_from_db()
-        made.job.refresh_from_db()
-        assert made.job.state == State.SUCCEEDED, (kind, made.job.error_message)
-        assert made.parity["passed"] and made.parity["max_logit_difference"] < 1e-4, kind
-
-    assert (
-        kinds == {"full": ["merged", "onnx"], "lora": ["adapter", "merged", "onnx"], "bottleneck": ["adapter"]}[method]
-    )
+    assert exports_that_pass(ranker_version(method=method)) == wanted[method]
 
 
 @pytest.mark.django_db

@@ -10,43 +10,28 @@ import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from apps.evaluation import services as evaluation
 from apps.evaluation.models import Comparison, EvaluationJob, ExampleResult
 from apps.evaluation.remembering import remembering
 from apps.inference import services as inference
 from apps.inference.models import OnlineRequest, OnlineState, Prediction
 from apps.registry.models import VersionExport
-from apps.registry.selectors import export_kinds, version_folder
+from apps.registry.selectors import version_folder
 from apps.registry.services import start_export, start_import
-from apps.training import services
-from apps.training.models import TrainingJob
 from core.jobs.states import State
 from core.storage import home
 from engine.embedder_folder import open_embedder
 from workers.generation import Models, answer_next
 from workers.loop import run_next
 
+pytestmark = pytest.mark.usefixtures("no_beats")
 Version = Callable[..., Any]
 TEXTS = ["where is my card", "the loan", "我的卡 is lost"]
-
-
-@pytest.fixture(autouse=True)
-def no_beats(settings: Any) -> None:
-    """A beat comes from another connection, which does not see what a test has not committed."""
-    settings.JOB_BEAT_SECONDS = 3600
-
-
-def in_process(run: Any, order: dict[str, Any], folder: Any, **_options: Any) -> dict[str, Any]:
-    from engine import tasks
-    from engine.report import Silent
-
-    return tasks.perform(order, None, Silent())
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["pairs", "classification"])
 def test_a_run_registers_vectors_with_figures_curves_and_what_queries_found(
-    actor: Any, pair_data: Any, frozen: Any, tiny_embedder: Any, page: Any, alice: Any, kind: str
+    trained: Any, pair_data: Any, frozen: Any, tiny_embedder: Any, page: Any, alice: Any, kind: str
 ) -> None:
     data = pair_data if kind == "pairs" else frozen
     spec = {
@@ -56,14 +41,9 @@ def test_a_run_registers_vectors_with_figures_curves_and_what_queries_found(
         "max_length_tokens": 16,
         "learning_rate": 0.01,
     }
-    training_job = services.start(
-        actor=actor, recipe="embed", spec=spec, version=data, name="Run", family_name="Search"
-    )
 
-    run_next("train")
+    done = trained("embed", spec, data)
 
-    done = TrainingJob.objects.select_related("job", "model_version__family").get(pk=training_job.pk)
-    assert done.job.state == State.SUCCEEDED, done.job.error_message
     version = done.model_version
     assert version is not None and (version.task, version.labels) == ("embedding", [])
     assert {"train_loss", "dev_loss", "dev_mrr", "dev_recall_at_1"} <= set(done.points.values_list("name", flat=True))
@@ -83,25 +63,20 @@ def test_a_run_registers_vectors_with_figures_curves_and_what_queries_found(
 @pytest.mark.django_db(transaction=True)
 def test_vectors_that_go_on_rehearse_and_what_they_still_find_is_measured(
     actor: Any,
+    trained: Any,
+    engine_here: None,
     pair_data: Any,
     frozen: Any,
     tiny_embedder: Any,
     page: Any,
     alice: Any,
     api: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def learn(data: Any, **options: Any) -> Any:
-        spec = {"epochs": 1, "batch_size": 8, "max_length_tokens": 16, **options}
-        made = services.start(actor=actor, recipe="embed", spec=spec, version=data, name="Run", family_name="Search")
-        run_next("train")
-        done = TrainingJob.objects.select_related("job", "model_version__family").get(pk=made.pk)
-        assert done.job.state == State.SUCCEEDED, done.job.error_message
-        return done.model_version
+        return trained("embed", {"epochs": 1, "batch_size": 8, "max_length_tokens": 16, **options}, data).model_version
 
     first = learn(frozen, base_model={"kind": "folder", "name": str(tiny_embedder())})
     after = learn(pair_data, base_model=f"version:{first.pk}", keep="replay", replay_share=0.5)
-    monkeypatch.setattr("workers.evaluation.run_engine", in_process)
     while run_next("infer") is not None:
         pass
 
@@ -133,20 +108,10 @@ def test_the_form_offers_pairs_and_labelled_texts(pair_data: Any, frozen: Any, p
 
 
 @pytest.fixture
-def pair(actor: Any, pair_data: Any, embedder_version: Version, monkeypatch: pytest.MonkeyPatch) -> Comparison:
+def pair(pair_data: Any, embedder_version: Version, compared: Any) -> Comparison:
     """Two versions measured on the same queries and compared."""
-    monkeypatch.setattr("workers.evaluation.run_engine", in_process)
-    sides = []
-    for seed in (1, 2):
-        made = evaluation.start_evaluation(
-            actor=actor, model_version=embedder_version(seed), dataset_version=pair_data, split=""
-        )
-        run_next("infer")
-        sides.append(EvaluationJob.objects.select_related("job", "model_version__family").get(pk=made.pk))
-        assert sides[-1].job.state == "succeeded", sides[-1].job.error_message
-    made = evaluation.start_comparison(actor=actor, first=sides[0], second=sides[1])
-    run_next("io")
-    return Comparison.objects.select_related("job", "first__model_version").get(pk=made.pk)
+    found: Comparison = compared(embedder_version(1), embedder_version(2), pair_data)
+    return found
 
 
 @pytest.mark.django_db
@@ -240,24 +205,11 @@ def test_vectors_are_given_at_once_and_texts_ordered_on_the_page(
 @pytest.mark.django_db
 @pytest.mark.parametrize("method", ["full", "lora", "bottleneck"])
 def test_exports_give_the_vectors_that_are_served(
-    actor: Any, embedder_version: Version, method: str, monkeypatch: pytest.MonkeyPatch
+    embedder_version: Version, method: str, exports_that_pass: Any
 ) -> None:
-    monkeypatch.setattr("workers.registry.run_engine", in_process)
-    version = embedder_version(method=method)
-    kinds = [kind for kind in export_kinds(version) if kind != "archive"]
+    wanted = {"full": ["merged", "onnx"], "lora": ["adapter", "merged", "onnx"], "bottleneck": ["adapter"]}
 
-    for kind in kinds:
-        made = start_export(actor=actor, version=version, kind=kind)
-        run_next("infer")
-        run_next("io")
-        made.refresh_from_db()
-        made.job.refresh_from_db()
-        assert made.job.state == State.SUCCEEDED, (kind, made.job.error_message)
-        assert made.parity["passed"] and made.parity["max_logit_difference"] < 1e-4, kind
-
-    assert (
-        kinds == {"full": ["merged", "onnx"], "lora": ["adapter", "merged", "onnx"], "bottleneck": ["adapter"]}[method]
-    )
+    assert exports_that_pass(embedder_version(method=method)) == wanted[method]
 
 
 @pytest.mark.django_db
