@@ -11,16 +11,26 @@ import numpy as np
 import pyarrow.parquet as pq
 from django.conf import settings
 
+from apps.datasets.models import Kind
 from apps.datasets.selectors import version_file
 from apps.evaluation import services
 from apps.evaluation.models import TEXT_KEPT, Comparison, EvaluationJob, ExampleResult
 from apps.registry.models import Task
-from apps.registry.selectors import version_folder
+from apps.registry.selectors import preferred_over, version_folder
 from core.bulk import copy_rows
 from core.errors import Refused
 from core.jobs.run import Run
 from core.jobs.work import work_folder
-from engine.paired import ChatSide, compare, compare_answers, compare_chats, compare_queries, compare_spans
+from engine.paired import (
+    ChatSide,
+    PairSide,
+    compare,
+    compare_answers,
+    compare_chats,
+    compare_pairs,
+    compare_queries,
+    compare_spans,
+)
 from engine.spans import Span
 from words import say
 from workers.engine_task import run_engine
@@ -31,7 +41,8 @@ ANSWER_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "f1")
 SPAN_COLUMNS = (*COLUMNS, "gold_spans", "predicted_spans")
 QUERY_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "found_at", "candidates")
 RERANKED_COLUMNS = (*QUERY_COLUMNS, "first_at")
-CHAT_COLUMNS = (*COLUMNS, "gold_text", "predicted_text", "answer_tokens")
+PAIR_COLUMNS = (*COLUMNS, "gold_text", "predicted_text")
+CHAT_COLUMNS = (*PAIR_COLUMNS, "answer_tokens")
 
 
 def run_evaluation(run: Run) -> dict[str, Any]:
@@ -48,6 +59,8 @@ def run_evaluation(run: Run) -> dict[str, Any]:
         "seed": evaluation.seed,
         "max_new_tokens": evaluation.max_new_tokens,
     }
+    if is_of_pairs(evaluation):
+        order["preferred_over"], order["bases"] = preferred_over(evaluation.model_version)
     try:
         found = run_engine(run, order, place, threads=settings.INFER_THREADS)
         measured = json.loads(Path(found["metrics"]).read_text(encoding="utf-8"))
@@ -64,7 +77,7 @@ def _store(run: Run, evaluation: EvaluationJob, examples: Path, data: Path) -> i
     with run.fenced():
         services.clear_results(evaluation=evaluation)
     total = pq.read_metadata(examples).num_rows
-    columns, rows_of = ROWS[evaluation.model_version.task]
+    columns, rows_of = ROWS[PAIRED if is_of_pairs(evaluation) else evaluation.model_version.task]
     found = rows_of(evaluation.pk, examples, data)
     done = 0
     while portion := list(islice(found, ROWS_AT_ONCE)):
@@ -73,6 +86,11 @@ def _store(run: Run, evaluation: EvaluationJob, examples: Path, data: Path) -> i
         done += len(portion)
         run.progress(done, total, unit="texts", phase=say("storing"))
     return done
+
+
+def is_of_pairs(evaluation: EvaluationJob) -> bool:
+    """Whether a version that writes was measured on preferences."""
+    return evaluation.dataset_version.dataset.kind == Kind.PREFERENCE
 
 
 Row = tuple[Any, ...]
@@ -85,8 +103,14 @@ def _chat_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
                 (row[name] or "").replace("\0", "")[:TEXT_KEPT] for name in ("text", "gold_text", "predicted_text")
             ]
             rank = (2.0 if row["correct"] else 0.0) + row["probability"]
-            figures = (row["probability"], row["loss"], row["correct"], rank)
-            yield (pk, row["example_id"], texts[0], [], [], *figures, *texts[1:], row["answer_tokens"])
+            yield (pk, row["example_id"], texts[0], [], [], *_judged(row, rank), *texts[1:], row["answer_tokens"])
+
+
+def _pair_rows(pk: int, examples: Path, _data: Path) -> Iterator[Row]:
+    for batch in _batches(examples):
+        for row in batch:
+            texts = [row[name].replace("\0", "")[:TEXT_KEPT] for name in ("text", "gold_text", "predicted_text")]
+            yield (pk, row["example_id"], texts[0], [], [], *_judged(row, row["probability"]), *texts[1:])
 
 
 def _label_rows(pk: int, examples: Path, data: Path) -> Iterator[Row]:
@@ -123,7 +147,10 @@ def _reranked_rows(pk: int, examples: Path, data: Path) -> Iterator[Row]:
 
 
 def _surest_first(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    rank = (3.0 if row["correct"] else 1.0) - row["probability"]
+    return _judged(row, (3.0 if row["correct"] else 1.0) - row["probability"])
+
+
+def _judged(row: Mapping[str, Any], rank: float) -> tuple[Any, ...]:
     return (row["probability"], row["loss"], row["correct"], rank)
 
 
@@ -137,6 +164,7 @@ def _with_texts(examples: Path, data: Path) -> Iterator[tuple[str, dict[str, Any
                 yield (source["text"] or "")[:TEXT_KEPT], row
 
 
+PAIRED = "pairs of answers"
 ROWS: dict[str, tuple[Sequence[str], Callable[[int, Path, Path], Iterator[Row]]]] = {
     Task.CLASSIFICATION: (COLUMNS, _label_rows),
     Task.TAGGING: (SPAN_COLUMNS, _span_rows),
@@ -144,8 +172,9 @@ ROWS: dict[str, tuple[Sequence[str], Callable[[int, Path, Path], Iterator[Row]]]
     Task.EMBEDDING: (QUERY_COLUMNS, _query_rows),
     Task.RERANKING: (RERANKED_COLUMNS, _reranked_rows),
     Task.GENERATION: (CHAT_COLUMNS, _chat_rows),
+    PAIRED: (PAIR_COLUMNS, _pair_rows),
 }
-"""For each task the columns of an example row, and the rows in them."""
+"""For each task, and for preferences, the columns of an example row, and the rows in them."""
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:
@@ -156,7 +185,8 @@ def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[list[
 
 def run_comparison(run: Run) -> dict[str, Any]:
     """Read both sides in the order of their examples and test them against each other."""
-    comparison = Comparison.objects.select_related("first__model_version").get(job=run.job)
+    rows = Comparison.objects.select_related("first__model_version", "first__dataset_version__dataset")
+    comparison = rows.get(job=run.job)
     sides = [_side(pk) for pk in (comparison.first_id, comparison.second_id)]
     common = [number for number in sides[0] if number in sides[1]]
     if not common:
@@ -167,7 +197,8 @@ def run_comparison(run: Run) -> dict[str, Any]:
         )
     run.progress(0, len(common), unit="rows", phase=say("testing"))
     first, second = ([side[number] for number in common] for side in sides)
-    figures = COMPARED[comparison.first.model_version.task](first, second)
+    task = PAIRED if is_of_pairs(comparison.first) else comparison.first.model_version.task
+    figures = COMPARED[task](first, second)
     with run.fenced():
         services.finish_comparison(comparison=comparison, figures=figures)
     return {"rows": len(common)}
@@ -223,6 +254,17 @@ def _compare_chats(first: Side, second: Side) -> dict[str, Any]:
     return compare_chats(_chat_side(first), _chat_side(second))
 
 
+def _compare_pairs(first: Side, second: Side) -> dict[str, Any]:
+    sides = [
+        PairSide(
+            np.array([row["loss"] for row in side], dtype=np.float64),
+            np.array([row["correct"] for row in side], dtype=bool),
+        )
+        for side in (first, second)
+    ]
+    return compare_pairs(*sides)
+
+
 def _chat_side(rows: Side) -> ChatSide:
     return ChatSide(
         np.array([row["loss"] for row in rows], dtype=np.float64),
@@ -238,5 +280,6 @@ COMPARED: dict[str, Callable[[Side, Side], dict[str, Any]]] = {
     Task.EMBEDDING: _compare_queries,
     Task.RERANKING: _compare_queries,
     Task.GENERATION: _compare_chats,
+    PAIRED: _compare_pairs,
 }
-"""For each task how two versions are tested against each other on the same rows."""
+"""For each task, and for preferences, how two versions are tested against each other on the same rows."""

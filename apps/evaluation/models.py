@@ -63,7 +63,8 @@ class ExampleResult(models.Model):
     predicted hold their labels; a reader gold_text, predicted_text and f1; a chat version gold_text, predicted_text,
     answer_tokens and the geometric mean probability of a token of the given answers. Of a version that makes vectors a row
     is a query: gold_text is the most similar wanted text, predicted_text that of all, probability its similarity; of one
-    that scores pairs the same after re-ranking, with first_at from before.
+    that scores pairs the same after re-ranking, with first_at from before. On preferences gold_text is the chosen answer,
+    predicted_text the rejected one, probability that of preferring the chosen one, which is right when it gained more.
     `rank` orders wrong rows first, of a classifier the surest (1 - probability; right ones 3 - probability), of a chat
     version those whose given answer it finds least likely (probability; right ones 2 + probability).
     """

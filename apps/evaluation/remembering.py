@@ -9,7 +9,7 @@ from django.db.models import Count, F, OuterRef, Q, Subquery
 
 from apps.datasets.models import DatasetVersion
 from apps.evaluation.models import EvaluationJob, ExampleResult
-from apps.evaluation.tasks import DATA_KINDS, MEANS_OF_ROWS, REMEMBERED
+from apps.evaluation.tasks import DATA_KINDS, MEANS_OF_ROWS, measuring
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import generations_of
 from core.jobs.states import OPEN, State
@@ -36,6 +36,11 @@ class Step:
         return next((name for name in SPLITS if counts.get(name)), "")
 
     @property
+    def figure(self) -> str:
+        """By which it is told what a version does on the task, larger being better."""
+        return measuring(self.version.task, self.data.dataset.kind).remembered
+
+    @property
     def is_adapter(self) -> bool:
         """Whether the version is an adapter for this task alone."""
         return bool(self.version.spec.get("keep") == "adapter_per_task")
@@ -60,12 +65,16 @@ class Cell:
 class Remembering:
     """The matrix of a lineage: row i is measured after step i, column j on the task of step j."""
 
-    figure: str
     steps: Sequence[Step]
     initial_version: ModelVersion | None
     cells: Sequence[Sequence[Cell]]
     initial: Sequence[Cell]
     summary: dict[str, Figure] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures of the columns, each once; several where a lineage learnt from several kinds of data."""
+        return list(dict.fromkeys(step.figure for step in self.steps))
 
     @property
     def rows(self) -> list[tuple[Step, Sequence[Cell]]]:
@@ -107,13 +116,12 @@ class Remembering:
 def remembering(version: ModelVersion) -> Remembering | None:
     """The matrix of the version's lineage with what was measured; None when the version was not trained here."""
     steps, initial = _steps(version)
-    figure = REMEMBERED.get(version.task)
-    if not steps or figure is None or steps[-1].version.pk != version.pk:
+    if not steps or steps[-1].version.pk != version.pk:
         return None
-    known = _measured(steps, initial, figure)
+    known = _measured(steps, initial)
     cells = [[_cell(steps, row, column, known) for column in range(len(steps))] for row in range(len(steps))]
     before = [_answered(initial, step, known) if initial else Cell(None) for step in steps]
-    made = Remembering(figure, steps, initial, cells, before)
+    made = Remembering(steps, initial, cells, before)
     made.summary.update(_summary(made))
     return made
 
@@ -141,7 +149,7 @@ def _steps(version: ModelVersion) -> tuple[list[Step], ModelVersion | None]:
 Known = dict[tuple[int, int, str], dict[str, Any]]
 
 
-def _measured(steps: Sequence[Step], initial: ModelVersion | None, figure: str) -> Known:
+def _measured(steps: Sequence[Step], initial: ModelVersion | None) -> Known:
     """(version, data, split) -> what its newest evaluation with figures says, else that one is at work; one query."""
     versions = [step.version.pk for step in steps] + ([initial.pk] if initial else [])
     rows = EvaluationJob.objects.filter(
@@ -152,7 +160,7 @@ def _measured(steps: Sequence[Step], initial: ModelVersion | None, figure: str) 
     ).order_by("id")
     columns = ("pk", "model_version_id", "dataset_version_id", "split", "row_count", "job__state")
     found: Known = {}
-    for row in rows.values(*columns, found=F(f"metrics__headline__{figure}")):
+    for row in rows.values(*columns, headline=F("metrics__headline")):
         key = (row["model_version_id"], row["dataset_version_id"], row["split"])
         if row["job__state"] == State.SUCCEEDED or key not in found:
             found[key] = row
@@ -180,9 +188,9 @@ def _answered(version: ModelVersion, step: Step, known: Known) -> Cell:
         return Cell(
             version, evaluation=row["pk"], is_measuring=True, can_be_measured=True, why=say("It is being measured.")
         )
-    found = row["found"]
-    if found is None:
-        return Cell(version, evaluation=row["pk"], why=say("The evaluation has no figure of this name."))
+    found = (row["headline"] or {}).get(step.figure)
+    if found is None:  # it is from before the figure was known
+        return Cell(version, can_be_measured=True, why=say("The evaluation has no figure of this name."))
     return Cell(
         version,
         found["value"],
@@ -224,7 +232,7 @@ class _Errors:
 
     def __init__(self, made: Remembering) -> None:
         self.cells = made.cells
-        self.is_known = made.figure in MEANS_OF_ROWS
+        self.is_known = all(figure in MEANS_OF_ROWS for figure in made.figures)
         self.pairs: dict[tuple[int, int], float | None] = {}
 
     def of_last(self) -> float | None:

@@ -30,6 +30,7 @@ class LearntTaskSerializer(serializers.Serializer[Any]):
     model_version = serializers.IntegerField(source="version.pk")
     dataset_version = serializers.IntegerField(source="data.pk")
     split = serializers.CharField(help_text="The rows the task is measured on; empty when it has none.")
+    figure = serializers.CharField(help_text="What is told of the task, in its column.")
     keep = serializers.CharField(source="version.spec.keep", default="none")
     results = RememberedSerializer(many=True, source="cells", help_text="One for each task, in the order of training.")
 
@@ -57,17 +58,23 @@ class SummarySerializer(serializers.Serializer[Any]):
 class RememberingSerializer(serializers.Serializer[Any]):
     """The accuracy matrix of a version's lineage; row i is measured after training i, column j on the task of training j."""
 
-    figure = serializers.CharField()
+    figure = serializers.SerializerMethodField(
+        help_text="What is told of every task; several names with commas where tasks are told by different figures."
+    )
     rows = serializers.SerializerMethodField()
     initial = RememberedSerializer(many=True, help_text="Of the version before the first task, where there is one.")
     summary = SummarySerializer()
     is_measuring = serializers.BooleanField()
     missing = serializers.SerializerMethodField(help_text="Evaluations that POST would start.")
 
+    def get_figure(self, found: Remembering) -> str:
+        """The names, those of the first tasks first."""
+        return ", ".join(found.figures)
+
     def get_rows(self, found: Remembering) -> LearntTaskSerializer(many=True):  # type: ignore[valid-type]
         """Each step with its row."""
         rows = [
-            {"version": step.version, "data": step.data, "split": step.split, "cells": cells}
+            {"version": step.version, "data": step.data, "split": step.split, "figure": step.figure, "cells": cells}
             for step, cells in found.rows
         ]
         return LearntTaskSerializer(rows, many=True).data

@@ -28,6 +28,10 @@ CORPUS_ORDERS = {
     "rank": ("rank", False, _("Highest loss first")),
     "likely": ("loss", False, _("Lowest loss first")),
 }
+PAIR_ORDERS = {
+    "rank": ("rank", False, _("Rejected answer preferred most first")),
+    "sure": ("probability", True, _("Chosen answer preferred most first")),
+}
 FLIPS = {
     "first_only": (True, False),
     "second_only": (False, True),
@@ -54,6 +58,7 @@ class Measuring:
     has_answers: bool = False  # rows are looked for by a part of the answer, else by label
     is_judged: bool = True  # rows are right or wrong
     answer_words: Any = WRITTEN
+    remembered: str = ""  # the figure, larger being better, that tells what a version still knows of an earlier task
 
 
 QUERY_COLUMNS = ("example_id", "text", "gold_text", "predicted_text", "found_at", "candidates")
@@ -68,6 +73,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             ("example_id", "text", "gold", "predicted", "probability", "loss", "correct"),
             ORDERS,
             tuple(FLIPS),
+            remembered="accuracy",
         ),
     ),
     Task.TAGGING: (
@@ -79,6 +85,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             ("example_id", "text", "gold_spans", "predicted_spans", "probability", "loss", "correct"),
             ORDERS,
             tuple(FLIPS),
+            remembered="entity_f1",
         ),
     ),
     Task.EXTRACTION: (
@@ -91,6 +98,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             ORDERS,
             tuple(FLIPS),
             has_answers=True,
+            remembered="f1",
         ),
     ),
     Task.EMBEDDING: tuple(
@@ -104,6 +112,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             tuple(FLIPS),
             has_answers=True,
             answer_words=_("Part of the text found first"),
+            remembered="mrr",
         )
         for kind in (Kind.PAIRS, Kind.CLASSIFICATION)
     ),
@@ -118,6 +127,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             tuple(FLIPS),
             has_answers=True,
             answer_words=_("Part of the text found first"),
+            remembered="mrr",
         )
         for kind in (Kind.PAIRS, Kind.CLASSIFICATION)
     ),
@@ -141,6 +151,7 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
                 CHAT_ORDERS,
                 (*LIKELIER, *FLIPS),
                 has_answers=True,
+                remembered="token_accuracy",
             )
             for kind in (Kind.CHAT, Kind.PAIRS, Kind.QA)
         ),
@@ -153,6 +164,19 @@ MEASURING: dict[str, tuple[Measuring, ...]] = {
             CORPUS_ORDERS,
             tuple(LIKELIER),
             is_judged=False,
+            remembered="token_accuracy",
+        ),
+        Measuring(
+            Kind.PREFERENCE,
+            "evaluation/_rows_preferences.html",
+            "evaluation/_flips_preferences.html",
+            "evaluation/_compared_preferences.html",
+            ("example_id", "text", "gold_text", "predicted_text", *JUDGED),
+            PAIR_ORDERS,
+            tuple(FLIPS),
+            has_answers=True,
+            answer_words=_("Part of the rejected answer"),
+            remembered="win_rate",
         ),
     ),
 }
@@ -165,17 +189,13 @@ DATA_KINDS: dict[str, tuple[Kind, ...]] = {
 
 def measuring_of(evaluation: EvaluationJob) -> Measuring:
     """How this evaluation's version is measured on data of this kind; of an unknown task as a classifier's is."""
-    kind = evaluation.dataset_version.dataset.kind
-    ways = MEASURING.get(evaluation.model_version.task, MEASURING[Task.CLASSIFICATION])
+    return measuring(evaluation.model_version.task, evaluation.dataset_version.dataset.kind)
+
+
+def measuring(task: str, kind: str) -> Measuring:
+    """How versions of a task are measured on data of a kind; of an unknown task as classifiers are."""
+    ways = MEASURING.get(task, MEASURING[Task.CLASSIFICATION])
     return next((way for way in ways if way.data_kind == kind), ways[0])
 
 
-REMEMBERED: dict[str, str] = {
-    Task.CLASSIFICATION: "accuracy",
-    Task.TAGGING: "entity_f1",
-    Task.EXTRACTION: "f1",
-    Task.EMBEDDING: "mrr",
-    Task.GENERATION: "token_accuracy",
-}
-"""The figure, larger being better, by which it is told what a version still knows of an earlier task."""
-MEANS_OF_ROWS = ("accuracy",)  # shares of right rows, whose errors follow from the rows
+MEANS_OF_ROWS = ("accuracy", "win_rate")  # shares of right rows, whose errors follow from the rows

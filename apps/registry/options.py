@@ -67,6 +67,7 @@ MAIN_FIGURES = (
     ("mrr", "recall_at_1", "mrr_gain", "centroid_accuracy", "spearman"),
     ("spearman",),
     ("perplexity", "bits_per_byte", "exact_match"),
+    ("win_rate", "reward_margin"),
     ("exact_match", "f1"),
 )
 """For each task the figures that stand for a version in a list; the first of them tells the task."""

@@ -151,6 +151,17 @@ def base_folder(version: ModelVersion) -> dict[str, str]:
     return {f"version:{base.pk}": str(version_folder(shared_base(base) if is_one_of_many else base))}
 
 
+def preferred_over(version: ModelVersion) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the version's preferences are held against, and where that lies if it is a version; two {} before any were learnt.
+
+    It is the base, with the beta, of the first run of the lineage that learnt preferences.
+    """
+    first = next((row for row in generations_of(version) if row.recipe == "prefer"), None)
+    if first is None:
+        return {}, {}
+    return {"base_model": first.spec["base_model"], "beta": first.spec["beta"]}, base_folder(first)
+
+
 def newest_versions(families: list[ModelFamily]) -> dict[int, ModelVersion]:
     """Family id -> its newest version."""
     ids = [newest for family in families if (newest := getattr(family, "newest_id", None))]

@@ -13,6 +13,7 @@ from engine.corpus_tasks import evaluate_on_texts
 from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
 from engine.evaluate_chat import ANSWER_TOKENS, evaluate_chats, write_chat_rows
 from engine.measured import kept_evaluation
+from engine.preference_tasks import evaluate_on_preferences
 from engine.render import Messages
 from engine.report import Report
 from words import say
@@ -21,13 +22,16 @@ WINDOW = 128  # prompts; the rows of a finished window are visible while the nex
 
 
 def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Measure a folder that writes on chats, pairs, questions or plain texts of data.split (all splits when it is empty).
+    """Measure a folder that writes on the rows of data.split (all splits when it is empty): chats, pairs, questions, plain
+    texts or preferences.
 
     Pairs and questions are told as chats, behind the instruction that the version was trained with.
     """
     kind = order["data"].get("kind") or "chat"
     if kind == "corpus":
         return evaluate_on_texts(order, data, out, report)
+    if kind == "preference":
+        return evaluate_on_preferences(order, data, out, report)
     split = order["data"].get("split", "")
     instruction = own_description(order["model"]).get("spec", {}).get("instruction", "")
     found = read_chats(data, kind, instruction)

@@ -29,7 +29,7 @@ TOKENS_AT_ONCE = 4096
 
 
 def evaluate_on_texts(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Loss, perplexity and bits per byte of the texts of data.split (all splits when it is empty)."""
+    """Loss, perplexity, bits per byte and token accuracy of the texts of data.split (all splits when it is empty)."""
     folder, rows = Path(order["model"]), rows_of_split(data, order["data"].get("split", ""))
     opened = open_chat_model(folder)
     template = opened.template
@@ -46,12 +46,12 @@ def evaluate_on_texts(order: dict[str, Any], data: Path, out: Path, report: Repo
     found = measure_corpus(
         corpus,
         opened.context_tokens,
-        lambda pieces: _losses(model, corpus, pieces, begin),
+        lambda pieces: _foretold(model, corpus, pieces, begin),
         tokens_at_once=TOKENS_AT_ONCE,
         report=report,
         phase=say("measuring"),
     )
-    sums, counts = found.of_documents()
+    sums, _, counts = found.of_documents()
     measured = {
         **corpus_figures(found, seed=int(order.get("seed", 17))),
         "losses": loss_histogram((sums / counts).tolist()),
@@ -65,20 +65,23 @@ def _begin(template: ForeignTemplate, vocabulary: Vocabulary) -> int:
     return int(template.tokenizer.bos_token_id) if template.start else vocabulary.end
 
 
-def _losses(model: ChatModel, corpus: Corpus, pieces: Pieces, begin: int) -> NDArray[np.float64]:
-    """Summed loss of each piece; one that begins a document begins behind `begin`."""
+def _foretold(
+    model: ChatModel, corpus: Corpus, pieces: Pieces, begin: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(summed loss, tokens guessed right) of each piece; one that begins a document begins behind `begin`."""
     first = np.isin(pieces[:, 0], corpus.starts)
     chats = []
     for (start, length), is_first in zip(pieces.tolist(), first.tolist(), strict=True):
         ids = corpus.tokens[start : start + length + 1].astype(np.int64).tolist()
         ids[0] = begin if is_first else ids[0]
         chats.append(Chat(ids, [False] + [True] * length, ids))
-    return model.losses(chats, report=Silent(), phase="").sums
+    found = model.losses(chats, report=Silent(), phase="")
+    return found.sums, found.hits
 
 
 def _examples(found: CorpusLosses, rows: Membership) -> Iterator[ChatExample]:
     """How each document fared, in the order of the data."""
-    sums, counts = found.of_documents()
+    sums, _, counts = found.of_documents()
     of_document = {number: at for at, number in enumerate(found.corpus.ids.tolist())}
     for _, number, text in rows.rows():
         if number not in of_document:

@@ -1,4 +1,4 @@
-"""How well a model foretells plain texts: loss, perplexity and bits per byte, each document read by itself."""
+"""How well a model foretells plain texts: loss, perplexity, bits per byte and token accuracy, each document read by itself."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,23 +21,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CorpusLosses:
-    """Summed losses of the pieces [P] of a part, and the pieces [P, 2]."""
+    """Summed losses and tokens guessed right of the pieces [P] of a part, and the pieces [P, 2]."""
 
     corpus: Corpus
     pieces: Pieces
     sums: Floats
+    hits: Floats
 
-    def of_documents(self) -> tuple[Floats, Floats]:
-        """(summed loss, tokens), [D] each."""
-        sums = np.zeros(len(self.corpus))
-        np.add.at(sums, self.corpus.documents_at(self.pieces[:, 0]), self.sums)
-        return sums, (self.corpus.ends - 1 - self.corpus.starts).astype(np.float64)
+    def of_documents(self) -> tuple[Floats, Floats, Floats]:
+        """(summed loss, tokens guessed right, tokens), [D] each."""
+        places = self.corpus.documents_at(self.pieces[:, 0])
+        sums, hits = np.zeros(len(self.corpus)), np.zeros(len(self.corpus))
+        np.add.at(sums, places, self.sums)
+        np.add.at(hits, places, self.hits)
+        return sums, hits, (self.corpus.ends - 1 - self.corpus.starts).astype(np.float64)
 
 
 def measure_corpus(
     corpus: Corpus,
     context: int,
-    losses: Callable[[Pieces], Floats],
+    foretold: Callable[[Pieces], tuple[Floats, Floats]],
     *,
     tokens_at_once: int,
     report: Report,
@@ -46,25 +49,31 @@ def measure_corpus(
 ) -> CorpusLosses:
     """Losses of every document, or of pieces drawn evenly up to `most_tokens`; raises Stopped when asked.
 
-    `losses` tells the summed loss of each of some pieces.
+    `foretold` tells of each of some pieces the summed loss, and of how many tokens the likeliest one was right.
     """
     pieces = document_pieces(corpus, context)
     if most_tokens and corpus.token_count > most_tokens:
         drawn = np.random.default_rng(len(pieces)).permutation(len(pieces))
         pieces = pieces[np.sort(drawn[np.cumsum(pieces[drawn, 1]) <= max(most_tokens, context)])]
-    sums = np.zeros(len(pieces))
+    sums, hits = np.zeros(len(pieces)), np.zeros(len(pieces))
     for start, stop in _portions(pieces[:, 1], tokens_at_once):
         if report.should_stop():
             raise Stopped
-        sums[start:stop] = losses(pieces[start:stop])
+        sums[start:stop], hits[start:stop] = foretold(pieces[start:stop])
         report.progress(stop, len(pieces), "sequences", phase)
-    return CorpusLosses(corpus, pieces, sums)
+    return CorpusLosses(corpus, pieces, sums, hits)
 
 
 def mean_figures(found: CorpusLosses) -> dict[str, float]:
-    """Loss and perplexity per token, bits per byte of the text; of a drawn share, at the whole part's bytes per token."""
-    loss = float(found.sums.sum() / found.pieces[:, 1].sum())
-    return {"loss": loss, "perplexity": _perplexity(loss), "bits_per_byte": loss * _bits_per_nat(found.corpus)}
+    """Loss, perplexity and accuracy per token, bits per byte of the text; of a drawn share, at the whole part's bytes per token."""
+    tokens = found.pieces[:, 1].sum()
+    loss = float(found.sums.sum() / tokens)
+    return {
+        "loss": loss,
+        "perplexity": _perplexity(loss),
+        "bits_per_byte": loss * _bits_per_nat(found.corpus),
+        "token_accuracy": float(found.hits.sum() / tokens),
+    }
 
 
 def corpus_figures(found: CorpusLosses, *, seed: int) -> dict[str, Any]:
@@ -72,13 +81,16 @@ def corpus_figures(found: CorpusLosses, *, seed: int) -> dict[str, Any]:
 
     bits per byte = sum of losses / ln 2 / bytes of the texts in UTF-8, so vocabularies can be compared.
     """
-    corpus, (sums, counts) = found.corpus, found.of_documents()
+    corpus, (sums, hits, counts) = found.corpus, found.of_documents()
     by_document = len(corpus) >= LEAST_DOCUMENTS
     if by_document:
         loss = metrics.bootstrap_ratio(sums, counts, seed=seed)
         bits = metrics.bootstrap_ratio(sums / math.log(2), corpus.bytes.astype(np.float64), seed=seed)
+        right = metrics.bootstrap_ratio(hits, counts, seed=seed)
     else:
-        loss = metrics.bootstrap_ratio(found.sums, found.pieces[:, 1].astype(np.float64), seed=seed)
+        tokens = found.pieces[:, 1].astype(np.float64)
+        loss = metrics.bootstrap_ratio(found.sums, tokens, seed=seed)
+        right = metrics.bootstrap_ratio(found.hits, tokens, seed=seed)
         bits = (loss[0] * _bits_per_nat(corpus), loss[1] * _bits_per_nat(corpus))
     value = mean_figures(found)
     return {
@@ -86,6 +98,7 @@ def corpus_figures(found: CorpusLosses, *, seed: int) -> dict[str, Any]:
             "loss": {"value": value["loss"], "low": loss[0], "high": loss[1]},
             "perplexity": {"value": value["perplexity"], "low": _perplexity(loss[0]), "high": _perplexity(loss[1])},
             "bits_per_byte": {"value": value["bits_per_byte"], "low": bits[0], "high": bits[1]},
+            "token_accuracy": {"value": value["token_accuracy"], "low": right[0], "high": right[1]},
         },
         "rows": len(corpus),
         "tokens": corpus.token_count,

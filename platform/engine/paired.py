@@ -81,6 +81,32 @@ def compare_chats(
     }
 
 
+@dataclass(frozen=True)
+class PairSide:
+    """How one version fared on N pairs of answers: losses and wins over the base, [N] each."""
+
+    losses: NDArray[np.float64]
+    wins: NDArray[np.bool_]
+
+
+def compare_pairs(
+    first: PairSide, second: PairSide, *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
+) -> dict[str, Any]:
+    """Second minus first in the loss of pairs, by paired bootstrap and Wilcoxon's signed ranks, and in wins by McNemar."""
+    wins = (side.wins.astype(np.float64) for side in (first, second))
+    return {
+        "kind": "preference",
+        "rows": len(first.losses),
+        "unit": "pair",
+        "loss": metrics.paired_bootstrap(first.losses, second.losses, seed=seed, rounds=rounds),
+        "wilcoxon": _wilcoxon(first.losses, second.losses),
+        "win_rate": metrics.paired_bootstrap(*wins, seed=seed, rounds=rounds),
+        "mcnemar": metrics.mcnemar(first.wins, second.wins),
+        "seed": seed,
+        "rounds": rounds,
+    }
+
+
 def compare_spans(
     gold: SpanRows, first: SpanRows, second: SpanRows, *, seed: int = 17, rounds: int = metrics.BOOTSTRAP_ROUNDS
 ) -> dict[str, Any]:

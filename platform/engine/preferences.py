@@ -1,12 +1,20 @@
-"""Preference rows of a frozen version: a prompt, the chosen answer and the rejected one."""
+"""Preference rows of a frozen version: a prompt, the chosen answer and the rejected one; what is learnt of them, and told."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import metrics
 from engine.data import Rows, iterate_rows
+from engine.render import AnyTemplate, Chat, render
 from engine.specs.records import FIELDS
 
 Message = dict[str, str]
+Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -39,3 +47,25 @@ def read_preferences(path: Path) -> dict[str, PreferenceRows]:
             part.chosen.append(row["chosen"] or "")
             part.rejected.append(row["rejected"] or "")
     return splits
+
+
+def answer_alone(messages: Sequence[Mapping[str, Any]], template: AnyTemplate, limit: int) -> Chat:
+    """The rendered messages with only the last answer learnt; raises Unrenderable."""
+    ids, spans = render(messages, template)
+    first, last = spans[-1] if spans else (0, 0)
+    learnt = [first <= at < last for at in range(len(ids))]
+    return Chat(ids[:limit], learnt[:limit], ids)
+
+
+def wins(margins: Floats) -> Floats:
+    """1 where the chosen answer gained more on the base than the rejected one, 0 where less; nothing gained is half a win."""
+    return np.heaviside(margins, 0.5)
+
+
+def pair_figures(losses: Floats, margins: Floats, *, seed: int) -> dict[str, dict[str, float]]:
+    """Loss, reward margin and win rate of pairs, [N] each, with 95 % bootstrap intervals over pairs."""
+    found = {}
+    for name, rows in {"loss": losses, "reward_margin": margins, "win_rate": wins(margins)}.items():
+        low, high = metrics.bootstrap_mean(rows, seed=seed)
+        found[name] = {"value": float(rows.mean()), "low": low, "high": high}
+    return found

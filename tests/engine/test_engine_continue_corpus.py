@@ -65,6 +65,7 @@ def test_a_run_goes_on_with_a_versions_weights_and_resumes_to_the_same_ones(
 
     assert resumed["files"]["model.safetensors"] == whole["files"]["model.safetensors"]
     assert resumed["history"] == whole["history"]
+    assert resumed["evaluations"]["dev"]["headline"] == whole["evaluations"]["dev"]["headline"]
     assert load_gpt(Path(whole["model"])).config.layers == 2  # the base's shape
     found = preflight(spec, data, Silent(), earlier=more["earlier"])
     assert found["estimate"]["steps"] == pytest.approx(whole["steps"], rel=0.2)  # packing is estimated

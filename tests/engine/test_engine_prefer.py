@@ -1,5 +1,6 @@
 """Learning from preferences: the formula, what is learnt, resumes bit by bit, bad rows are named."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from engine.render import render
 from engine.report import Silent
 from engine.specs import BaseModel, PreferSpec
 from engine.specs.methods import ADAPTERS
+from engine.tasks import perform
 
 Row = tuple[str, str, str, str]  # question, chosen, rejected, split
 POLITE: list[Row] = [
@@ -117,6 +119,30 @@ def test_the_chosen_manner_wins_on_new_prompts(tiny_chat: Any, preferences: Any,
         len(load_chat_model(Path(result["model"])).answers([[{"role": "user", "content": "hi"}]], max_new_tokens=2))
         == 1
     )
+
+
+def test_an_evaluation_tells_what_the_run_told(tiny_chat: Any, preferences: Any, tmp_path: Path) -> None:
+    long = ("where is card 9?", "Please look " * 60, "no", "test")
+    spec = spec_of(tiny_chat("own"), beta=0.4)
+    run = prefer.train(spec, preferences(POLITE), tmp_path / "out", Silent())
+    known = {"base_model": {"kind": "folder", "name": spec.base_model.name}, "beta": 0.4}
+    order = {"task": "evaluate", "out": str(tmp_path / "measured"), "data": {"kind": "preference", "split": "test"}}
+    order["data"] |= {"path": str(preferences([*POLITE, long]))}
+
+    found = perform({**order, "model": run["model"], "preferred_over": known}, None, Silent())
+    itself = perform({**order, "model": spec.base_model.name, "out": str(tmp_path / "itself")}, None, Silent())
+
+    wanted = run["evaluations"]["test"]["headline"]
+    for name, figure in found["headline"].items():
+        assert figure == pytest.approx(wanted[name], abs=1e-3), name
+    measured = json.loads(Path(itself["metrics"]).read_text())
+    assert (itself["rows"], measured["left_out"]) == (4, 1)
+    assert {name: figure["value"] for name, figure in itself["headline"].items()} == {
+        "loss": pytest.approx(math.log(2)), "reward_margin": 0.0, "win_rate": 0.5,
+    }  # fmt: skip
+    rows = pq.read_table(found["examples"]).to_pylist()
+    assert [row["example_id"] for row in rows] == [116, 117, 118, 119]
+    assert sum(row["loss"] for row in rows) / 4 == pytest.approx(found["headline"]["loss"]["value"])
 
 
 @pytest.mark.parametrize("method", ["full", *ADAPTERS])

@@ -117,7 +117,7 @@ def test_figures_are_those_of_transformers_over_every_token(
     result = pretrain.train(spec_of(**options, epochs=1), corpus, tmp_path, Silent())
     judge = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
-    loss, count, size = 0.0, 0, 0
+    loss, right, count, size = 0.0, 0, 0, 0
 
     for text in rows_of(spec_of(), corpus).texts("test"):
         ids = [tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
@@ -127,12 +127,14 @@ def test_figures_are_those_of_transformers_over_every_token(
             with torch.no_grad():
                 logits = judge(piece[:, :-1]).logits[0]
             loss += float(torch.nn.functional.cross_entropy(logits, piece[0, 1:], reduction="sum"))
+            right += int((logits.argmax(-1) == piece[0, 1:]).sum())
             count += piece.shape[1] - 1
 
     headline = result["evaluations"]["test"]["headline"]
     assert headline["loss"]["value"] == pytest.approx(loss / count, abs=1e-4)
     assert headline["perplexity"]["value"] == pytest.approx(math.exp(loss / count), rel=1e-3)
     assert headline["bits_per_byte"]["value"] == pytest.approx(loss / math.log(2) / size, rel=1e-4)
+    assert headline["token_accuracy"]["value"] == pytest.approx(right / count, abs=2 / count)  # ties may fall otherwise
     assert all(figure["low"] < figure["value"] < figure["high"] for figure in headline.values())
 
 

@@ -81,7 +81,7 @@ def test_vectors_that_go_on_rehearse_and_what_they_still_find_is_measured(
         pass
 
     found = remembering(after)
-    assert found is not None and found.figure == "mrr" and not found.missing
+    assert found is not None and found.figures == ["mrr"] and not found.missing
     by_hand = {
         (row.model_version_id, row.dataset_version_id): row.headline["mrr"]["value"]
         for row in EvaluationJob.objects.all()

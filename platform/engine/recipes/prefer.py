@@ -5,7 +5,8 @@ Direct preference optimisation (Rafailov et al. 2023, equation 7): with log p(a)
     reward(a) = beta (log p(a) - log p_base(a))        margin = reward(chosen) - reward(rejected)
     loss = -log sigmoid(margin)        conservative: -(1 - e) log sigmoid(margin) - e log sigmoid(-margin)
 
-The base's log-probabilities are taken once, before the first step. Win rate is the share of pairs with a margin above 0.
+The base's log-probabilities are taken once, before the first step. Win rate is the share of pairs with a margin above 0;
+one of exactly 0 is half a win.
 """
 
 import json
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine import checkpoint, metrics
+from engine import checkpoint
 from engine.chat_folder import save_chat_model
 from engine.chat_model import ChatModel, load_chat_model
 from engine.continuing import Earlier, anchor_of, estimate_importance, hashes, joined
@@ -32,7 +33,7 @@ from engine.gpt import NO_TARGET, Gpt
 from engine.loop import NotFinite, Pace, Training
 from engine.plan import Window, divided_window, epoch_windows, rehearsed_windows
 from engine.precision import mixed, prepare
-from engine.preferences import PreferenceRows, read_preferences
+from engine.preferences import PreferenceRows, pair_figures, read_preferences, wins
 from engine.rank import here
 from engine.recipes.prefer_setup import Pair, arrange, earlier_preferences, render_pairs
 from engine.recipes.sft_setup import attach_method, beginning, laid_out, parameter_groups, room
@@ -249,7 +250,7 @@ class PreferWork:
         return {
             "loss": float(losses.mean()),
             "reward_margin": float(margins.mean()),
-            "win_rate": float((margins > 0).mean()),
+            "win_rate": float(wins(margins).mean()),
         }
 
     def value(self, measured: Mapping[str, float]) -> float:
@@ -274,11 +275,7 @@ class PreferWork:
     def evaluation(self, part: str, ids: Sequence[int], out: Path) -> dict[str, Any]:
         """Figures of a part with 95 % bootstrap intervals over pairs, and a row per pair, in a file."""
         losses, margins = self.measured(part, say("evaluating {name}", name=part))
-        values = {"loss": losses, "reward_margin": margins, "win_rate": (margins > 0).astype(np.float64)}
-        headline = {}
-        for name, rows in values.items():
-            low, high = metrics.bootstrap_mean(rows, seed=self.spec.seed)
-            headline[name] = {"value": float(rows.mean()), "low": low, "high": high}
+        headline = pair_figures(losses, margins, seed=self.spec.seed)
         listed = [
             {"example_id": number, "loss": float(loss), "reward_margin": float(margin)}
             for number, loss, margin in zip(ids, losses, margins, strict=True)

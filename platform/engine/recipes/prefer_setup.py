@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from engine.continuing import Earlier, earlier_rows
 from engine.data import parts_of
-from engine.preferences import PreferenceRows, read_preferences
+from engine.preferences import PreferenceRows, answer_alone, read_preferences
 from engine.preflight_chat import order_is_broken, refused_problems, unended_problems
 from engine.preflight_rows import leakage, misread, naming
 from engine.recipes.sft_setup import Beginning
-from engine.render import Chat, Unrenderable, render
+from engine.render import Chat, Unrenderable
 from engine.specs import Problem
 from engine.specs.prefer import PreferSpec
 from engine.texts import normalised
@@ -89,7 +88,8 @@ def render_pairs(
         for at, number in enumerate(part.ids):
             try:
                 both = [
-                    answer_alone(part.answered(at, text), start, limit) for text in (part.chosen[at], part.rejected[at])
+                    answer_alone(part.answered(at, text), start.template, limit)
+                    for text in (part.chosen[at], part.rejected[at])
                 ]
             except Unrenderable:
                 refused.append(number)
@@ -108,14 +108,6 @@ def render_pairs(
         say("Raise context_tokens or shorten the prompts."),
     )
     return pairs, problems + unended_problems(unended, sum(len(part) for part in parts.values()))
-
-
-def answer_alone(messages: Sequence[Mapping[str, Any]], start: Beginning, limit: int) -> Chat:
-    """The rendered messages with only the last answer learnt; raises Unrenderable."""
-    ids, spans = render(messages, start.template)
-    first, last = spans[-1] if spans else (0, 0)
-    learnt = [first <= at < last for at in range(len(ids))]
-    return Chat(ids[:limit], learnt[:limit], ids)
 
 
 def earlier_preferences(

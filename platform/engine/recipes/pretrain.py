@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from engine.corpus import Corpus, tokenised
 from engine.evaluate_corpus import CorpusLosses, corpus_figures, mean_figures, measure_corpus
 from engine.failures import refuse
 from engine.gpt import Gpt, token_losses
+from engine.gpt.loss import ROWS_AT_ONCE
 from engine.gpt.sample import continued
 from engine.loop import NotFinite, Pace, Training
 from engine.plan import divided_sequences
@@ -262,7 +264,7 @@ class PretrainWork:
         return whole / count
 
     def measure(self) -> dict[str, float]:
-        """Loss, perplexity and bits per byte on dev."""
+        """Loss, perplexity, bits per byte and token accuracy on dev."""
         if not len(self.corpora["dev"]):
             return {}
         return mean_figures(self._measured("dev", say("evaluating dev"), most_tokens=self.spec.dev_tokens))
@@ -275,7 +277,7 @@ class PretrainWork:
         """All of a part, with intervals, and one loss per document in a file."""
         measured = self._measured(name, say("evaluating {name}", name=name))
         figures = corpus_figures(measured, seed=self.spec.seed)
-        sums, counts = measured.of_documents()
+        sums, _, counts = measured.of_documents()
         documents = [
             {"example_id": number, "loss": total / count, "tokens": int(count)}
             for number, total, count in zip(measured.corpus.ids.tolist(), sums.tolist(), counts.tolist(), strict=True)
@@ -287,17 +289,10 @@ class PretrainWork:
     def _measured(self, name: str, phase: str, *, most_tokens: int = 0) -> CorpusLosses:
         self.model.eval()
 
-        @torch.no_grad()
-        def losses(pieces: Pieces) -> NDArray[np.float64]:
-            _, found, owners = piece_losses(self.model, self.corpora[name], pieces)
-            sums = np.zeros(len(pieces))
-            np.add.at(sums, owners, found.cpu().double().numpy())
-            return sums
-
         return measure_corpus(
             self.corpora[name],
             self.spec.context_tokens,
-            losses,
+            lambda pieces: foretold(self.model, self.corpora[name], pieces),
             tokens_at_once=self.at_once * self.spec.context_tokens,
             report=self.report,
             phase=phase,
@@ -315,6 +310,24 @@ def piece_losses(
         hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
     total, losses = token_losses(hidden, model.head.weight, flat.targets.to(device), scale=scale)
     return total, losses, flat.owners
+
+
+@torch.no_grad()
+def foretold(model: Gpt, corpus: Corpus, pieces: Pieces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(summed loss, tokens whose likeliest prediction is right) of each piece, [P] each."""
+    device = model.tokens.weight.device
+    flat = laid_out(corpus, pieces)
+    targets = flat.targets.to(device)
+    sums, hits = np.zeros(len(pieces)), np.zeros(len(pieces))
+    with mixed(model):
+        hidden = model.packed(flat.ids.to(device), flat.runs)  # [N, D]
+    for start in range(0, len(hidden), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        logits = F.linear(hidden[rows], model.head.weight.to(hidden.dtype)).float()  # [n, V]
+        losses = F.cross_entropy(logits, targets[rows], reduction="none")
+        np.add.at(sums, flat.owners[rows], losses.double().cpu().numpy())
+        np.add.at(hits, flat.owners[rows], (logits.argmax(-1) == targets[rows]).double().cpu().numpy())
+    return sums, hits
 
 
 def sampled(model: Gpt, vocabulary: Vocabulary, dev: Corpus, spec: PretrainSpec) -> list[dict[str, Any]]:

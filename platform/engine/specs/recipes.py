@@ -51,6 +51,7 @@ VECTOR_METRICS = (
 )
 RANK_METRICS = ("mrr", "ndcg", "recall_at_1", "recall_at_5", "recall_at_10", "mrr_gain", "spearman", "loss")
 SPAN_METRICS = ("entity_f1", "precision", "recall", "macro_f1", "weighted_f1", "loss")
+CORPUS_METRICS = ("loss", "perplexity", "bits_per_byte", "token_accuracy")
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 
 RECIPES: dict[str, Recipe] = {
@@ -68,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
     "prefer": Recipe(PreferSpec, ("preference",), "generation", ("loss", "win_rate", "reward_margin")),
     "sft": Recipe(SftSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
     "distil_text": Recipe(DistilTextSpec, ("chat", "pairs", "qa"), "generation", ("loss", "perplexity")),
-    "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", ("loss", "perplexity", "bits_per_byte"), least_rows=1),
+    "pretrain": Recipe(PretrainSpec, ("corpus",), "generation", CORPUS_METRICS, least_rows=1),
 }
 
 
