@@ -31,6 +31,13 @@ GPT = {
 # A step's window has two micro-batches in one process; the last window of an epoch is a partial one.
 PRETRAIN = {**GPT, "context_tokens": 32, "vocabulary": "byte", "batch_size": 3, "gradient_accumulation": 2}
 SFT = {**GPT, "context_tokens": 64, "vocabulary_size": 300, "packing": False, "batch_size": 1, "epochs": 1}
+DISTIL = {
+    **{name: value for name, value in SFT.items() if name != "vocabulary_size"},
+    "teacher": "folder:{home}/sft/model",
+    "layers": 1,
+    "gradient_accumulation": 6,
+    "answered_rows": 2,
+}
 CLASSIFY = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01, "average_decay": 0.9, "dropout": 0.0}
 SHARDED = {"sharding": "sharded"}
 DROPOUT = {"dropout": 0.2, "checkpoint_every_steps": 100}
@@ -53,7 +60,7 @@ Order = tuple[str, dict[str, Any], dict[str, Any]]
 @pytest.fixture(scope="module")
 def orders(encoder: Path, corpus: Path, texts: Path, uneven: Path) -> list[Order]:
     """(name, order, options) of all that the two processes do."""
-    data = {"pretrain": corpus, "sft": uneven, "classify": texts}
+    data = {"pretrain": corpus, "sft": uneven, "distil_text": uneven, "classify": texts}
 
     def of(name: str, recipe: str, spec: Mapping[str, Any], **options: Any) -> Order:
         order = {"task": "train", "recipe": recipe, "spec": spec, "data": {"path": str(data[recipe]), "hash": "d"}}
@@ -66,6 +73,8 @@ def orders(encoder: Path, corpus: Path, texts: Path, uneven: Path) -> list[Order
         of("pretrain-sharded", "pretrain", PRETRAIN | SHARDED | {"gradient_checkpointing": True}),
         of("sft", "sft", {**SFT, "gradient_accumulation": 6}),
         of("sft-sharded", "sft", adapted | SHARDED),
+        of("distil_text", "distil_text", DISTIL),
+        of("distil_text-sharded", "distil_text", DISTIL | SHARDED),
         of("classify", "classify", classify),
         of("classify-sharded", "classify", classify | SHARDED),
         of("whole", "pretrain", PRETRAIN | DROPOUT),
@@ -114,7 +123,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model" / "model.safetensors")
 
 
-@pytest.mark.parametrize("name", ["pretrain", "pretrain-sharded", "sft", "sft-sharded", "classify", "classify-sharded"])
+@pytest.mark.parametrize(
+    "name", [recipe + kind for recipe in ("pretrain", "sft", "distil_text", "classify") for kind in ("", "-sharded")]
+)
 def test_two_processes_learn_what_one_learns(two: Path, orders: list[Order], tmp_path: Path, name: str) -> None:
     order = next(order for known, order, _ in orders if known == name)
     order = json.loads(json.dumps(order).replace("{home}", str(two)))
