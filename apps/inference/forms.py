@@ -1,5 +1,6 @@
 """Forms of the prediction pages."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -12,6 +13,9 @@ from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_choices
 from core.access import Actor
 from engine.specs.explanation import DEFAULT_SENTENCE
+from engine.specs.sampling import Sampling
+
+ALTERNATIVES = 5  # tokens that are shown beside each one
 
 
 class BatchForm(forms.Form):
@@ -143,3 +147,72 @@ class ExplainForm(forms.Form):
         assert isinstance(models, forms.ModelChoiceField)
         models.queryset = version_choices(actor.workspace).filter(task=Task.GENERATION)
         models.initial = models.queryset.values_list("pk", flat=True).first()
+
+
+class PlaygroundForm(forms.Form):
+    """What is said so far, to which version, and how the answer is drawn."""
+
+    model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
+    messages = forms.JSONField(label=_("Messages"), widget=forms.HiddenInput)
+    temperature = forms.FloatField(
+        label=_("Temperature"),
+        initial=0.8,
+        min_value=0,
+        max_value=2,
+        help_text=_("0 always takes the likeliest token."),
+    )
+    top_p = forms.FloatField(
+        label=_("Top p"),
+        initial=0.95,
+        min_value=0,
+        max_value=1,
+        help_text=_("The likeliest tokens of this share together."),
+    )
+    top_k = forms.IntegerField(
+        label=_("Top k"),
+        initial=0,
+        min_value=0,
+        max_value=100_000,
+        help_text=_("So many of the likeliest; 0 takes all."),
+    )
+    repetition_penalty = forms.FloatField(
+        label=_("Repetition penalty"),
+        initial=1,
+        min_value=0.1,
+        max_value=10,
+        help_text=_("Above 1 nothing is said twice so easily."),
+    )
+    max_tokens = forms.IntegerField(label=_("Longest answer, tokens"), initial=200, min_value=1, max_value=4096)
+    seed = forms.IntegerField(label=_("Seed"), required=False, help_text=_("The same seed gives the same answer."))
+    stop = forms.CharField(
+        label=_("Stop texts, one a line"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        max_length=4000,
+    )
+    probabilities = forms.BooleanField(label=_("Show how sure each token was"), required=False)
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        models = self.fields["model_version"]
+        assert isinstance(models, forms.ModelChoiceField)
+        models.queryset = version_choices(actor.workspace).filter(task=Task.GENERATION)
+        models.empty_label = None
+
+    @property
+    def versions(self) -> Iterable[ModelVersion]:
+        """All that can be chosen."""
+        models = self.fields["model_version"]
+        assert isinstance(models, forms.ModelChoiceField)
+        return models.queryset or ()
+
+    def sampling(self) -> Sampling:
+        """The options of the answer."""
+        given = self.cleaned_data
+        plain = ("temperature", "top_p", "top_k", "repetition_penalty", "max_tokens", "seed")
+        return Sampling(
+            **{name: given[name] for name in plain},
+            stop=tuple(line for line in given["stop"].splitlines() if line),
+            logprobs=ALTERNATIVES if given["probabilities"] else None,
+        )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference import explain_views, views
+from apps.inference import explain_views, playground, views
 
 app_name = "inference"
 
@@ -15,6 +15,10 @@ urlpatterns = [
     path("<int:pk>/file", views.file, name="file"),
     path("try/<int:version_pk>", views.ask, name="try"),
     path("asked/<int:pk>", views.asked, name="asked"),
+    path("playground", playground.playground, name="playground"),
+    path("playground/ask", playground.ask, name="playground-ask"),
+    path("playground/<int:pk>/events", playground.events, name="playground-events"),
+    path("playground/<int:pk>/stop", playground.stop, name="playground-stop"),
     path("how-it-works", explain_views.explain, name="explain"),
     path("how-it-works/<int:pk>", explain_views.explained, name="explained"),
 ]

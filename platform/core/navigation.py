@@ -55,6 +55,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
     (
         _("Use"),
         (
+            Room("playground", _("Playground"), "messages", "inference:playground", "inference.read", "y"),
             Room("inference", _("Predictions"), "tags", "inference:list", "inference.read", "p"),
             Room("explain", _("How it works"), "brain", "inference:explain", "inference.read", "w"),
         ),
@@ -80,8 +81,9 @@ def place_of(request: HttpRequest) -> str:
     if match.namespace == "dashboard":
         name = match.url_name or ""
         return "jobs" if name.startswith("job") else LINEAGE.get(name, "home")
-    if match.namespace == "inference" and (match.url_name or "").startswith("explain"):
-        return "explain"
+    if match.namespace == "inference":
+        name = match.url_name or ""
+        return next((place for place in ("explain", "playground") if name.startswith(place)), "inference")
     return match.namespace
 
 

@@ -1,4 +1,4 @@
-"""Answers that are too long for memory, sent piece by piece under ASGI and WSGI alike."""
+"""Answers that come piece by piece: too long for memory, or not finished yet."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -38,6 +38,13 @@ def streamed_file(
     response = streamed(request, _chunks(path), filename=filename, content_type=content_type)
     response["Content-Length"] = path.stat().st_size
     return response
+
+
+def event_stream(events: AsyncIterator[str]) -> StreamingHttpResponse:
+    """Server-sent events as they come, past every buffer on the way."""
+    return StreamingHttpResponse(
+        events, content_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

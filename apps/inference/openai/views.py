@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -27,6 +27,7 @@ from apps.registry.selectors import usable_version
 from core.openai.body import read_body
 from core.openai.shape import error_body
 from core.openai.views import OpenAIMixin
+from core.streaming import event_stream
 from words import spoken
 
 BAD_REQUESTS = frozenset({"context_length_exceeded", "invalid_grammar", "unknown_token", "template_refused"})
@@ -137,11 +138,7 @@ async def _streamed(pending: Pending) -> HttpResponseBase:
     except BaseException:
         await _cancel(pending.shape.row)
         raise
-    return StreamingHttpResponse(
-        _events(pending, step, steps),
-        content_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return event_stream(_events(pending, step, steps))
 
 
 async def _events(pending: Pending, first: Any, steps: AsyncIterator[Any]) -> AsyncIterator[str]:

@@ -60,8 +60,7 @@ class _Graph:
         return openvino.Model([result], self.sinks, inputs, "gpt")
 
     def _block(self, block: Block, hidden: Node, number: int) -> Node:
-        attention = cast(Attention, block.attention)
-        hidden = op.add(hidden, self._attention(attention, _normed(block.norm1, hidden), number))
+        hidden = op.add(hidden, self._attention(block.attention, _normed(block.norm1, hidden), number))
         return op.add(hidden, self._feed_forward(block.feed_forward, _normed(block.norm2, hidden)))
 
     def _feed_forward(self, layer: FeedForward, hidden: Node) -> Node:
