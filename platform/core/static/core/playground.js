@@ -60,9 +60,7 @@ class Talk {
       answer = await response.json();
       if (!response.ok) throw new Error(answer.error);
     } catch (error) {
-      this.messages.pop();
-      body.closest("article").remove();
-      this.said.querySelector("article:last-of-type")?.remove();
+      this.takeBack(body);
       this.tell("");
       onEnd(error.message);
       return;
@@ -125,13 +123,19 @@ class Talk {
     if (event.first !== null) figures.push(fill(root.dataset.first, { seconds: event.first.toFixed(2) }));
     if (event.rate !== null) figures.push(fill(root.dataset.rate, { rate: event.rate.toFixed(0) }));
     if (event.state === "failed") {
-      this.messages.pop();
-      body.closest("article").remove();
+      this.takeBack(body);
     } else {
       this.messages.push({ role: "assistant", content: written });
       this.figures.textContent = figures.join(" · ");
     }
     onEnd(event.error);
+  }
+
+  takeBack(body) {
+    this.messages.pop();
+    const article = body.closest("article");
+    article.previousElementSibling.remove();
+    article.remove();
   }
 
   tell(text) { this.state.textContent = text; }
@@ -163,8 +167,13 @@ function start() {
 
   const busy = () => talks.some((talk) => talk.isOpen && talk.isBusy);
   const refresh = () => { send.disabled = busy(); stop.hidden = !busy(); };
+  let asked = "";
   const ended = (error) => {
-    if (error) { problem.textContent = error; problem.hidden = false; }
+    if (error) {
+      problem.textContent = error;
+      problem.hidden = false;
+      text.value ||= asked;
+    }
     refresh();
     if (!busy()) text.focus({ preventScroll: true });
   };
@@ -176,9 +185,9 @@ function start() {
     send.disabled = true;
     const system = form.querySelector("[data-system]").value.trim();
     const options = { form, system, token: token() };
+    asked = said;
     text.value = "";
     await Promise.all(talks.filter((talk) => talk.isOpen).map((talk) => talk.ask(said, options, ended)));
-    if (!problem.hidden && !busy()) text.value = said;
     refresh();
     code();
   }
