@@ -245,12 +245,17 @@ def _field(info: FieldInfo, actor: Actor, recipe: str) -> forms.Field:
         return forms.IntegerField(**common, min_value=_whole(info.minimum), max_value=_whole(info.maximum))
     if info.type == "number":
         return forms.FloatField(
-            **common,
+            **{**common, "initial": _written_out(info.default)},
             min_value=info.minimum,
             max_value=info.maximum,
             widget=forms.NumberInput(attrs={"step": "any"}),
         )
     return forms.CharField(**common)
+
+
+def _written_out(value: float) -> str:
+    """0.00001, not 1e-05: what a person would type."""
+    return f"{value:.15f}".rstrip("0").rstrip(".")
 
 
 def _whole(value: float | None) -> int | None:

@@ -25,6 +25,10 @@ def test_every_icon_of_a_template_is_in_the_list_that_the_set_up_copies() -> Non
     assert sorted(named - ICONS) == []
 
 
+def test_sizes_of_files_are_written_by_one_rule() -> None:
+    assert [path.name for path in TEMPLATES if "|filesizeformat" in path.read_text()] == []
+
+
 def test_every_template_can_be_read() -> None:
     for path in TEMPLATES:
         engines["django"].from_string(path.read_text())

@@ -92,4 +92,5 @@ def test_a_recipe_that_needs_a_base_offers_none_where_there_is_none(
 
     assert "There is no model to start from yet" in before and "A new network" not in before
     assert f'value="version:{version.pk}"' in after
+    assert 'value="0.00001"' in after and "1e-05" not in after  # numbers as a person writes them
     assert "A new network" in page(alice).get(address + "sft").content.decode()

@@ -189,4 +189,5 @@ KEPT = {
 @register.filter
 def p_value(value: float) -> str:
     """A p-value to four digits, and never as a zero that no test can give."""
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}"
+    words = "p < 0.0001" if value < 0.0001 else f"p = {value:.4f}"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
