@@ -21,6 +21,7 @@ from engine.threads import use_threads
 
 CONTEXT = 512
 VOCABULARY = 16384
+AT_MOST = 32
 PAD = 0
 PEERS = ("static", "continuous")
 
@@ -83,36 +84,41 @@ def through_the_seam(backend: Any) -> Answers:
     return answers
 
 
-def openvino_backend(folder: Path, graphs: Path, *, threads: int, precision: str = "fp32", **more: Any) -> Any:
-    """The loop over OpenVINO with room for 32 contexts."""
-    from engine.generate.openvino_convert import converted, read_manifest
-    from engine.generate.openvino_loop import OpenVinoLoop, page_bytes
-    from engine.generate.scheduler import Limits
-
-    place = converted(folder, graphs, precision="int8" if precision == "int8" else "fp32")
-    pages = 32 * CONTEXT // 32
-    size = pages * page_bytes(read_manifest(place)["shape"], more.get("cache_precision", "f32"))
-    limits = more.pop("limits", Limits(step_tokens=512, running=32, context_tokens=CONTEXT))
-    return OpenVinoLoop(place, decode=lambda _: "", ends=[1], cache_bytes=size, limits=limits, threads=threads, **more)
-
-
-def torch_backend(folder: Path) -> Any:
-    """The loop on torch with the same room."""
-    from engine.generate.cache import TensorStore
+def our_loop(network: Any, *, keeps_prefixes: bool = False) -> Any:
+    """Our loop over a network and its store, with room for 32 contexts."""
     from engine.generate.loop import TorchLoop
     from engine.generate.memory import Memory
+    from engine.generate.scheduler import Limits, Scheduler
+
+    memory = Memory(
+        network.store, capacity_tokens=AT_MOST * CONTEXT, context_tokens=CONTEXT, keeps_prefixes=keeps_prefixes
+    )
+    limits = Limits(step_tokens=512, running=AT_MOST, context_tokens=CONTEXT)
+    return TorchLoop(network, Scheduler(memory, limits), decode=lambda _: "", ends=[1])
+
+
+def openvino_backend(folder: Path, graphs: Path, *, threads: int, precision: str = "fp32", **more: Any) -> Any:
+    """Read by OpenVINO."""
+    from engine.generate.openvino_convert import converted, read_manifest
+    from engine.generate.openvino_network import OpenVinoNetwork, PageStore
+
+    place = converted(folder, graphs, precision="int8" if precision == "int8" else "fp32")
+    shape = read_manifest(place)["shape"]
+    store = PageStore(shape, capacity_tokens=AT_MOST * CONTEXT, context_tokens=CONTEXT)
+    return our_loop(OpenVinoNetwork(place, store, threads=threads), **more)
+
+
+def torch_backend(folder: Path, **more: Any) -> Any:
+    """Read by torch."""
+    from engine.generate.cache import TensorStore
     from engine.generate.network import Network
     from engine.generate.packed import can_pack, pack
-    from engine.generate.scheduler import Limits, Scheduler
     from engine.gpt.hugging_face import load_gpt
 
     model = load_gpt(folder)
     if can_pack():
         pack(model)
-    store = TensorStore(model.config)
-    memory = Memory(store, capacity_tokens=32 * CONTEXT, context_tokens=CONTEXT, keeps_prefixes=False)
-    scheduler = Scheduler(memory, Limits(step_tokens=512, running=32, context_tokens=CONTEXT))
-    return TorchLoop(Network(model, store), scheduler, decode=lambda _: "", ends=[1])
+    return our_loop(Network(model, TensorStore(model.config)), **more)
 
 
 def static_batch(folder: Path) -> Answers:
@@ -157,7 +163,7 @@ def continuous_batch(folder: Path) -> Answers:
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     room = ContinuousBatchingConfig(
-        page_size=32, num_blocks=32 * CONTEXT // 32, max_batch_tokens=512, allow_block_sharing=False
+        page_size=32, num_blocks=AT_MOST * CONTEXT // 32, max_batch_tokens=512, allow_block_sharing=False
     )
 
     def answers(prompts: Sequence[Sequence[int]], new_tokens: int) -> Timed:

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from engine.generate.grammar import Grammars, Guide
-from engine.generate.network import Network, Reading
+from engine.generate.network import Reading
 from engine.generate.request import Finish, Request
 from engine.generate.sampler import Drawn, Wish, draw, with_logprobs
 from engine.generate.scheduler import Piece, Scheduler
@@ -62,6 +62,13 @@ class Backend(Protocol):
         """How busy it is."""
 
 
+class Reader(Protocol):
+    """What multiplies: the network on torch or OpenVINO's."""
+
+    def logits(self, readings: Sequence[Reading], wanted: Sequence[int]) -> torch.Tensor:
+        """Logits [len(wanted), V] behind the tokens of these numbers, counted over all readings; float32."""
+
+
 @dataclass
 class _Writing:
     """What the loop keeps of a request beside its tokens."""
@@ -79,7 +86,7 @@ class TorchLoop:
 
     def __init__(
         self,
-        network: Network,
+        network: Reader,
         scheduler: Scheduler,
         *,
         decode: Callable[[Sequence[int]], str],

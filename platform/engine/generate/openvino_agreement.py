@@ -3,26 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from engine.generate.openvino_convert import GRAPH, read_manifest
-from engine.generate.openvino_loop import PAGE_TOKENS, OpenVinoLoop, page_bytes
+from engine.generate.loop import TorchLoop
+from engine.generate.memory import Memory, Place
+from engine.generate.network import Reading
+from engine.generate.openvino_convert import read_manifest
+from engine.generate.openvino_network import OpenVinoNetwork, PageStore
 from engine.generate.request import Request
+from engine.generate.scheduler import Limits, Scheduler
 from engine.gpt import Gpt
 from engine.gpt.hugging_face import load_gpt
 from engine.specs.sampling import Sampling
 
+AT_ONCE = 8
+
 
 @dataclass(frozen=True)
 class Agreement:
-    """Likeliest tokens of both, prompt by prompt.
+    """Likeliest tokens of both, prompt by prompt, many of them read at once.
 
     `first_difference` is the smallest number of a written token that differs, from 0, None without one;
-    `logit_difference` the largest between the logits behind all tokens of the prompts, by the graph before its attention
-    goes over pages.
+    `logit_difference` the largest between the logits behind all tokens of the prompts.
     """
 
     prompts: int
@@ -32,11 +35,13 @@ class Agreement:
     logit_difference: float
 
 
-def agreement(folder: Path, place: Path, prompts: Sequence[Sequence[int]], *, new_tokens: int = 64) -> Agreement:
+def agreement(
+    folder: Path, place: Path, prompts: Sequence[Sequence[int]], *, new_tokens: int = 64, threads: int = 1
+) -> Agreement:
     """Measure a converted model in `place` against its model folder on prompts that leave room for `new_tokens`."""
     model = load_gpt(folder)
     ours = [_likeliest(model, prompt, new_tokens) for prompt in prompts]
-    theirs = _answers(place, prompts, new_tokens)
+    theirs = _answers(place, prompts, new_tokens, threads)
     firsts = [
         next((at for at, pair in enumerate(zip(own, other, strict=True)) if pair[0] != pair[1]), None)
         for own, other in zip(ours, theirs, strict=True)
@@ -46,7 +51,7 @@ def agreement(folder: Path, place: Path, prompts: Sequence[Sequence[int]], *, ne
         new_tokens=new_tokens,
         equal_share=firsts.count(None) / len(firsts),
         first_difference=min((first for first in firsts if first is not None), default=None),
-        logit_difference=_logit_difference(model, place, prompts),
+        logit_difference=_logit_difference(model, place, prompts, threads),
     )
 
 
@@ -61,13 +66,13 @@ def _likeliest(model: Gpt, prompt: Sequence[int], count: int) -> list[int]:
     return found
 
 
-def _answers(place: Path, prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
-    shape = read_manifest(place)["shape"]
-    pages = 8 * -(-shape["context_tokens"] // PAGE_TOKENS)
-    loop = OpenVinoLoop(place, decode=lambda _: "", ends=(), cache_bytes=pages * page_bytes(shape))
-    requests = [
-        Request(str(at), list(prompt), Sampling(max_tokens=count, temperature=0)) for at, prompt in enumerate(prompts)
-    ]
+def _answers(place: Path, prompts: Sequence[Sequence[int]], count: int, threads: int) -> list[list[int]]:
+    network, context = _opened(place, AT_ONCE, threads)
+    memory = Memory(network.store, capacity_tokens=AT_ONCE * context, context_tokens=context)
+    limits = Limits(running=AT_ONCE, context_tokens=context)
+    loop = TorchLoop(network, Scheduler(memory, limits), decode=lambda _: "", ends=())
+    sampling = Sampling(max_tokens=count, temperature=0)
+    requests = [Request(str(at), list(prompt), sampling) for at, prompt in enumerate(prompts)]
     for request in requests:
         loop.add(request)
     while loop.load().running or loop.load().waiting:
@@ -76,22 +81,19 @@ def _answers(place: Path, prompts: Sequence[Sequence[int]], count: int) -> list[
 
 
 @torch.no_grad()
-def _logit_difference(model: Gpt, place: Path, prompts: Sequence[Sequence[int]]) -> float:
-    import openvino
-
-    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    request = openvino.Core().compile_model(place / GRAPH, "CPU", properties).create_infer_request()
+def _logit_difference(model: Gpt, place: Path, prompts: Sequence[Sequence[int]], threads: int) -> float:
+    network, context = _opened(place, 1, threads)
+    network.store.resize(context, 1)
     largest = 0.0
     for prompt in prompts:
-        ids = np.array([prompt], dtype=np.int64)
-        request.reset_state()
-        found = request.infer(
-            {
-                "input_ids": ids,
-                "attention_mask": np.ones_like(ids),
-                "position_ids": np.arange(len(prompt), dtype=np.int64)[None],
-                "beam_idx": np.zeros(1, dtype=np.int32),
-            }
-        )
-        largest = max(largest, float((torch.from_numpy(found["logits"]) - model(torch.from_numpy(ids))).abs().max()))
+        found = network.logits([Reading(Place(context, 0), 0, prompt, len(prompt))], range(len(prompt)))
+        largest = max(largest, float((found - model(torch.tensor([list(prompt)]))[0]).abs().max()))
     return largest
+
+
+def _opened(place: Path, contexts: int, threads: int) -> tuple[OpenVinoNetwork, int]:
+    """(the network with room for so many contexts, tokens of one)"""
+    shape = read_manifest(place)["shape"]
+    context = shape["context_tokens"]
+    store = PageStore(shape, capacity_tokens=contexts * context, context_tokens=context)
+    return OpenVinoNetwork(place, store, threads=threads), context

@@ -19,20 +19,20 @@ from engine.methods.folder import OPTIONS
 from engine.specs.methods import MERGEABLE
 from words import say
 
-GRAPH = "openvino_model.xml"  # the name that OpenVINO GenAI looks for
+GRAPH = "model.xml"  # its weights lie beside it in model.bin
 CONVERTER = 1  # one more whenever `openvino_graph` writes another graph for the same model
 Precision = Literal["fp32", "int8"]
 
 
 def is_available() -> bool:
-    """Whether this installation has OpenVINO GenAI; there are no packages of it for some machines."""
-    return all(importlib.util.find_spec(name) is not None for name in ("openvino", "openvino_genai"))
+    """Whether this installation has OpenVINO; there are no packages of it for some machines."""
+    return importlib.util.find_spec("openvino") is not None
 
 
 def why_not(folder: Path) -> str:
     """A sentence for why a model folder stays with the loop on torch; "" when it can be converted."""
     if not is_available():
-        return say("This worker lacks the package {name}.", name="openvino-genai")
+        return say("This worker lacks the package {name}.", name="openvino")
     options = folder / ADAPTER_FOLDER / OPTIONS
     method = json.loads(options.read_text(encoding="utf-8"))["method"] if options.is_file() else "full"
     if method not in ("full", "frozen", *MERGEABLE):

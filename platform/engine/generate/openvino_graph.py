@@ -1,8 +1,8 @@
 """A GPT written down as an OpenVINO graph, from the formulas of `engine.gpt` and without tracing.
 
 Inputs input_ids, attention_mask, position_ids [B, T] and beam_idx [B]; output logits [B, T, V]; keys and values
-[B, G, s, d] are the graph's own variables. OpenVINO GenAI turns exactly this form (a variable, rows gathered by beam_idx,
-new tokens behind them, scaled dot-product attention) into attention over pages.
+[B, G, s, d] are the graph's own variables. OpenVINO turns exactly this form (a variable, rows gathered by beam_idx, new
+tokens behind them, scaled dot-product attention) into attention over pages.
 """
 
 from typing import Any, cast
