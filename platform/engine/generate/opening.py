@@ -3,26 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
-from engine.base_models import unusable
 from engine.chat_folder import ChatFrame, holds_chat_model, read_frame
 from engine.failures import RunFailed
-from engine.generate.cache import TensorStore
 from engine.generate.grammar import Grammars
 from engine.generate.loop import Backend, TorchLoop
 from engine.generate.memory import Memory
-from engine.generate.network import Network
-from engine.generate.packed import can_pack, pack
+from engine.generate.readers import open_reader
 from engine.generate.request import VIRTUAL, Request
 from engine.generate.scheduler import Limits, Scheduler
-from engine.gpt.hugging_face import load_gpt
-from engine.methods import read_adapter
-from engine.methods.folder import FOLDER as ADAPTER_FOLDER
 from engine.render import Messages, Template, Unrenderable, render
 from engine.specs.sampling import Sampling
 from words import say
@@ -118,50 +109,44 @@ def open_writer(
     cache_bytes: int = CACHE_BYTES,
     running: int = RUNNING,
     step_tokens: int = STEP_TOKENS,
+    graphs: Path | None = None,
+    content_hash: str = "",
 ) -> Writer:
-    """The writer of a folder, on the GPU if there is one; RunFailed when it holds none that can be used."""
+    """The writer of a folder, on the GPU if there is one; RunFailed when it holds none that can be used.
+
+    With a place for `graphs`, OpenVINO multiplies on a CPU where the folder converts; `content_hash` names its weights.
+    """
     if not holds_chat_model(folder):
         raise RunFailed(
             "model_missing", say("This folder holds no model that writes answers."), say("Choose another version.")
         )
     frame = read_frame(folder)
-    try:
-        network: Any = load_gpt(folder)
-        if (folder / ADAPTER_FOLDER).is_dir():
-            network = read_adapter(network, folder).eval()
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise unusable(str(folder), "weights", error) from error
-    is_gpu = torch.cuda.is_available()
-    if is_gpu:
-        network = network.to("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
-    elif can_pack():
-        pack(network)
-    config = network.config
-    weight = network.tokens.weight
-    store = TensorStore(config, device=weight.device, dtype=weight.dtype)
-    reader = Network(network, store)
-    context = min(config.context_tokens, frame.context_tokens) + reader.virtual_tokens
-    context = min(context, config.context_tokens) if not reader.takes_no_positions else context
-    capacity = max(context, cache_bytes // store.token_bytes(config, weight.dtype))
-    memory = Memory(store, capacity_tokens=capacity, context_tokens=context)
+    opened = open_reader(
+        folder,
+        context_tokens=frame.context_tokens,
+        cache_bytes=cache_bytes,
+        graphs=graphs,
+        content_hash=content_hash,
+    )
+    context = opened.context_tokens
+    memory = Memory(opened.store, capacity_tokens=opened.capacity_tokens, context_tokens=context)
     tokenizer = frame.template.tokenizer
     fast = tokenizer if isinstance(tokenizer, Tokenizer) else tokenizer.backend_tokenizer
-    grammars = Grammars(fast.to_str(), vocabulary_size=config.vocabulary_size, ends=frame.ends)
+    grammars = Grammars(fast.to_str(), vocabulary_size=opened.vocabulary_size, ends=frame.ends)
     backend = TorchLoop(
-        reader,
+        opened.reader,
         Scheduler(memory, Limits(step_tokens, running, context)),
         decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
         ends=frame.ends,
         grammars=grammars,
     )
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     return Writer(
         frame,
         backend,
-        context - reader.virtual_tokens,
-        config.vocabulary_size,
+        context - opened.virtual_tokens,
+        opened.vocabulary_size,
         root or str(folder),
-        reader.virtual_tokens,
-        weights + capacity * store.token_bytes(config, weight.dtype),
+        opened.virtual_tokens,
+        opened.bytes,
         frozenset(fast.get_added_tokens_decoder()),
     )

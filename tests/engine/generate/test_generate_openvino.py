@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine.generate.grammar import Grammars
 from engine.generate.loop import Delta, TorchLoop
 from engine.generate.memory import Memory
 from engine.generate.network import Network
+from engine.generate.opening import open_writer
 from engine.generate.openvino_agreement import agreement
 from engine.generate.openvino_convert import converted, is_available, read_manifest, why_not
 from engine.generate.openvino_network import OpenVinoNetwork, PageStore
@@ -271,6 +272,24 @@ def test_pages_take_the_bytes_that_were_given_and_all_come_back(
         store.resize(room, 0)
 
     assert sorted(store._free) == list(range(free))
+
+
+@needs_openvino
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_chat_folder_answers_alike_by_both(tiny_chat: Callable[..., Path], graphs: Path, kind: str) -> None:
+    writers = [open_writer(tiny_chat(kind), cache_bytes=10_000_000, graphs=place) for place in (graphs, None)]
+    told = []
+    for writer in writers:
+        ids = writer.chat_tokens([{"role": "user", "content": "where is my card?"}])
+        sampling = Sampling(max_tokens=12, temperature=1.0, seed=3)
+        writer.backend.add(writer.request("a", ids, sampling, tenant="t"))
+        told.append("")
+        while writer.is_busy:
+            told[-1] += "".join(delta.text for delta in writer.backend.step())
+
+    assert told[0] == told[1] != ""
+    assert [type(writer.backend.scheduler.memory.store) for writer in writers] == [PageStore, TensorStore]
+    assert all(writer.memory_bytes > 9_000_000 for writer in writers)
 
 
 @needs_openvino

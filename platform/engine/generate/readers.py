@@ -1,0 +1,76 @@
+"""What multiplies for a model folder: the network on torch, or OpenVINO on a CPU where the folder converts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from engine.base_models import unusable
+from engine.generate.cache import TensorStore
+from engine.generate.loop import Reader
+from engine.generate.memory import Store
+from engine.generate.network import Network
+from engine.generate.openvino_convert import converted, read_manifest, why_not
+from engine.generate.openvino_network import OpenVinoNetwork, PageStore
+from engine.generate.packed import can_pack, pack
+from engine.gpt.hugging_face import load_gpt
+from engine.methods import read_adapter
+from engine.methods.folder import FOLDER as ADAPTER_FOLDER
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A reader with its store: tokens of a context (virtual ones included) and of all rows, and the memory of both."""
+
+    reader: Reader
+    store: Store
+    context_tokens: int
+    capacity_tokens: int
+    vocabulary_size: int
+    bytes: int
+    virtual_tokens: int = 0
+
+
+def open_reader(
+    folder: Path, *, context_tokens: int, cache_bytes: int, graphs: Path | None = None, content_hash: str = ""
+) -> Opened:
+    """By OpenVINO when there is a place for `graphs`, no GPU, and nothing speaks against it; else by torch."""
+    if graphs is not None and not torch.cuda.is_available() and not why_not(folder):
+        place = converted(folder, graphs, content_hash=content_hash)
+        return _on_openvino(place, context_tokens, cache_bytes)
+    return _on_torch(folder, context_tokens, cache_bytes)
+
+
+def _on_openvino(place: Path, context_tokens: int, cache_bytes: int) -> Opened:
+    shape = read_manifest(place)["shape"]
+    context = min(shape["context_tokens"], context_tokens)
+    capacity = max(context, cache_bytes // PageStore.token_bytes(shape))
+    store = PageStore(shape, capacity_tokens=capacity, context_tokens=context)
+    reader = OpenVinoNetwork(place, store, threads=torch.get_num_threads())
+    weights = sum(path.stat().st_size for path in place.glob("*.bin"))
+    return Opened(reader, store, context, capacity, shape["vocabulary_size"], weights + store.bytes)
+
+
+def _on_torch(folder: Path, context_tokens: int, cache_bytes: int) -> Opened:
+    try:
+        network: Any = load_gpt(folder)
+        if (folder / ADAPTER_FOLDER).is_dir():
+            network = read_adapter(network, folder).eval()
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise unusable(str(folder), "weights", error) from error
+    if torch.cuda.is_available():
+        network = network.to("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    elif can_pack():
+        pack(network)
+    config, weight = network.config, network.tokens.weight
+    store = TensorStore(config, device=weight.device, dtype=weight.dtype)
+    reader = Network(network, store)
+    context = min(config.context_tokens, context_tokens) + reader.virtual_tokens
+    context = min(context, config.context_tokens) if not reader.takes_no_positions else context
+    token_bytes = store.token_bytes(config, weight.dtype)
+    capacity = max(context, cache_bytes // token_bytes)
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    size = weights + capacity * token_bytes
+    return Opened(reader, store, context, capacity, config.vocabulary_size, size, reader.virtual_tokens)
