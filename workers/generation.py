@@ -15,6 +15,7 @@ from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
 from apps.registry.models import Task
 from apps.registry.selectors import version_folder
+from core.events import Teller
 from words import join
 from workers.bell import Bell
 from workers.writing import write
@@ -68,19 +69,20 @@ def serve(stop: threading.Event, models: Models | None = None) -> None:
 def answer_all(stop: threading.Event, models: Models) -> None:
     """Answer single requests until `stop`; Redis only wakes, the rows are looked at every second anyway."""
     logger.info("generation role is ready, process %s", os.getpid())
+    teller = Teller()
     with Bell(ONLINE_CHANNEL) as bell:
         while not stop.is_set():
             try:
                 close_old_connections()
-                if not answer_next(models):
+                if not answer_next(models, teller):
                     bell.heard(IDLE_SECONDS)
             except OperationalError as error:
                 logger.warning("database unreachable: %s", error)
                 stop.wait(IDLE_SECONDS)
 
 
-def answer_next(models: Models) -> bool:
-    """Answer one request; False when none waits."""
+def answer_next(models: Models, teller: Teller | None = None) -> bool:
+    """Answer one request and tell who waits for it; False when none waits."""
     from engine.failures import RunFailed
 
     request = claim_online()
@@ -89,10 +91,21 @@ def answer_next(models: Models) -> bool:
     version, use = request.model_version, _use(request)
     try:
         model = models.get(version_folder(version), version.content_hash, use)
-        answer(request=request, results=ANSWERS[use](model, request))
+        answer(request=request, results=ANSWERS[use](model, request), token_count=_tokens_of(model, request))
     except RunFailed as failure:
         answer(request=request, error=join([failure.message, failure.hint]))
+    if teller is not None:
+        teller.tell([(f"online:{request.pk}", {"id": f"{request.token}.1", "last": True})])
     return True
+
+
+def _tokens_of(model: Any, request: OnlineRequest) -> int:
+    """Tokens of the texts as an encoder's tokenizer reads them; 0 of what has none of its own."""
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None or not request.texts:
+        return 0
+    read = tokenizer(list(request.texts), truncation=True, max_length=getattr(model, "max_length_tokens", None))
+    return sum(map(len, read["input_ids"]))
 
 
 def _use(request: OnlineRequest) -> str:
@@ -103,8 +116,14 @@ def _use(request: OnlineRequest) -> str:
 def results(classifier: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """Labels and the highest probabilities of each text."""
     found = classifier.predict(request.texts)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for labels, probabilities in zip(found.labels, found.probabilities, strict=True):
+        if request.is_whole:
+            pairs = [
+                [name, round(float(value), DECIMALS)] for name, value in zip(found.names, probabilities, strict=True)
+            ]
+            rows.append({"labels": list(labels), "all": pairs})
+            continue
         top = sorted(zip(found.names, probabilities, strict=True), key=lambda pair: -pair[1])[:TOP]
         rows.append({"labels": list(labels), "probabilities": [[name, round(float(value), 6)] for name, value in top]})
     return rows

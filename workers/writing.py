@@ -22,6 +22,7 @@ from apps.inference.services import (
 )
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import damaged_files, version_folder
+from core import storage
 from core.events import Event, Teller
 from words import join, say
 from workers.bell import Bell
@@ -99,6 +100,8 @@ class Writers:
                 version_folder(version),
                 root=f"{key}|{version.template_hash}",
                 cache_bytes=self._cache_bytes,
+                graphs=storage.home() / "cache" / "openvino" if settings.GENERATION_ENGINE == "auto" else None,
+                content_hash=key,
             )
             logger.info("%s loaded in %.1f s", version, time.monotonic() - began)
             self._make_room()

@@ -142,6 +142,7 @@ class OnlineRequest(models.Model):
     )  # of a reader question and passage; of a ranker the query and then its texts; of an explanation one sentence
     messages = models.JSONField(default=list, blank=True)  # for a chat version
     max_new_tokens = models.PositiveIntegerField(default=256)
+    is_whole = models.BooleanField(default=False)  # of a classifier: the probability of every label is wanted
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -150,6 +151,7 @@ class OnlineRequest(models.Model):
     # best first; of a chat one: answer, finish and tokens; of an
     # explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
+    token_count = models.PositiveIntegerField(default=0)  # read, of all texts together
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)

@@ -17,7 +17,7 @@ from core.errors import Refused
 from core.queue import notify
 from words import say
 
-MAX_ONLINE_TEXTS = 32
+MAX_ONLINE_TEXTS = 256
 MAX_RANKED_TEXTS = 100
 MAX_RANKED_CHARACTERS = 1_000_000  # of all of them
 MAX_TEXT_CHARACTERS = 100_000
@@ -29,10 +29,13 @@ ONLINE_CHANNEL = "lingxi:online"
 
 
 @transaction.atomic
-def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str], task: str = "") -> OnlineRequest:
+def ask(
+    *, actor: Actor, version: ModelVersion, texts: Sequence[str], task: str = "", is_whole: bool = False
+) -> OnlineRequest:
     """Ask for labels (of a tagger: spans) of a few texts now; the resident role answers within a moment.
 
-    With `task` a version of another task is refused, as one that does not read texts always is.
+    With `task` a version of another task is refused, as one that does not read texts always is. `is_whole` asks a
+    classifier for the probability of every label.
     """
     require_usable(version)
     if use_of(version).reads != "text" or (task and version.task != task):
@@ -58,7 +61,7 @@ def ask(*, actor: Actor, version: ModelVersion, texts: Sequence[str], task: str 
             field="texts",
         )
     made = OnlineRequest.objects.create(
-        workspace=actor.workspace, model_version=version, texts=cleaned, requested_by=actor.user
+        workspace=actor.workspace, model_version=version, texts=cleaned, is_whole=is_whole, requested_by=actor.user
     )
     notify(ONLINE_CHANNEL)
     return made
@@ -210,12 +213,15 @@ def claim_online() -> OnlineRequest | None:
     return found
 
 
-def answer(*, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (), error: str = "") -> bool:
+def answer(
+    *, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (), token_count: int = 0, error: str = ""
+) -> bool:
     """Store the answer under the claim's token; False when another claim was faster."""
     return bool(
         OnlineRequest.objects.filter(pk=request.pk, token=request.token, state=OnlineState.WAITING).update(
             state=OnlineState.FAILED if error else OnlineState.DONE,
             results=list(results),
+            token_count=token_count,
             error_message=error,
             answered_at=timezone.now(),
         )

@@ -176,6 +176,12 @@ INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a predict
 MODELS_BYTES = env_int(
     "LINGXI_MODELS_BYTES", 8_000_000_000, "Memory that versions kept loaded for writing may take, caches included."
 )
+GENERATION_ENGINE = env(
+    "LINGXI_GENERATION_ENGINE",
+    "auto",
+    "What multiplies for versions that write on a CPU: auto (OpenVINO where a version converts, which is faster) or torch "
+    "(equal answers, bit by bit, in any company).",
+)
 GENERATION_CACHE_BYTES = env_int(
     "LINGXI_GENERATION_CACHE_BYTES", 1_000_000_000, "Memory for keys and values of one version's running requests."
 )

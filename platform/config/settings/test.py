@@ -23,5 +23,6 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+GENERATION_ENGINE = "torch"
 API_RATE_PER_MINUTE = 1_000_000
 ACCOUNT_RATE_LIMITS = {}

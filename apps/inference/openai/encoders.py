@@ -1,0 +1,244 @@
+"""POST /v1/embeddings as OpenAI has it, /v1/classify, /v1/rerank and /v1/score as vLLM has them."""
+
+import base64
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from apps.inference import services
+from apps.inference.models import OnlineRequest, OnlineState
+from apps.inference.openai.bodies import AnyValue
+from apps.registry.models import Task
+from apps.registry.selectors import usable_version
+from core.errors import Refused
+from core.events import hub
+from core.openai.body import Body, Flag, Text, Whole, read_body
+from core.openai.shape import error_body
+from core.openai.views import OpenAIMixin
+from words import say, spoken
+
+Shape = Callable[[OnlineRequest], dict[str, Any]]
+
+
+class EmbeddingBody(Body):
+    """POST /v1/embeddings."""
+
+    model = Text(max_length=300)
+    input = AnyValue()
+    encoding_format = serializers.ChoiceField(["float", "base64"], default="float")
+    dimensions = Whole(required=False)
+    user = Text(required=False, max_length=200)
+
+
+class ClassifyBody(Body):
+    """POST /v1/classify."""
+
+    model = Text(max_length=300)
+    input = AnyValue()
+    user = Text(required=False, max_length=200)
+
+
+class RerankBody(Body):
+    """POST /v1/rerank."""
+
+    model = Text(max_length=300)
+    query = Text(max_length=100_000)
+    documents = AnyValue()
+    top_n = Whole(required=False)
+    return_documents = Flag(default=True)
+
+
+class ScoreBody(Body):
+    """POST /v1/score."""
+
+    model = Text(max_length=300)
+    text_1 = Text(max_length=100_000)
+    text_2 = AnyValue()
+
+
+class Asked(HttpResponse):
+    """The door's answer: what was committed, and how it is shown."""
+
+    streaming = True  # nothing to keep for an Idempotency-Key
+
+    def __init__(self, row: OnlineRequest, shape: Shape) -> None:
+        super().__init__()
+        self.row, self.shape = row, shape
+
+
+class EncoderDoor(OpenAIMixin):
+    """Checks a request to an encoder and commits it."""
+
+    read_permission = "inference.read"
+    write_permission = "inference.write"
+
+
+class EmbeddingDoor(EncoderDoor):
+    """Texts to vectors."""
+
+    def post(self, request: Request) -> Asked:
+        """Ask for vectors."""
+        asked = read_body(request, EmbeddingBody)
+        texts = texts_of(asked["input"], "input")
+        row = services.ask(
+            actor=self.actor,
+            version=usable_version(self.actor.workspace, asked["model"]),
+            texts=texts,
+            task=Task.EMBEDDING,
+        )
+        wanted = asked.get("dimensions")
+
+        def shape(done: OnlineRequest) -> dict[str, Any]:
+            vectors = [each["vector"] for each in done.results]
+            if wanted is not None and vectors and wanted != len(vectors[0]):
+                raise Refused(
+                    "unsupported_parameter",
+                    say("This version makes vectors of {count} numbers and of no other size.", count=len(vectors[0])),
+                    field="dimensions",
+                )
+            return {
+                "object": "list",
+                "model": asked["model"],
+                "data": [
+                    {"object": "embedding", "index": at, "embedding": encoded(vector, asked["encoding_format"])}
+                    for at, vector in enumerate(vectors)
+                ],
+                "usage": {"prompt_tokens": done.token_count, "total_tokens": done.token_count},
+            }
+
+        return Asked(row, shape)
+
+
+class ClassifyDoor(EncoderDoor):
+    """Texts to labels."""
+
+    def post(self, request: Request) -> Asked:
+        """Ask for labels with all probabilities."""
+        asked = read_body(request, ClassifyBody)
+        version = usable_version(self.actor.workspace, asked["model"])
+        texts = texts_of(asked["input"], "input")
+        row = services.ask(actor=self.actor, version=version, texts=texts, task=Task.CLASSIFICATION, is_whole=True)
+
+        def shape(done: OnlineRequest) -> dict[str, Any]:
+            data = [
+                {
+                    "index": at,
+                    "label": ", ".join(each["labels"]) or None,
+                    "probs": [probability for _label, probability in each["all"]],
+                    "num_classes": len(each["all"]),
+                    "labels": [label for label, _probability in each["all"]],
+                }
+                for at, each in enumerate(done.results)
+            ]
+            return {"id": f"classify-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
+
+        return Asked(row, shape)
+
+
+class RerankDoor(EncoderDoor):
+    """Documents in the order in which they answer a query."""
+
+    def post(self, request: Request) -> Asked:
+        """Ask for the order."""
+        asked = read_body(request, RerankBody)
+        given = asked["documents"]
+        if isinstance(given, list) and all(isinstance(each, Mapping) for each in given):
+            given = [each.get("text") for each in given]
+        documents = texts_of(given, "documents")
+        version = usable_version(self.actor.workspace, asked["model"])
+        row = services.ask_ranking(actor=self.actor, version=version, query=asked["query"], texts=documents)
+
+        def shape(done: OnlineRequest) -> dict[str, Any]:
+            results = [
+                {
+                    "index": each["index"],
+                    "relevance_score": each["score"],
+                    **({"document": {"text": documents[each["index"]]}} if asked["return_documents"] else {}),
+                }
+                for each in done.results[: asked.get("top_n", len(documents))]
+            ]
+            return {"id": f"rerank-{done.pk}", **_tail(done, asked), "results": results}
+
+        return Asked(row, shape)
+
+
+class ScoreDoor(EncoderDoor):
+    """How well each second text answers the first."""
+
+    def post(self, request: Request) -> Asked:
+        """Ask for scores."""
+        asked = read_body(request, ScoreBody)
+        seconds = texts_of(asked["text_2"], "text_2")
+        version = usable_version(self.actor.workspace, asked["model"])
+        row = services.ask_ranking(actor=self.actor, version=version, query=asked["text_1"], texts=seconds)
+
+        def shape(done: OnlineRequest) -> dict[str, Any]:
+            found = sorted(done.results, key=lambda each: each["index"])
+            data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in found]
+            return {"id": f"score-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
+
+        return Asked(row, shape)
+
+
+def answered(door: type[APIView]) -> Callable[..., Any]:
+    """The view of a door: it waits without holding a thread."""
+    enter = door.as_view()
+
+    @csrf_exempt
+    async def view(request: HttpRequest) -> HttpResponseBase:
+        found = await sync_to_async(enter)(request)
+        if not isinstance(found, Asked):
+            return found
+        response = await _answer(found)
+        for name, value in found.headers.items():
+            if name.lower() not in ("content-type", "content-length"):
+                response[name] = value
+        return response
+
+    return view
+
+
+async def _answer(asked: Asked) -> HttpResponseBase:
+    async for _event in hub().follow(f"online:{asked.row.pk}", patience=0.5):
+        row = await OnlineRequest.objects.aget(pk=asked.row.pk)
+        if row.state == OnlineState.FAILED:
+            return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)
+        if row.state == OnlineState.DONE:
+            try:
+                return JsonResponse(asked.shape(row))
+            except Refused as refused:
+                field = refused.problems[0].field
+                return JsonResponse(error_body(400, refused.message, code=refused.code, param=field), status=400)
+    raise AssertionError("following never ends by itself")
+
+
+def texts_of(given: Any, field: str) -> list[str]:
+    """One text or a list of them; token ids are not read by encoders."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise Refused("invalid_type", say("“{name}” is a text or a list of texts.", name=field), field=field)
+    if not all(text.strip() for text in texts):
+        raise Refused("empty", say("“{name}” is empty.", name=field), field=field)
+    return list(texts)
+
+
+def encoded(vector: Sequence[float], form: str) -> str | list[float]:
+    """Numbers, or 32-bit floats, the least significant byte first, in base64."""
+    if form == "float":
+        return list(vector)
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _tail(done: OnlineRequest, asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "created": int(done.created_at.timestamp()),
+        "model": asked["model"],
+        "usage": {"prompt_tokens": done.token_count, "completion_tokens": 0, "total_tokens": done.token_count},
+    }
