@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -108,6 +109,10 @@ class Writers:
         self._loaded.move_to_end(key)
         return self._loaded[key]
 
+    def drop(self, writer: Any) -> None:
+        """Let go of a writer that cannot be trusted any more."""
+        self._loaded = OrderedDict((key, kept) for key, kept in self._loaded.items() if kept is not writer)
+
     def busy(self) -> list[Any]:
         """Writers with something to write."""
         return [writer for writer in self._loaded.values() if writer.is_busy]
@@ -143,7 +148,12 @@ class Desk:
         if self._works and time.monotonic() > self._beat_at:
             self._beat()
         for writer in self.writers.busy():
-            self._step(writer)
+            try:
+                self._step(writer)
+            except OperationalError:
+                raise
+            except Exception:
+                self._give_up(writer)
         return bool(claimed or self._works)
 
     def leave(self) -> None:
@@ -169,6 +179,9 @@ class Desk:
             self._fail(row, "invalid_grammar", message)
         except RunFailed as failure:
             self._fail(row, failure.code, join([failure.message, failure.hint]))
+        except Exception:
+            # One version that cannot be opened, for whatever reason, must not silence all others.
+            self._fail(row, *_unexpected(f"generation {row.pk} could not begin"))
         else:
             self._works[row.pk] = work
             self._keys.update({request.key: (work, at) for at, request in enumerate(work.requests)})
@@ -257,6 +270,16 @@ class Desk:
         event = {"id": f"{row.token}.1", "last": True, "state": str(GenerationState.FAILED)}
         self.teller.tell([(f"generation:{row.pk}", event)])
 
+    def _give_up(self, writer: Any) -> None:
+        """A step went wrong: its requests fail, and the version is loaded anew for the next ones."""
+        code, message = _unexpected("a step of answers went wrong")
+        for work in [work for work in self._works.values() if work.writer is writer]:
+            del self._works[work.row.pk]
+            self._keys = {key: held for key, held in self._keys.items() if held[0] is not work}
+            finish_generation(work.row, state=GenerationState.FAILED, error_code=code, error_message=message)
+            self.teller.tell([work.event(last=True, state=str(GenerationState.FAILED))])
+        self.writers.drop(writer)
+
     def _cancel(self, pk: int) -> None:
         work = self._works.get(pk)
         if work is not None:
@@ -267,6 +290,13 @@ class Desk:
         self._beat_at = time.monotonic() + BEAT_SECONDS
         for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
             self._cancel(pk)
+
+
+def _unexpected(what: str) -> tuple[str, str]:
+    """(code, sentence) of an error that nobody foresaw, logged under a number."""
+    number = uuid.uuid4().hex[:12]
+    logger.exception("%s, %s", what, number)
+    return "unexpected", say("Something went wrong on our side. Its number in the log is {number}.", number=number)
 
 
 def _told(writer: Any, token: int, logprob: float | None) -> list[Any]:

@@ -8,8 +8,11 @@ from asgiref.sync import sync_to_async
 
 from apps.inference.models import Generation, GenerationState
 from core.events import Event, hub
+from core.streaming import releasing
 
 PATIENCE_SECONDS = 1.0
+LOOKS = frozenset({1, 2, 4})  # silent seconds after which the row is looked at, and then every SELDOM
+SELDOM = 10
 ENDED = (GenerationState.DONE, GenerationState.CANCELLED, GenerationState.FAILED)
 
 
@@ -65,14 +68,19 @@ class Progress:
         self._wants_logprobs = row.sampling.get("logprobs") is not None
 
     async def steps(self) -> AsyncIterator[Step]:
-        """Steps until it is over; Still every second in which nothing comes."""
+        """Steps until it is over; Still every second in which nothing comes.
+
+        The row is looked at when the last event is told, and in longer and longer silence less and less often.
+        """
+        silent = 0
         async for event in hub().follow(f"generation:{self.row.pk}", patience=PATIENCE_SECONDS):
+            silent = silent + 1 if event is None else 0
             if event is not None and not event.get("last"):
                 for step in self._steps_of(event):
                     yield step
                 continue
-            row = await sync_to_async(self._stored)()
-            if row.state in ENDED:
+            row = await sync_to_async(releasing(self._stored))() if silent in LOOKS or silent % SELDOM == 0 else None
+            if row is not None and row.state in ENDED:
                 for step in self._rest(row):
                     yield step
                 yield Over(row)

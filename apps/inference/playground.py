@@ -14,7 +14,7 @@ from apps.inference.forms import PlaygroundForm
 from apps.inference.models import Generation, GenerationState
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
-from core.streaming import event_stream
+from core.streaming import event_stream, releasing
 from words import spoken
 
 HEARTBEAT = ": still here\n\n"
@@ -54,6 +54,7 @@ def ask(request: PageRequest) -> JsonResponse:
 
 
 @require_GET
+@releasing
 @page("inference.read")
 def events(request: PageRequest, pk: int) -> HttpResponseBase:
     """The answer as server-sent events, from its first character on whenever it is asked for."""

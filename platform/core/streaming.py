@@ -1,14 +1,19 @@
 """Answers that come piece by piece: too long for memory, or not finished yet."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 CHUNK_BYTES = 1 << 20
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def streamed(
@@ -38,6 +43,24 @@ def streamed_file(
     response = streamed(request, _chunks(path), filename=filename, content_type=content_type)
     response["Content-Length"] = path.stat().st_size
     return response
+
+
+def releasing(work: Callable[P, R]) -> Callable[P, R]:
+    """`work`, after which its thread holds no database connection.
+
+    Django gives connections back when a response is closed; one that waits or streams for minutes would keep its own.
+    """
+
+    @wraps(work)
+    def done(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            for connection in connections.all(initialized_only=True):
+                if not connection.in_atomic_block:
+                    connection.close()
+
+    return done
 
 
 def event_stream(events: AsyncIterator[str]) -> StreamingHttpResponse:

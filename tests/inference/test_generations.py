@@ -232,6 +232,29 @@ def test_a_damaged_folder_fails_its_requests_only(
 
 
 @pytest.mark.django_db
+def test_an_unforeseen_error_fails_its_requests_and_the_next_ones_are_answered(
+    ask: Callable[..., Generation], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a version is opened, and in the middle of a step."""
+    monkeypatch.setattr("engine.generate.opening.read_frame", lambda _folder: 1 / 0)
+    unopened = ask()
+    desk.turn()
+    monkeypatch.undo()
+    broken = ask(max_tokens=40, ignore_end=True)
+    desk.turn()
+    writer = desk.writers.get(broken.model_version)
+    monkeypatch.setattr(writer.backend.network, "logits", lambda *_: 1 / 0)
+    desk.turn()
+    good = ask()
+    write_all(desk)
+    for row in (unopened, broken, good):
+        row.refresh_from_db()
+    assert [row.error_code for row in (unopened, broken)] == ["unexpected"] * 2
+    assert good.state == GenerationState.DONE
+    assert heard(desk).of(broken)[-1]["state"] == "failed"
+
+
+@pytest.mark.django_db
 def test_texts_and_token_ids_are_continued(actor: Actor, chat_version: Version, desk: Desk) -> None:
     version = chat_version()
     row = services.generate_texts(

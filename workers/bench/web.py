@@ -28,14 +28,14 @@ QUIET_SECONDS = 2.0
 
 def measures(options: Options) -> Iterator[Measure]:
     """One uvicorn process of the installation's own application."""
-    with own_workspace() as actor, _server() as (process, address):
+    with own_workspace() as actor, serving() as (process, address):
         dataset = datasets.create(actor=actor, name="Rows", kind="classification")
         for at in range(0, ROWS // (10 if options.small else 1), 1_000):
             records = [{"record": {"text": f"row {at + n}", "labels": [f"label {n % 20}"]}} for n in range(1_000)]
             datasets.add(actor=actor, dataset=dataset, items=records)
         time.sleep(QUIET_SECONDS)
-        yield Measure("web process at rest", _rss_mb(process.pid), "MB", at_most=250)
-        cookies = _log_in(actor)
+        yield Measure("web process at rest", rss_mb(process.pid), "MB", at_most=250)
+        cookies = log_in(actor)
         home = f"{address}/w/{actor.workspace.slug}"
         full = [f"datasets/{dataset.pk}", f"datasets/{dataset.pk}?q=row", f"datasets/{dataset.pk}/imports"]
         for path in [*_lists(), *full]:
@@ -44,7 +44,7 @@ def measures(options: Options) -> Iterator[Measure]:
                 raise RuntimeError(f"/{path} does not answer with a page")
             if seconds is not None:
                 yield Measure(f"page /{path}", seconds * 1000, "ms", at_most=150, detail=f"median of {TIMES}")
-        yield Measure("web process after these pages", _rss_mb(process.pid), "MB", at_most=250)
+        yield Measure("web process after these pages", rss_mb(process.pid), "MB", at_most=250)
 
 
 def _lists() -> list[str]:
@@ -64,7 +64,8 @@ def _lists() -> list[str]:
 
 
 @contextmanager
-def _server() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def serving() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """(a web process of its own, its address)"""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
@@ -91,7 +92,8 @@ def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError(f"{url} does not answer")
 
 
-def _log_in(actor: Actor) -> str:
+def log_in(actor: Actor) -> str:
+    """The cookies of somebody who is logged in."""
     client = Client()
     client.force_login(actor.user)
     return "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
@@ -116,7 +118,8 @@ def _seconds(url: str, cookies: str) -> float | None:
     return median(taken[1:])
 
 
-def _rss_mb(pid: int) -> float:
+def rss_mb(pid: int) -> float:
+    """Memory of a process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         words = next(line for line in file if line.startswith("VmRSS"))
     return int(words.split()[1]) / 1000

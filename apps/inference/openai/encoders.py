@@ -22,6 +22,7 @@ from core.events import hub
 from core.openai.body import Body, Flag, Text, Whole, read_body
 from core.openai.shape import error_body
 from core.openai.views import OpenAIMixin
+from core.streaming import releasing
 from words import say, spoken
 
 Shape = Callable[[OnlineRequest], dict[str, Any]]
@@ -189,7 +190,7 @@ class ScoreDoor(EncoderDoor):
 
 def answered(door: type[APIView]) -> Callable[..., Any]:
     """The view of a door: it waits without holding a thread."""
-    enter = door.as_view()
+    enter = releasing(door.as_view())
 
     @csrf_exempt
     async def view(request: HttpRequest) -> HttpResponseBase:
@@ -207,7 +208,7 @@ def answered(door: type[APIView]) -> Callable[..., Any]:
 
 async def _answer(asked: Asked) -> HttpResponseBase:
     async for _event in hub().follow(f"online:{asked.row.pk}", patience=0.5):
-        row = await OnlineRequest.objects.aget(pk=asked.row.pk)
+        row = await sync_to_async(releasing(_stored))(asked.row.pk)
         if row.state == OnlineState.FAILED:
             return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)
         if row.state == OnlineState.DONE:
@@ -217,6 +218,10 @@ async def _answer(asked: Asked) -> HttpResponseBase:
                 field = refused.problems[0].field
                 return JsonResponse(error_body(400, refused.message, code=refused.code, param=field), status=400)
     raise AssertionError("following never ends by itself")
+
+
+def _stored(pk: int) -> OnlineRequest:
+    return OnlineRequest.objects.get(pk=pk)
 
 
 def texts_of(given: Any, field: str) -> list[str]:

@@ -27,7 +27,7 @@ from apps.registry.selectors import usable_version
 from core.openai.body import read_body
 from core.openai.shape import error_body
 from core.openai.views import OpenAIMixin
-from core.streaming import event_stream
+from core.streaming import event_stream, releasing
 from words import spoken
 
 BAD_REQUESTS = frozenset({"context_length_exceeded", "invalid_grammar", "unknown_token", "template_refused"})
@@ -89,7 +89,7 @@ class CompletionDoor(OpenAIMixin):
 
 def answering(door: type[APIView]) -> Callable[..., Any]:
     """The view of a door: it waits without holding a thread."""
-    enter = door.as_view()
+    enter = releasing(door.as_view())
 
     @csrf_exempt
     async def view(request: HttpRequest) -> HttpResponseBase:
@@ -120,7 +120,7 @@ async def _whole(pending: Pending) -> HttpResponseBase:
     if over.state != GenerationState.DONE:
         return _failed(over)
     document = shape.whole(over.answers, counts_of(over))
-    await sync_to_async(services.forget_texts)(over.pk)
+    await sync_to_async(releasing(services.forget_texts))(over.pk)
     return JsonResponse(document)
 
 
@@ -173,7 +173,7 @@ async def _events(pending: Pending, first: Any, steps: AsyncIterator[Any]) -> As
             elif silent and silent % HEARTBEATS == 0:
                 yield ": still here\n\n"
             step = await anext(steps)
-        await sync_to_async(services.forget_texts)(over.pk)
+        await sync_to_async(releasing(services.forget_texts))(over.pk)
         if over.state == GenerationState.FAILED:
             yield _event(_error(over))
         else:
@@ -201,4 +201,4 @@ def _error(row: Generation) -> dict[str, Any]:
 
 
 async def _cancel(row: Generation) -> None:
-    await sync_to_async(services.cancel_generation)(row.pk)
+    await sync_to_async(releasing(services.cancel_generation))(row.pk)

@@ -7,6 +7,7 @@ alive. It matches by derivatives without backtracking, and its limits end a gram
 import json
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,8 +29,16 @@ class Grammars:
 
     def __init__(self, tokenizer_json: str, *, vocabulary_size: int, ends: Sequence[int]) -> None:
         self.vocabulary_size = vocabulary_size
-        known = len(json.loads(tokenizer_json)["model"].get("vocab", ()))
-        self._tokenizer = LLTokenizer(tokenizer_json, n_vocab=max(vocabulary_size, known), eos_token=list(ends) or None)
+        self._json, self._ends = tokenizer_json, list(ends)
+
+    @cached_property
+    def _tokenizer(self) -> LLTokenizer:
+        """Made for the first grammar: not every tokenizer tells which bytes its tokens stand for."""
+        known = len(json.loads(self._json)["model"].get("vocab", ()))
+        try:
+            return LLTokenizer(self._json, n_vocab=max(self.vocabulary_size, known), eos_token=self._ends or None)
+        except ValueError as error:
+            raise BadGrammar(f"this model's tokenizer cannot be guided ({error})") from error
 
     def guide(self, grammar: Grammar) -> "Guide":
         """A fresh guide; BadGrammar when the source cannot be read."""

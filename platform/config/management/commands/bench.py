@@ -26,6 +26,7 @@ BENCHES = {
     "methods": "workers.bench.methods",
     "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
+    "serve": "workers.bench.serve",
     "train": "workers.bench.train",
     "web": "workers.bench.web",
 }
@@ -57,7 +58,10 @@ class Command(BaseCommand):
         parser.add_argument("--folds", type=int, default=0, help="entities: measure so many folds of all texts in turn")
         parser.add_argument("--spec", type=json.loads, default={}, help="options of the recipe, as JSON")
         parser.add_argument(
-            "--only", nargs="+", default=[], help="train: speed, packing, characters; continual: naive, replay, ..."
+            "--only",
+            nargs="+",
+            default=[],
+            help="train: speed, packing, characters; serve: engine, http, idle; continual: naive, replay, ...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
