@@ -152,7 +152,7 @@ class Desk:
                 self._step(writer)
             except OperationalError:
                 raise
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged by _unexpected
                 self._give_up(writer)
         return bool(claimed or self._works)
 
@@ -179,7 +179,7 @@ class Desk:
             self._fail(row, "invalid_grammar", message)
         except RunFailed as failure:
             self._fail(row, failure.code, join([failure.message, failure.hint]))
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged by _unexpected
             # One version that cannot be opened, for whatever reason, must not silence all others.
             self._fail(row, *_unexpected(f"generation {row.pk} could not begin"))
         else:
