@@ -55,7 +55,7 @@ def perform(run: Run, runners: Mapping[str, Runner]) -> None:
     except Stopped as stopped:
         run.stop(stopped.reason, stopped.why)
     except Waits as waits:
-        run.hand_back(reason="", delay_seconds=waits.delay_seconds, counts=False)
+        run.rest(delay_seconds=waits.delay_seconds)
         waits.afterwards()
     except Refused as refused:
         run.fail(code=refused.code, message=refused.message, hint=refused.hint)

@@ -1,5 +1,6 @@
 """Tables of the datasets room: datasets, examples with history, imports, exports, frozen versions, corrections."""
 
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -366,3 +367,10 @@ class ApiFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it goes by itself: by its own wish or the workspace's retention of files, whichever is sooner."""
+        days = self.workspace.file_retention_days
+        kept_until = None if days is None else self.created_at + timedelta(days=days)
+        return min((each for each in (self.expires_at, kept_until) if each is not None), default=None)

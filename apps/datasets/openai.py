@@ -96,7 +96,7 @@ def shown(file: ApiFile) -> dict[str, Any]:
         "object": "file",
         "bytes": file.bytes,
         "created_at": int(file.created_at.timestamp()),
-        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
+        "expires_at": int(file.ends_at.timestamp()) if file.ends_at else None,
         "filename": file.name,
         "purpose": file.purpose,
         "status": file.state,

@@ -100,7 +100,7 @@ def history(example: Example) -> QuerySet[ExampleRevision]:
 def api_files(workspace: Any) -> QuerySet[ApiFile]:
     """Files of /v1/files that have not expired."""
     living = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    return ApiFile.objects.filter(living, workspace=workspace)
+    return ApiFile.objects.filter(living, workspace=workspace).select_related("workspace")
 
 
 def file_places() -> list[tuple[str, Names]]:

@@ -320,6 +320,22 @@ def test_a_job_is_cancelled_while_its_files_are_read(v1: APIClient, create: Call
     assert told(v1.post(f"{JOBS}/{shown['id']}/cancel"))["status"] == "cancelled"  # twice is harmless
 
 
+def test_a_cancel_that_comes_while_the_chain_goes_to_sleep_is_not_lost(
+    v1: APIClient, create: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = told(create())
+    wait = chain._require_done
+
+    def asked_meanwhile(job: Job, code: str) -> None:
+        told(v1.post(f"{JOBS}/{shown['id']}/cancel"))
+        wait(job, code)
+
+    monkeypatch.setattr(chain, "_require_done", asked_meanwhile)
+    prepare()
+
+    assert told(v1.get(f"{JOBS}/{shown['id']}"))["status"] == "cancelled"
+
+
 def test_a_training_is_paused_resumed_and_cancelled(v1: APIClient, create: Callable[..., Any]) -> None:
     job = told(create())["id"]
     early = v1.post(f"{JOBS}/{job}/pause")

@@ -32,7 +32,10 @@ def kept_by(workspace: Any) -> int:
 
 
 @pytest.mark.parametrize(("content", "kind"), [(chats(), "chat"), (preferences(), "preference")])
-def test_a_file_to_learn_from_is_read_when_it_comes(v1: APIClient, content: bytes, kind: str) -> None:
+def test_a_file_to_learn_from_is_read_when_it_comes(v1: APIClient, workspace: Any, content: bytes, kind: str) -> None:
+    workspace.file_retention_days = None
+    workspace.save()
+
     shown = send(v1, content).json()
 
     row = ApiFile.objects.get()
@@ -179,9 +182,8 @@ def test_files_expire(v1: APIClient, workspace: Any, django_capture_on_commit_ca
 
 
 def test_the_workspaces_retention_of_uploads_holds_here_too(v1: APIClient, workspace: Any) -> None:
-    send(v1, chats())
-    workspace.file_retention_days = 30
-    workspace.save()
+    shown = send(v1, chats()).json()
+    assert shown["expires_at"] == pytest.approx(shown["created_at"] + 30 * 86_400, abs=1)
     ApiFile.objects.update(created_at=timezone.now() - timedelta(days=31))
 
     assert files.expire_api_files() == {"api_files": 1}

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.services import audit
@@ -24,7 +25,7 @@ from core.jobs import services as jobs
 from core.storage import home, require_free_space, sha256_of, whole_file, workspace_folder
 from words import join, say
 
-CHECKED_AT_ONCE_BYTES = 16_000_000  # larger files are looked into by a worker
+CHECKED_AT_ONCE_BYTES = 4_000_000  # larger files are looked into by a worker
 PROBLEMS_TOLD = 10
 BATCH_DAYS = 30  # as long as OpenAI keeps files of this purpose
 JSONL = ReadOptions(format="jsonl")
@@ -125,15 +126,18 @@ def delete_file(*, actor: Actor, file: ApiFile) -> None:
 
 
 def expire_api_files(*, now: datetime | None = None) -> dict[str, int]:
-    """Delete files whose time is over, and those past the workspace's retention of uploads."""
+    """Delete files whose time is over, by their own wish or by the workspace's retention."""
     now = now or timezone.now()
-    due = list(ApiFile.objects.filter(expires_at__lt=now))
-    kept = ApiFile.objects.exclude(workspace__file_retention_days=None).select_related("workspace")
-    due += [row for row in kept if row.created_at < now - timedelta(days=row.workspace.file_retention_days or 0)]
-    for row in {row.pk: row for row in due}.values():
+    over = Q(expires_at__lt=now)
+    for days in ApiFile.objects.order_by().values_list("workspace__file_retention_days", flat=True).distinct():
+        if days is not None:
+            over |= Q(workspace__file_retention_days=days, created_at__lt=now - timedelta(days=days))
+    gone = 0
+    for row in ApiFile.objects.filter(over).iterator():
         with transaction.atomic():
             _drop(row)
-    return {"api_files": len({row.pk for row in due})}
+        gone += 1
+    return {"api_files": gone}
 
 
 def import_file(*, actor: Actor, dataset: Dataset, file: ApiFile, split: str) -> ImportJob:

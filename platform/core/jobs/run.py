@@ -185,6 +185,12 @@ class Run:
             columns["attempt_count"] = max(0, self.job.attempt_count - 1)
         return self._move(State.QUEUED, reason=reason, **columns)
 
+    def rest(self, *, delay_seconds: float) -> bool:
+        """Wait in the queue without using up an attempt; what a person asked for meanwhile happens instead."""
+        with transaction.atomic():
+            wish = self._held().select_for_update(of=("self",)).values_list("stop_requested", flat=True).first()
+            return self.stop(wish) if wish else self.hand_back(reason="", delay_seconds=delay_seconds, counts=False)
+
     def stop(self, reason: str, why: str = "") -> bool:
         """End as the stop reason says: cancelled, paused, or back in the queue on shutdown."""
         if reason == "cancel":
