@@ -160,7 +160,7 @@ def test_a_deleted_file_is_gone_from_table_and_disk(v1: APIClient, django_captur
 
     assert answer.json() == {"id": file, "object": "file", "deleted": True}
     assert v1.get(f"/v1/files/{file}").status_code == 404 and not path.exists()
-    assert list(AuditEntry.objects.filter(object_type="apifile").values_list("action", flat=True)) == [
+    assert list(AuditEntry.objects.filter(object_type="apifile").order_by("pk").values_list("action", flat=True)) == [
         "file.upload", "file.delete",
     ]  # fmt: skip
 
