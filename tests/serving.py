@@ -17,6 +17,18 @@ from django.db import connection
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def environment(**more: str) -> dict[str, str]:
+    """What a process of ours needs to stand on the test database."""
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
+        "DJANGO_SETTINGS_MODULE": "config.settings.test",
+        "DATABASE_URL": _database_url(),
+        "LINGXI_HOME": str(settings.HOME),
+        **more,
+    }
+
+
 @contextmanager
 def serving(log_file: Path) -> Iterator[str]:
     """The address of the server while the block runs; what tests commit is what it sees."""
@@ -27,13 +39,7 @@ def serving(log_file: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--log-level", "warning"],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
-            "DJANGO_SETTINGS_MODULE": "config.settings.test",
-            "DATABASE_URL": _database_url(),
-            "LINGXI_HOME": str(settings.HOME),
-        },
+        env=environment(),
         stdout=log,
         stderr=subprocess.STDOUT,
     )

@@ -31,7 +31,6 @@ from workers.bell import Bell
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
-BEAT_SECONDS = 5.0
 TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
 
 
@@ -287,7 +286,7 @@ class Desk:
                 work.writer.backend.cancel(request.key)
 
     def _beat(self) -> None:
-        self._beat_at = time.monotonic() + BEAT_SECONDS
+        self._beat_at = time.monotonic() + settings.GENERATION_LEASE_SECONDS / 4
         for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
             self._cancel(pk)
 

@@ -3,42 +3,23 @@
 import asyncio
 import json
 import math
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connections
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from apps.inference.models import Generation, GenerationState
 from apps.registry.models import ModelVersion
-from workers.writing import Desk, Writers, write
+from tests.serving import ROOT, environment
 
 Version = Callable[..., ModelVersion]
 ASK: Any = {"model": "bot", "messages": [{"role": "user", "content": "where is my card?"}]}
-
-
-@pytest.fixture
-def writer(transactional_db: None, settings: Any) -> Iterator[None]:
-    """The writing thread of the resident role."""
-    settings.GENERATION_CACHE_BYTES = 10_000_000
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            write(stop, Desk(Writers(10**9)))
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join(20)
-    assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -223,3 +204,36 @@ def test_the_text_of_a_request_that_is_not_stored_goes(strict: OpenAI, writer: N
     assert found.choices and streamed
     for row in Generation.objects.all():
         assert (row.messages, row.answers) == ([], []) and row.answer_tokens > 0
+
+
+@contextmanager
+def role() -> Iterator[subprocess.Popen[bytes]]:
+    """The resident role as a process of its own, with short leases."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "generation"],
+        env=environment(LINGXI_GENERATION_LEASE_SECONDS="2", LINGXI_GENERATION_CACHE_BYTES="10000000"),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_answer_goes_on_where_it_was_when_its_writer_is_killed(server: str, secret: str, bot: ModelVersion) -> None:
+    """kill -9 in the middle of sixteen answers: the open stream ends with the very texts that were begun."""
+    client = OpenAI(base_url=f"{server}/v1", api_key=secret, max_retries=0)
+    options: Any = {"max_tokens": 80, "n": 16, "seed": 3, "logprobs": True, "top_logprobs": 20}
+    texts = [""] * 16
+    with role() as first:
+        stream = client.chat.completions.create(**ASK, **options, stream=True, extra_body={"ignore_eos": True})
+        chunk = next(iter(stream))
+        first.kill()
+    assert Generation.objects.get().state == GenerationState.RUNNING
+    with role():
+        for chunk in stream:
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+    row = Generation.objects.get()
+    assert (row.state, row.token, row.attempt_count) == (GenerationState.DONE, 2, 2)
+    assert texts == [answer["text"] for answer in row.answers]

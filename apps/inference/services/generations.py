@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
@@ -20,7 +21,6 @@ from engine.specs.sampling import Grammar, Sampling
 from words import say
 
 GENERATION_CHANNEL = "lingxi:generation"
-GENERATION_LEASE = timedelta(seconds=30)
 GENERATION_ATTEMPTS = 3
 MAX_PROMPT_CHARACTERS = 1_000_000
 MAX_PROMPTS = 64
@@ -126,6 +126,10 @@ def sampling_of(generation: Generation) -> Sampling:
     return Sampling(**found)
 
 
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.GENERATION_LEASE_SECONDS)
+
+
 CLAIM = """
     WITH ranked AS (
         SELECT id, priority, row_number() OVER (PARTITION BY workspace_id, priority ORDER BY id) AS turn
@@ -163,7 +167,7 @@ def claim_generations(most: int) -> list[Generation]:
             state=GenerationState.RUNNING,
             token=F("token") + 1,
             attempt_count=F("attempt_count") + 1,
-            lease_expires_at=timezone.now() + GENERATION_LEASE,
+            lease_expires_at=timezone.now() + _lease(),
             started_at=timezone.now(),
         )
     claimed = Generation.objects.filter(pk__in=found, state=GenerationState.RUNNING)
@@ -173,7 +177,7 @@ def claim_generations(most: int) -> list[Generation]:
 def beat_generations(tokens: Mapping[int, int]) -> set[int]:
     """Lengthen the leases of rows {pk: token}; returns those that are not the caller's any more, or unwanted."""
     rows = Generation.objects.filter(pk__in=tokens, state=GenerationState.RUNNING)
-    rows.update(lease_expires_at=timezone.now() + GENERATION_LEASE)
+    rows.update(lease_expires_at=timezone.now() + _lease())
     mine = {
         pk
         for pk, token, is_unwanted in rows.values_list("pk", "token", "is_unwanted")

@@ -176,6 +176,9 @@ INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a predict
 MODELS_BYTES = env_int(
     "LINGXI_MODELS_BYTES", 8_000_000_000, "Memory that versions kept loaded for writing may take, caches included."
 )
+GENERATION_LEASE_SECONDS = env_int(
+    "LINGXI_GENERATION_LEASE_SECONDS", 15, "A process that is silent for this long loses the answers it was writing."
+)
 GENERATION_ENGINE = env(
     "LINGXI_GENERATION_ENGINE",
     "auto",
