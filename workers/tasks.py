@@ -23,6 +23,7 @@ from core.jobs import work
 from core.jobs.models import Job
 from core.jobs.run import shutting_down
 from workers import loop
+from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ def clean_up() -> None:
 def sweep_files() -> None:
     """Drop files that no row names any more, and say which."""
     swept = leftovers.sweep_all([place for room in FILE_ROOMS for place in room()])
+    for name in drop_old_graphs():
+        logger.info("dropped the graph of a version that is gone: %s", name)
     for path in swept.given_back:
         logger.warning("given back, a row names it: %s", path)
     for path in swept.set_aside:

@@ -1,11 +1,14 @@
 """The resident role's writing: claims requests, lets the engine answer all of them together, tells and stores answers."""
 
+import json
 import logging
+import shutil
 import threading
 import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -31,6 +34,7 @@ from workers.bell import Bell
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+YOUNG_SECONDS = 3600.0
 TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
 
 
@@ -100,7 +104,7 @@ class Writers:
                 version_folder(version),
                 root=f"{key}|{version.template_hash}",
                 cache_bytes=self._cache_bytes,
-                graphs=storage.home() / "cache" / "openvino" if settings.GENERATION_ENGINE == "auto" else None,
+                graphs=graphs_folder() if settings.GENERATION_ENGINE == "auto" else None,
                 content_hash=key,
             )
             logger.info("%s loaded in %.1f s", version, time.monotonic() - began)
@@ -289,6 +293,27 @@ class Desk:
         self._beat_at = time.monotonic() + settings.GENERATION_LEASE_SECONDS / 4
         for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
             self._cancel(pk)
+
+
+def graphs_folder() -> Path:
+    """Where converted versions are kept, which can be made again at any time."""
+    return storage.home() / "cache" / "openvino"
+
+
+def drop_old_graphs() -> list[str]:
+    """Remove what was converted from versions that are gone, and what no longer says from which."""
+    dropped = []
+    known = set(ModelVersion.objects.values_list("content_hash", flat=True))
+    for place in graphs_folder().glob("*"):
+        try:
+            origin = json.loads((place / "lingxi.json").read_text(encoding="utf-8")).get("content_hash")
+        except (OSError, ValueError):
+            origin = None
+        is_young = time.time() - place.stat().st_mtime < YOUNG_SECONDS  # may be in the making
+        if origin not in known and not is_young:
+            shutil.rmtree(place, ignore_errors=True)
+            dropped.append(place.name)
+    return dropped
 
 
 def _unexpected(what: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Answers that are written: claimed, written together by the real engine, told, stored, cancelled, taken over."""
 
+import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from core.events import Teller
 from engine.chat_model import load_chat_model
 from engine.generate.opening import open_writer
 from engine.specs.sampling import Grammar, Sampling
-from workers.writing import Desk, Writers
+from workers.writing import Desk, Writers, drop_old_graphs, graphs_folder
 
 Version = Callable[..., ModelVersion]
 
@@ -351,6 +353,20 @@ def test_bad_requests_are_refused_at_the_door(
         services.generate_chat(actor=actor, version=chat_version(), reference="bot", **given)
     assert caught.value.problems[0].field.startswith(field)
     assert not Generation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_graphs_of_versions_that_are_gone_are_dropped(chat_version: Version) -> None:
+    version = chat_version()
+    origins = {"kept": version.content_hash, "gone": "0" * 64, "young": "1" * 64, "broken": None}
+    for name, origin in origins.items():
+        place = graphs_folder() / name
+        place.mkdir(parents=True)
+        (place / "lingxi.json").write_text(json.dumps({"content_hash": origin}) if origin else "{")
+        if name != "young":
+            os.utime(place, (0, 0))
+    assert sorted(drop_old_graphs()) == ["broken", "gone"]
+    assert sorted(path.name for path in graphs_folder().iterdir()) == ["kept", "young"]
 
 
 def test_events_are_kept_in_order_and_end_by_themselves(settings: Any) -> None:
