@@ -65,7 +65,8 @@ def gguf_run(path: Path) -> Run:
 def same_vocabulary(path: Path, tokenizer: Tokenizer) -> bool:
     """Whether the file's vocabulary names the same tokens, and cuts the fixed texts into the same ids."""
     tokens = _fields(path)["tokenizer.ggml.tokens"]
-    named = all(tokens[number] == token for token, number in tokenizer.get_vocab(with_added_tokens=True).items())
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    named = all(number < len(tokens) and tokens[number] == token for token, number in vocabulary.items())
     back = read_tokenizer(path)
     return named and all(
         back.encode(text, add_special_tokens=False).ids == tokenizer.encode(text, add_special_tokens=False).ids

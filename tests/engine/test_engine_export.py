@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from engine import export_gguf, export_onnx
 from engine.base_models import load_network, load_tokenizer
 from engine.encoder import TextClassifier
 from engine.export import export
+from engine.export_gguf_read import same_vocabulary
 from engine.export_parity import TEXTS, measured, served
 from engine.failures import RunFailed
 from engine.methods import attach
@@ -77,6 +79,17 @@ def test_a_gguf_file_alone_gives_the_served_logits(kind: str, tiny_chat: Tiny, s
     assert parity["passed"] is True and parity["checked"] == {"same_vocabulary": True}
     assert parity["max_logit_difference"] <= parity["tolerance"]
     assert parity["agreement"] == 1.0 and parity["decisions"] > len(TEXTS) * 10
+
+
+def test_a_vocabulary_with_tokens_that_the_file_lacks_is_another_one(tiny_chat: Tiny, tmp_path: Path) -> None:
+    """transformers adds tokens to some tokenizers while it opens them."""
+    folder = tiny_chat("own")
+    exported("gguf", folder, tmp_path)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    path = tmp_path / "export/model.gguf"
+    assert same_vocabulary(path, tokenizer)
+    tokenizer.add_special_tokens(["<|late|>"])
+    assert not same_vocabulary(path, tokenizer)
 
 
 def test_a_gguf_file_carries_what_llama_cpp_needs_to_chat(tiny_chat: Tiny, tmp_path: Path) -> None:
