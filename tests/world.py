@@ -60,6 +60,10 @@ def address(route: str, parameters: dict[str, str], slug: str) -> str:
     return path
 
 
+FIXED = {"inference.generation": {"state": "done"}}
+"""What a row must be besides: an answer that is still written streams until it ends."""
+
+
 def build() -> dict[Any, Any]:
     """One row of dora's in every table of ours, all with the same id and her words in every text."""
     for model in apps.get_models():
@@ -109,7 +113,7 @@ def make(model: Any, made: dict[Any, Any], *, copy: int = 0) -> Any:
             filled = content(field, copy=copy)
             if filled is not None:
                 values[field.name] = filled
-    row = model._default_manager.create(**values)
+    row = model._default_manager.create(**values | FIXED.get(model._meta.label_lower, {}))
     return row if copy else made.setdefault(model, row)
 
 
