@@ -25,12 +25,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Piece:
-    """More text of one answer, which begins at character `begin` of it; logprobs where they were asked for."""
+    """More text of one answer, which begins at character `begin` of it; logprobs, from token `first` on, where asked for."""
 
     answer: int
     begin: int
     text: str
     logprobs: Sequence[Any] | None = None
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Progress:
         )
         self._characters[at] = max(done, begin + len(text))
         self._tokens[at] = max(counted, tokens)
-        return [Piece(at, done, fresh, told)] if fresh or told else []
+        return [Piece(at, done, fresh, told, counted)] if fresh or told else []
 
     def _end(self, at: int, finish: str) -> list[Step]:
         if at in self._ended:

@@ -81,7 +81,7 @@ def _told(step: Step) -> dict[str, Any]:
     if isinstance(step, Begun):
         return {"type": "begun", "prompt_tokens": step.prompt_tokens}
     if isinstance(step, Piece):
-        return {"type": "piece", "begin": step.begin, "text": step.text, "tokens": step.logprobs}
+        return {"type": "piece", "begin": step.begin, "text": step.text, "tokens": step.logprobs, "first": step.first}
     if isinstance(step, Ended):
         return {"type": "ended", "finish": step.finish}
     if isinstance(step, Over):

@@ -81,7 +81,7 @@ class Talk {
         written += fresh;
         this.tell(root.dataset.writing);
         const isLow = this.said.scrollHeight - this.said.scrollTop - this.said.clientHeight < 40;
-        if (event.tokens) shown = this.tokens(body, event.tokens, shown, event.begin === 0);
+        if (event.tokens) shown += this.tokens(body, event.tokens.slice(Math.max(0, shown - event.first)));
         else body.append(fresh);
         if (isLow) this.said.scrollTop = this.said.scrollHeight;
       } else if (event.type === "ended") {
@@ -99,8 +99,7 @@ class Talk {
     };
   }
 
-  tokens(body, tokens, shown, again) {
-    if (again) body.textContent = "";
+  tokens(body, tokens) {
     for (const [, text, logprob, top] of tokens) {
       const sure = Math.exp(logprob);
       const token = document.createElement("span");
@@ -112,7 +111,7 @@ class Talk {
       token.title = [`${root.dataset.sure} ${(100 * sure).toFixed(1)} %`, ...others].join("\n");
       body.append(token);
     }
-    return shown + tokens.length;
+    return tokens.length;
   }
 
   end(event, written, body, onEnd) {
