@@ -1,5 +1,6 @@
 """A real server for tests: uvicorn serves config.asgi on the test database, in a process of its own."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -7,13 +8,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -73,3 +77,9 @@ def _answers(address: str, process: subprocess.Popen[bytes]) -> bool:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     return False
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """The result of asynchronous work; a browser that is open in this process has a loop running in the main thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from apps.inference.models import Generation, GenerationState
 from apps.registry.models import ModelVersion
-from tests.serving import ROOT, environment
+from tests.serving import ROOT, environment, in_a_loop_of_its_own
 
 Version = Callable[..., ModelVersion]
 ASK: Any = {"model": "bot", "messages": [{"role": "user", "content": "where is my card?"}]}
@@ -85,7 +85,7 @@ def test_the_asynchronous_client_hears_many_answers_at_once(
 
             return await asyncio.gather(*(ask(seed) for seed in range(12)))
 
-    texts = asyncio.run(ask_all())
+    texts = in_a_loop_of_its_own(ask_all())
     stored = {row.seed: row.answers[0]["text"] for row in Generation.objects.all()}
     assert texts == [stored[seed] for seed in range(12)]
     assert len(set(texts)) > 6

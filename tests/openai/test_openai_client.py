@@ -1,6 +1,5 @@
 """OpenAI's own client, strict about every field, against a live server: sync, async, paging, retries, errors."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from apps.datasets.models import ApiFile
 from apps.registry.models import ModelVersion
 from apps.training.models import FineTuningJob
 from tests.openai.lines import chats
+from tests.serving import in_a_loop_of_its_own
 from workers.loop import run_next
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,7 +99,7 @@ def test_the_async_client_pages_through_files(server: str, secret: str) -> None:
                 await client.fine_tuning.jobs.cancel("ftjob-1")
             return found
 
-    assert len(asyncio.run(ask())) == 5
+    assert len(in_a_loop_of_its_own(ask())) == 5
 
 
 def test_errors_become_the_clients_classes(strict: OpenAI, actor: Any) -> None:
