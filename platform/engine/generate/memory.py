@@ -51,14 +51,17 @@ def rooms_up_to(context_tokens: int) -> tuple[int, ...]:
     return (*rooms, context_tokens)
 
 
-def chain(root: str, tokens: Sequence[int], prompt: int) -> list[str]:
+def chain(root: str, tokens: Sequence[int], prompt: int, known: Sequence[str] = ()) -> list[str]:
     """A name for each full block of `tokens`: a hash over the root and all tokens up to its end.
+
+    `known` are names of the first blocks that were made before; only those behind them are made.
 
     Tokens behind the `prompt` were read one by one, whose numbers differ in the last bit from those read as a prompt; they
     have other names, so that what is found is always what would have been computed.
     """
-    found, digest = [], hashlib.sha256(root.encode()).digest()
-    for start in range(0, len(tokens) - UNIT + 1, UNIT):
+    found = list(known)
+    digest = bytes.fromhex(found[-1]) if found else hashlib.sha256(root.encode()).digest()
+    for start in range(UNIT * len(found), len(tokens) - UNIT + 1, UNIT):
         part = b"".join(token.to_bytes(4, "little", signed=True) for token in tokens[start : start + UNIT])
         if start + UNIT > prompt:
             part += b"written behind %d" % max(0, prompt - start)

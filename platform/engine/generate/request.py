@@ -48,6 +48,7 @@ class Request:
     status: Status = Status.WAITING
     finish: Finish | None = None
     arrival: int = 0  # in the order of arrival, set by the scheduler
+    blocks: list[str] = field(default_factory=list)  # names of the full blocks so far, which never change
     preemptions: int = 0
 
     @property

@@ -225,7 +225,12 @@ class Scheduler:
         return self._names(piece.request, end)[piece.start // UNIT :]
 
     def _names(self, request: Request, end: int) -> list[str]:
-        return chain(request.root, request.tokens(0, end), len(request.prompt)) if self.memory.keeps_prefixes else []
+        """Names of the full blocks of its first `end` tokens; each is made once, however often a step asks."""
+        if not self.memory.keeps_prefixes:
+            return []
+        if len(request.blocks) < end // UNIT:
+            request.blocks = chain(request.root, request.tokens(0, end), len(request.prompt), request.blocks)
+        return request.blocks[: end // UNIT]
 
     def _is_active(self, tenant: str) -> bool:
         return any(one.tenant == tenant for one in self._requests.values())
