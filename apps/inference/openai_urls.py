@@ -2,14 +2,15 @@
 
 from django.urls import path
 
-from apps.inference.openai.encoders import ClassifyDoor, EmbeddingDoor, RerankDoor, ScoreDoor, answered
-from apps.inference.openai.views import ChatDoor, CompletionDoor, answering
+from apps.inference.openai.doors import waiting
+from apps.inference.openai.encoders import ClassifyDoor, EmbeddingDoor, RerankDoor, ScoreDoor
+from apps.inference.openai.views import ChatDoor, CompletionDoor
 
 urlpatterns = [
-    path("chat/completions", answering(ChatDoor)),
-    path("completions", answering(CompletionDoor)),
-    path("embeddings", answered(EmbeddingDoor)),
-    path("classify", answered(ClassifyDoor)),
-    path("rerank", answered(RerankDoor)),
-    path("score", answered(ScoreDoor)),
+    path("chat/completions", waiting(ChatDoor)),
+    path("completions", waiting(CompletionDoor)),
+    path("embeddings", waiting(EmbeddingDoor)),
+    path("classify", waiting(ClassifyDoor)),
+    path("rerank", waiting(RerankDoor)),
+    path("score", waiting(ScoreDoor)),
 ]

@@ -24,14 +24,6 @@ class StreamOptions(Body):
     include_usage = Flag(default=False)
 
 
-class AnyValue(serializers.Field):  # type: ignore[type-arg]
-    """Whatever JSON says; its reader checks it."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """As it is."""
-        return data
-
-
 class Answering(Body):
     """What chats and completions have in common; the second half are options that vLLM has beside OpenAI's."""
 
@@ -52,8 +44,8 @@ class Answering(Body):
     seed = Whole(required=False)
     n = Whole(required=False)
     max_tokens = Whole(required=False)
-    stop = AnyValue(required=False)
-    logit_bias = AnyValue(required=False)
+    stop = serializers.JSONField(required=False)
+    logit_bias = serializers.JSONField(required=False)
     stream = Flag(default=False)
     stream_options = StreamOptions(required=False)
     user = Text(required=False, max_length=200)
@@ -73,20 +65,20 @@ class Answering(Body):
 class ChatBody(Answering):
     """POST /v1/chat/completions."""
 
-    messages = serializers.ListField(child=AnyValue(), max_length=2000)
+    messages = serializers.ListField(child=serializers.JSONField(), max_length=2000)
     max_completion_tokens = Whole(required=False)
     logprobs = Flag(default=False)
     top_logprobs = Whole(required=False)
-    response_format = AnyValue(required=False)
-    modalities = AnyValue(required=False)
-    tools = AnyValue(required=False)
-    tool_choice = AnyValue(required=False)
+    response_format = serializers.JSONField(required=False)
+    modalities = serializers.JSONField(required=False)
+    tools = serializers.JSONField(required=False)
+    tool_choice = serializers.JSONField(required=False)
 
 
 class CompletionBody(Answering):
     """POST /v1/completions."""
 
-    prompt = AnyValue()
+    prompt = serializers.JSONField()
     logprobs = Whole(required=False)
     echo = Flag(default=False)
     best_of = Whole(required=False)

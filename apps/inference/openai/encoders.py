@@ -3,25 +3,23 @@
 import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpResponseBase, JsonResponse
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from apps.inference import services
 from apps.inference.models import OnlineRequest, OnlineState
-from apps.inference.openai.bodies import AnyValue
+from apps.inference.openai.doors import Committed, Door
 from apps.registry.models import Task
 from apps.registry.selectors import usable_version
 from core.errors import Refused
 from core.events import hub
 from core.openai.body import Body, Flag, Text, Whole, read_body
 from core.openai.shape import error_body
-from core.openai.views import OpenAIMixin
 from core.streaming import releasing
 from words import say, spoken
 
@@ -32,7 +30,7 @@ class EmbeddingBody(Body):
     """POST /v1/embeddings."""
 
     model = Text(max_length=300)
-    input = AnyValue()
+    input = serializers.JSONField()
     encoding_format = serializers.ChoiceField(["float", "base64"], default="float")
     dimensions = Whole(required=False)
     user = Text(required=False, max_length=200)
@@ -42,7 +40,7 @@ class ClassifyBody(Body):
     """POST /v1/classify."""
 
     model = Text(max_length=300)
-    input = AnyValue()
+    input = serializers.JSONField()
     user = Text(required=False, max_length=200)
 
 
@@ -51,7 +49,7 @@ class RerankBody(Body):
 
     model = Text(max_length=300)
     query = Text(max_length=100_000)
-    documents = AnyValue()
+    documents = serializers.JSONField()
     top_n = Whole(required=False)
     return_documents = Flag(default=True)
 
@@ -61,30 +59,13 @@ class ScoreBody(Body):
 
     model = Text(max_length=300)
     text_1 = Text(max_length=100_000)
-    text_2 = AnyValue()
+    text_2 = serializers.JSONField()
 
 
-class Asked(HttpResponse):
-    """The door's answer: what was committed, and how it is shown."""
-
-    streaming = True  # nothing to keep for an Idempotency-Key
-
-    def __init__(self, row: OnlineRequest, shape: Shape) -> None:
-        super().__init__()
-        self.row, self.shape = row, shape
-
-
-class EncoderDoor(OpenAIMixin):
-    """Checks a request to an encoder and commits it."""
-
-    read_permission = "inference.read"
-    write_permission = "inference.write"
-
-
-class EmbeddingDoor(EncoderDoor):
+class EmbeddingDoor(Door):
     """Texts to vectors."""
 
-    def post(self, request: Request) -> Asked:
+    def post(self, request: Request) -> Committed:
         """Ask for vectors."""
         asked = read_body(request, EmbeddingBody)
         texts = texts_of(asked["input"], "input")
@@ -114,13 +95,13 @@ class EmbeddingDoor(EncoderDoor):
                 "usage": {"prompt_tokens": done.token_count, "total_tokens": done.token_count},
             }
 
-        return Asked(row, shape)
+        return Committed(partial(_answer, row, shape))
 
 
-class ClassifyDoor(EncoderDoor):
+class ClassifyDoor(Door):
     """Texts to labels."""
 
-    def post(self, request: Request) -> Asked:
+    def post(self, request: Request) -> Committed:
         """Ask for labels with all probabilities."""
         asked = read_body(request, ClassifyBody)
         version = usable_version(self.actor.workspace, asked["model"])
@@ -140,13 +121,13 @@ class ClassifyDoor(EncoderDoor):
             ]
             return {"id": f"classify-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
 
-        return Asked(row, shape)
+        return Committed(partial(_answer, row, shape))
 
 
-class RerankDoor(EncoderDoor):
+class RerankDoor(Door):
     """Documents in the order in which they answer a query."""
 
-    def post(self, request: Request) -> Asked:
+    def post(self, request: Request) -> Committed:
         """Ask for the order."""
         asked = read_body(request, RerankBody)
         given = asked["documents"]
@@ -167,13 +148,13 @@ class RerankDoor(EncoderDoor):
             ]
             return {"id": f"rerank-{done.pk}", **_tail(done, asked), "results": results}
 
-        return Asked(row, shape)
+        return Committed(partial(_answer, row, shape))
 
 
-class ScoreDoor(EncoderDoor):
+class ScoreDoor(Door):
     """How well each second text answers the first."""
 
-    def post(self, request: Request) -> Asked:
+    def post(self, request: Request) -> Committed:
         """Ask for scores."""
         asked = read_body(request, ScoreBody)
         seconds = texts_of(asked["text_2"], "text_2")
@@ -185,35 +166,17 @@ class ScoreDoor(EncoderDoor):
             data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in found]
             return {"id": f"score-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
 
-        return Asked(row, shape)
+        return Committed(partial(_answer, row, shape))
 
 
-def answered(door: type[APIView]) -> Callable[..., Any]:
-    """The view of a door: it waits without holding a thread."""
-    enter = releasing(door.as_view())
-
-    @csrf_exempt
-    async def view(request: HttpRequest) -> HttpResponseBase:
-        found = await sync_to_async(enter)(request)
-        if not isinstance(found, Asked):
-            return found
-        response = await _answer(found)
-        for name, value in found.headers.items():
-            if name.lower() not in ("content-type", "content-length"):
-                response[name] = value
-        return response
-
-    return view
-
-
-async def _answer(asked: Asked) -> HttpResponseBase:
-    async for _event in hub().follow(f"online:{asked.row.pk}", patience=0.5):
-        row = await sync_to_async(releasing(_stored))(asked.row.pk)
+async def _answer(asked: OnlineRequest, shape: Shape) -> HttpResponseBase:
+    async for _event in hub().follow(f"online:{asked.pk}", patience=0.5):
+        row = await sync_to_async(releasing(_stored))(asked.pk)
         if row.state == OnlineState.FAILED:
             return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)
         if row.state == OnlineState.DONE:
             try:
-                return JsonResponse(asked.shape(row))
+                return JsonResponse(shape(row))
             except Refused as refused:
                 field = refused.problems[0].field
                 return JsonResponse(error_body(400, refused.message, code=refused.code, param=field), status=400)

@@ -1,14 +1,14 @@
 """POST /v1/chat/completions and /v1/completions: the door checks and commits, then the answer is waited for or streamed."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpResponseBase, JsonResponse
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from apps.inference import services
 from apps.inference.following import Begun, Ended, Over, Piece, Progress, Still
@@ -22,11 +22,11 @@ from apps.inference.openai.bodies import (
     sampling_of_chat,
     sampling_of_completion,
 )
+from apps.inference.openai.doors import Committed, Door
 from apps.inference.openai.shapes import Shape, counts_of, usage_of
 from apps.registry.selectors import usable_version
 from core.openai.body import read_body
 from core.openai.shape import error_body
-from core.openai.views import OpenAIMixin
 from core.streaming import event_stream, releasing
 from words import spoken
 
@@ -34,25 +34,18 @@ BAD_REQUESTS = frozenset({"context_length_exceeded", "invalid_grammar", "unknown
 HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
 
 
-class Pending(HttpResponse):
-    """The door's answer: what was committed, and how the caller wants to hear of it."""
+@dataclass(frozen=True)
+class Pending:
+    """What was committed, and how the caller wants to hear of it."""
 
-    streaming = True  # nothing to keep for an Idempotency-Key
-
-    def __init__(self, shape: Shape, asked: dict[str, Any]) -> None:
-        super().__init__()
-        self.shape = shape
-        self.streams = bool(asked["stream"])
-        self.tells_usage = bool(asked.get("stream_options", {}).get("include_usage"))
+    shape: Shape
+    tells_usage: bool
 
 
-class ChatDoor(OpenAIMixin):
+class ChatDoor(Door):
     """Checks a chat and commits it."""
 
-    read_permission = "inference.read"
-    write_permission = "inference.write"
-
-    def post(self, request: Request) -> Pending:
+    def post(self, request: Request) -> Committed:
         """Ask for answers."""
         asked = read_body(request, ChatBody)
         row = services.generate_chat(
@@ -63,16 +56,13 @@ class ChatDoor(OpenAIMixin):
             sampling=sampling_of_chat(asked),
             extras=extras_of(asked),
         )
-        return Pending(Shape(row), asked)
+        return _committed(Shape(row), asked)
 
 
-class CompletionDoor(OpenAIMixin):
+class CompletionDoor(Door):
     """Checks prompts and commits them."""
 
-    read_permission = "inference.read"
-    write_permission = "inference.write"
-
-    def post(self, request: Request) -> Pending:
+    def post(self, request: Request) -> Committed:
         """Ask for continuations."""
         asked = read_body(request, CompletionBody)
         row = services.generate_texts(
@@ -84,25 +74,12 @@ class CompletionDoor(OpenAIMixin):
             extras=extras_of(asked),
         )
         shows_nothing = asked["echo"] and asked.get("max_tokens") == 0
-        return Pending(Shape(row, echo=asked["echo"], shows_nothing=shows_nothing), asked)
+        return _committed(Shape(row, echo=asked["echo"], shows_nothing=shows_nothing), asked)
 
 
-def answering(door: type[APIView]) -> Callable[..., Any]:
-    """The view of a door: it waits without holding a thread."""
-    enter = releasing(door.as_view())
-
-    @csrf_exempt
-    async def view(request: HttpRequest) -> HttpResponseBase:
-        found = await sync_to_async(enter)(request)
-        if not isinstance(found, Pending):
-            return found
-        response = await _streamed(found) if found.streams else await _whole(found)
-        for name, value in found.headers.items():
-            if name.lower() not in ("content-type", "content-length"):
-                response[name] = value
-        return response
-
-    return view
+def _committed(shape: Shape, asked: dict[str, Any]) -> Committed:
+    pending = Pending(shape, bool(asked.get("stream_options", {}).get("include_usage")))
+    return Committed(partial(_streamed if asked["stream"] else _whole, pending))
 
 
 async def _whole(pending: Pending) -> HttpResponseBase:
