@@ -1,35 +1,13 @@
 """The playground in a real browser, answered by the real engine: streamed, side by side, refused."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connections
 from playwright.sync_api import expect
 
 from apps.accounts.models import User
 from apps.inference.models import Generation, GenerationState
-from workers.writing import Desk, Writers, write
-
-
-@pytest.fixture
-def writer(transactional_db: None, settings: Any) -> Iterator[None]:
-    """The writing thread of the resident role."""
-    settings.GENERATION_CACHE_BYTES = 10_000_000
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            write(stop, Desk(Writers(10**9)))
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join(20)
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Files to learn from, and the real client against a live server."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connections
 from openai import OpenAI
 from rest_framework.test import APIClient
 
@@ -16,7 +14,6 @@ from apps.datasets import services as datasets
 from apps.datasets.models import ApiFile
 from tests.openai.lines import chats
 from tests.serving import serving
-from workers.writing import Desk, Writers, write
 
 
 @pytest.fixture(autouse=True)
@@ -58,23 +55,3 @@ def strict(server: str, secret: str) -> Iterator[OpenAI]:
     """OpenAI's own client; an answer that does not fit its types is an error."""
     with OpenAI(base_url=f"{server}/v1", api_key=secret, _strict_response_validation=True) as made:
         yield made
-
-
-@pytest.fixture
-def writer(transactional_db: None, settings: Any) -> Iterator[None]:
-    """The writing thread of the resident role."""
-    settings.GENERATION_CACHE_BYTES = 10_000_000
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            write(stop, Desk(Writers(10**9)))
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join(20)
-    assert not thread.is_alive()

@@ -1,15 +1,14 @@
 """Vectors, labels and orders below /v1, by OpenAI's client and by plain requests, answered by the real engine."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from django.db import connections
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from apps.registry.models import ModelVersion
+from tests.serving import at_work
 from workers.generation import Models, answer_all
 
 Version = Callable[..., ModelVersion]
@@ -18,19 +17,8 @@ Version = Callable[..., ModelVersion]
 @pytest.fixture
 def role(transactional_db: None) -> Iterator[None]:
     """The answering thread of the resident role."""
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            answer_all(stop, Models())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    stop.set()
-    thread.join(20)
+    with at_work(lambda stop: answer_all(stop, Models())):
+        yield
 
 
 @pytest.fixture

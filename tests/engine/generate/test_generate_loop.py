@@ -1,17 +1,16 @@
 """The loop on torch: equal to reading everything at once, and alike in any company."""
 
 import json
-import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from engine.generate.cache import TensorStore
 from engine.generate.grammar import BadGrammar, Grammars
-from engine.generate.loop import Delta, TorchLoop
+from engine.generate.loop import TorchLoop
 from engine.generate.memory import Memory
 from engine.generate.network import Network
 from engine.generate.packed import can_pack, pack
@@ -20,6 +19,7 @@ from engine.generate.scheduler import Limits, Scheduler
 from engine.gpt import Gpt, GptConfig
 from engine.gpt.config import gpt2_shape
 from engine.specs.sampling import Grammar, Sampling
+from tests.engine.generate.asking import answers, prompt, tokens_of
 
 END = 0
 SHAPES = {
@@ -28,18 +28,6 @@ SHAPES = {
     ),
     "gpt-2": gpt2_shape(vocabulary_size=400, context_tokens=384, layers=2, heads=2, width=24),
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    made.train_from_iterator(["the river bank sends a card, 银行寄来一张卡 and the balance 1234567890"] * 5, trainer)
-    return made
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -74,25 +62,6 @@ def loop(
     )
     grammars = Grammars(tokenizer.to_str(), vocabulary_size=network.config.vocabulary_size, ends=[END])
     return TorchLoop(Network(network, store), scheduler, decode=tokenizer.decode, ends=[END], grammars=grammars)
-
-
-def answers(one: TorchLoop, requests: Sequence[Request]) -> dict[str, list[Delta]]:
-    for request in requests:
-        one.add(request)
-    found: dict[str, list[Delta]] = {request.key: [] for request in requests}
-    while one.load().running or one.load().waiting:
-        for delta in one.step():
-            found[delta.key].append(delta)
-    return found
-
-
-def tokens_of(deltas: Sequence[Delta]) -> list[int]:
-    return [drawn.token for delta in deltas for drawn in delta.tokens]
-
-
-def prompt(seed: int, length: int) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(1, 400) for _ in range(length)]
 
 
 def plain(network: Gpt, ids: list[int], new: int) -> list[int]:

@@ -1,7 +1,6 @@
 """Answers read by OpenVINO: the same tokens as torch, and what is converted and kept."""
 
 import json
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from engine.failures import RunFailed
 from engine.generate.cache import TensorStore
 from engine.generate.grammar import Grammars
-from engine.generate.loop import Delta, TorchLoop
+from engine.generate.loop import TorchLoop
 from engine.generate.memory import Memory
 from engine.generate.network import Network
 from engine.generate.opening import open_writer
@@ -28,6 +27,7 @@ from engine.gpt import Gpt, GptConfig
 from engine.gpt.config import RopeScaling, gpt2_shape
 from engine.gpt.hugging_face import load_gpt, save_gpt
 from engine.specs.sampling import Grammar, Sampling
+from tests.engine.generate.asking import answers, prompt, tokens_of
 
 needs_openvino = pytest.mark.skipif(not is_available(), reason="OpenVINO is not installed")
 
@@ -68,18 +68,6 @@ def one_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("model"), SHAPES["llama, grouped queries"])
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    made.train_from_iterator(["the river bank sends a card, 银行寄来一张卡 and the balance 1234567890"] * 5, trainer)
-    return made
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -108,25 +96,6 @@ def loop(folder: Path, graphs: Path | None, tokenizer: Tokenizer, *, contexts: i
     grammars = Grammars(tokenizer.to_str(), vocabulary_size=400, ends=[END])
     scheduler = Scheduler(memory, Limits(context_tokens=CONTEXT, **limits))
     return TorchLoop(network, scheduler, decode=tokenizer.decode, ends=[END], grammars=grammars)
-
-
-def answers(one: TorchLoop, requests: Sequence[Request]) -> dict[str, list[Delta]]:
-    for request in requests:
-        one.add(request)
-    found: dict[str, list[Delta]] = {request.key: [] for request in requests}
-    while one.load().running or one.load().waiting:
-        for delta in one.step():
-            found[delta.key].append(delta)
-    return found
-
-
-def tokens_of(deltas: Sequence[Delta]) -> list[int]:
-    return [drawn.token for delta in deltas for drawn in delta.tokens]
-
-
-def prompt(seed: int, length: int) -> list[int]:
-    draw = random.Random(seed)
-    return [draw.randrange(1, 400) for _ in range(length)]
 
 
 @torch.no_grad()
