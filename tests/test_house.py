@@ -1,5 +1,6 @@
 """Rules of the house that linters cannot see."""
 
+import ast
 import platform
 import re
 import subprocess
@@ -55,6 +56,19 @@ def test_web_and_training_workers_never_load_torch_that_is_left_to_each_runs_own
 
 def test_tests_have_no_packages_that_could_shadow_rooms() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_a_shared_fixture_has_its_name_alone() -> None:
+    """Of two plugins that define one name the later wins without a word, for every test."""
+    found: dict[str, list[str]] = {}
+    for path in [ROOT / "tests" / "conftest.py", *(ROOT / "tests" / "fixtures").glob("*.py")]:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and any(
+                "fixture" in ast.unparse(mark) for mark in node.decorator_list
+            ):
+                found.setdefault(node.name, []).append(path.name)
+    assert found
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
 def test_no_page_carries_an_inline_script_or_a_foreign_address() -> None:

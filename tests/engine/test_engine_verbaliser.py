@@ -44,13 +44,13 @@ def test_the_slot_of_a_masked_model_gives_the_mean_logit_of_a_words_tokens(maske
     torch.testing.assert_close(found[0], by_hand, rtol=0, atol=1e-5)
 
 
-def test_a_writer_scores_words_by_their_mean_log_probability(writer: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(writer)
+def test_a_writer_scores_words_by_their_mean_log_probability(writing_base: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(writing_base)
     reading = Reading(tokenizer, "{text} is {label}", 32, is_masked=False)
     said = {"card pin": 0, "card": 1, "loan rate credit": 2}
     words = [[reading.word_ids(word)] for word in said]
-    network: Any = AutoModelForCausalLM.from_pretrained(writer).eval()
-    model = WrittenWords(load_gpt(writer), words).eval()
+    network: Any = AutoModelForCausalLM.from_pretrained(writing_base).eval()
+    model = WrittenWords(load_gpt(writing_base), words).eval()
 
     with torch.no_grad():
         found = model(reading(["my card", "help with it"]))
