@@ -25,15 +25,17 @@ from apps.inference.services import (
     sampling_of,
 )
 from apps.registry.models import ModelVersion
-from apps.registry.selectors import damaged_files, version_folder
+from apps.registry.selectors import damaged_files, server_of, version_folder
 from core import storage
 from core.events import Event, Teller
 from words import join, say
 from workers.bell import Bell
+from workers.reaching import reach
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+LISTEN_SECONDS = 0.01  # between two looks at what other servers have written
 YOUNG_SECONDS = 3600.0
 TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
 
@@ -63,12 +65,20 @@ class Work:
     answers: list[Answer]
     open: int
     prompt_tokens: int = 0
+    cached_tokens: int = 0  # that a server found in its cache
     added: list[int] = field(
         default_factory=list
     )  # of each answer: first tokens of the prompt that the caller did not give
     requests: list[Any] = field(default_factory=list)
     told: int = 0
     first_token_at: Any = None
+
+    def count(self, at: int, usage: Any) -> None:
+        """Take a server's own counts of an answer; answers to one prompt share its tokens."""
+        self.answers[at].tokens = usage.answer_tokens
+        if at % self.row.answers_per_prompt == 0:
+            self.prompt_tokens += usage.prompt_tokens
+            self.cached_tokens += usage.cached_tokens
 
     def event(self, **values: Any) -> tuple[str, Event]:
         """The next event of this row, under this claim."""
@@ -89,7 +99,6 @@ class Writers:
         key = version.content_hash
         if key not in self._loaded:
             from engine.failures import RunFailed
-            from engine.generate.opening import open_writer
             from engine.threads import use_threads
 
             use_threads(settings.INFER_THREADS)
@@ -100,17 +109,27 @@ class Writers:
                     say("These files are not what was registered: {paths}", paths=", ".join(damaged[:5])),
                     say("Choose another version."),
                 )
-            self._loaded[key] = open_writer(
-                version_folder(version),
-                root=f"{key}|{version.template_hash}",
-                cache_bytes=self._cache_bytes,
-                graphs=graphs_folder() if settings.GENERATION_ENGINE == "auto" else None,
-                content_hash=key,
-            )
+            self._loaded[key] = self._open(version)
             logger.info("%s loaded in %.1f s", version, time.monotonic() - began)
             self._make_room()
         self._loaded.move_to_end(key)
         return self._loaded[key]
+
+    def _open(self, version: ModelVersion) -> Any:
+        if version.is_remote:
+            from engine.generate.remote import Server, open_remote
+
+            server = Server(**server_of(version))
+            return open_remote(server, reach(server.address))
+        from engine.generate.opening import open_writer
+
+        return open_writer(
+            version_folder(version),
+            root=f"{version.content_hash}|{version.template_hash}",
+            cache_bytes=self._cache_bytes,
+            graphs=graphs_folder() if settings.GENERATION_ENGINE == "auto" else None,
+            content_hash=version.content_hash,
+        )
 
     def drop(self, writer: Any) -> None:
         """Let go of a writer that cannot be trusted any more."""
@@ -134,12 +153,18 @@ class Desk:
         self.teller = teller or Teller()
         self._works: dict[int, Work] = {}
         self._keys: dict[str, tuple[Work, int]] = {}
+        self._let_go: set[str] = set()  # answers of requests that failed, whose last word is still to come
         self._beat_at = 0.0
 
     @property
     def is_busy(self) -> bool:
         """Whether something is being written."""
         return bool(self._works)
+
+    @property
+    def only_listens(self) -> bool:
+        """Whether all that is being written is written by other servers."""
+        return all(work.writer.is_elsewhere for work in self._works.values())
 
     def turn(self, *, look: bool = True, unwanted: set[int] | None = None) -> bool:
         """Claim what waits, write one step of everything, store what ended; False when there was nothing to do."""
@@ -168,7 +193,7 @@ class Desk:
     def _begin(self, row: Generation) -> None:
         from engine.failures import RunFailed
         from engine.generate.grammar import BadGrammar
-        from engine.generate.opening import Unfit
+        from engine.generate.unfit import Unfit
 
         try:
             writer = self.writers.get(row.model_version)
@@ -195,10 +220,9 @@ class Desk:
         prompts = self._prompts(row, writer)
         work = Work(row, writer, [], 0, sum(len(prompt) for prompt, _added in prompts))
         for prompt, added in prompts:
-            room = max(1, writer.context_tokens - len(prompt))
             for _ in range(row.answers_per_prompt):
                 at = len(work.requests)
-                own = replace(sampling, seed=row.seed + at, max_tokens=min(sampling.max_tokens, room))
+                own = replace(sampling, seed=row.seed + at)
                 key = f"{row.pk}.{row.token}.{at}"
                 tenant = str(row.workspace_id)
                 work.requests.append(writer.request(key, prompt, own, tenant=tenant, priority=row.priority))
@@ -207,18 +231,22 @@ class Desk:
         work.open = len(work.answers)
         return work
 
-    def _prompts(self, row: Generation, writer: Any) -> list[tuple[list[int], int]]:
-        """(tokens, how many of the first the caller did not give) of each prompt."""
+    def _prompts(self, row: Generation, writer: Any) -> list[tuple[Any, int]]:
+        """(tokens, or what a server makes them of, how many of the first the caller did not give) of each prompt."""
         if row.kind == GenerationKind.CHAT:
             return [(writer.chat_tokens(row.messages), 0)]
-        return [writer.text_tokens(each) if isinstance(each, str) else (list(each), 0) for each in row.prompts]
+        return [writer.text_tokens(each) for each in row.prompts]
 
     def _step(self, writer: Any) -> None:
         from engine.generate.request import Finish
 
         events = []
         ended: list[Work] = []
+        failed: dict[int, tuple[Work, Any]] = {}
         for delta in writer.backend.step():
+            if delta.key in self._let_go:
+                self._let_go.discard(delta.key)
+                continue
             work, at = self._keys[delta.key]
             answer = work.answers[at]
             if work.first_token_at is None and delta.tokens:
@@ -233,10 +261,14 @@ class Desk:
                 first = work.requests[at].prompt[writer.virtual_tokens]
                 told = [[*_told(writer, first, None), []], *(self._told(writer, drawn) for drawn in delta.prompt)]
                 answer.prompt = told[work.added[at] :]
+            if delta.usage is not None:
+                work.count(at, delta.usage)
             if delta.finish is not None:
                 answer.finish, answer.stopped_by = str(delta.finish), delta.stopped_by
                 del self._keys[delta.key]
                 work.open -= 1
+            if delta.finish == Finish.ERROR:
+                failed.setdefault(work.row.pk, (work, delta))
             is_last = not work.open
             if text or delta.finish or (wants and tokens):
                 value: dict[str, Any] = {"answer": at, "begin": begin, "text": text, "tokens": answer.tokens}
@@ -248,7 +280,11 @@ class Desk:
             if is_last:
                 ended.append(work)
         self.teller.tell(events)
+        for work, delta in failed.values():
+            self._end_with(work, delta.code, delta.message)
         for work in ended:
+            if work.row.pk in failed:
+                continue
             is_cancelled = all(answer.finish == Finish.CANCELLED for answer in work.answers)
             self._end(work, GenerationState.CANCELLED if is_cancelled else GenerationState.DONE)
 
@@ -261,7 +297,7 @@ class Desk:
         del self._works[work.row.pk]
         counts = {
             "prompt_tokens": work.prompt_tokens,
-            "cached_tokens": sum(request.cached for request in work.requests),
+            "cached_tokens": work.cached_tokens + sum(request.cached for request in work.requests),
             "answer_tokens": sum(answer.tokens for answer in work.answers),
         }
         answers = [answer.as_mapping() for answer in work.answers]
@@ -277,11 +313,20 @@ class Desk:
         """A step went wrong: its requests fail, and the version is loaded anew for the next ones."""
         code, message = _unexpected("a step of answers went wrong")
         for work in [work for work in self._works.values() if work.writer is writer]:
-            del self._works[work.row.pk]
-            self._keys = {key: held for key, held in self._keys.items() if held[0] is not work}
-            finish_generation(work.row, state=GenerationState.FAILED, error_code=code, error_message=message)
-            self.teller.tell([work.event(last=True, state=str(GenerationState.FAILED))])
+            self._end_with(work, code, message)
         self.writers.drop(writer)
+
+    def _end_with(self, work: Work, code: str, message: str) -> None:
+        """A request fails as a whole, whatever became of its other answers; what is written of them stays."""
+        del self._works[work.row.pk]
+        for request in work.requests:
+            if self._keys.pop(request.key, None) is not None:
+                work.writer.backend.cancel(request.key)
+                self._let_go.add(request.key)
+        answers = [answer.as_mapping() for answer in work.answers]
+        failed = GenerationState.FAILED
+        finish_generation(work.row, state=failed, answers=answers, error_code=code, error_message=message)
+        self.teller.tell([work.event(last=True, state=str(failed))])
 
     def _cancel(self, pk: int) -> None:
         work = self._works.get(pk)
@@ -335,7 +380,8 @@ def write(stop: threading.Event, desk: Desk | None = None) -> None:
         while not stop.is_set():
             try:
                 close_old_connections()
-                messages = bell.heard(0 if desk.is_busy else IDLE_SECONDS)
+                pause = LISTEN_SECONDS if desk.only_listens else 0
+                messages = bell.heard(pause if desk.is_busy else IDLE_SECONDS)
                 unwanted = {int(text.split()[1]) for text in messages if text.startswith("cancel ")}
                 look = bool(messages) or time.monotonic() - looked_at > IDLE_SECONDS
                 if look:

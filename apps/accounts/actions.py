@@ -50,6 +50,7 @@ ACTIONS: dict[str, str | Promise] = {
     "member.remove": _("member removed"),
     "member.role": _("role changed"),
     "model_card.edit": _("model card edited"),
+    "model_version.connect": _("model on another server connected"),
     "model_version.delete": _("model version deleted"),
     "model_version.describe": _("model version described"),
     "model_version.export": _("model version exported"),

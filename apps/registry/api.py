@@ -315,6 +315,32 @@ class ModelImports(mixins.ListModelMixin, WorkspaceViewSet):
         return Response(self.get_serializer(made).data, status=202)
 
 
+class ModelConnections(WorkspaceViewSet):
+    """Models that other servers answer."""
+
+    read_permission = "registry.read"
+    write_permission = "registry.write"
+    serializer_class = shapes.ModelVersionDetailSerializer
+
+    @extend_schema(
+        summary="Connect a model on another server",
+        tags=TAG,
+        request=shapes.ModelConnectionSerializer,
+        responses={201: shapes.ModelVersionDetailSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """A version whose answers vLLM, SGLang, llama.cpp's server, Ollama or another Lingxi writes."""
+        data = shapes.ModelConnectionSerializer(data=request.data)
+        data.is_valid(raise_exception=True)
+        values = data.validated_data
+        name, description = values.pop("name"), values.pop("description")
+        made = services.connect_server(
+            actor=self.actor, name=name, connection=services.Connection(**values), description=description
+        )
+        version = selectors.versions_of(self.actor.workspace).get(pk=made.pk)
+        return Response(self.get_serializer(version).data, status=201)
+
+
 class ModelExports(WorkspaceViewSet):
     """Zips of versions."""
 

@@ -25,6 +25,7 @@ urlpatterns = [
         "model-versions/<int:pk>/approvals",
         api.ModelVersions.as_view({"get": "approvals", "post": "request_approval"}),
     ),
+    path("model-connections", api.ModelConnections.as_view({"post": "create"})),
     path("model-imports", api.ModelImports.as_view({"get": "list", "post": "create"})),
     path("model-imports/<int:pk>", api.ModelImports.as_view({"get": "retrieve"})),
     path("model-exports/<int:pk>", api.ModelExports.as_view({"get": "retrieve"})),

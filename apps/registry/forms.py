@@ -53,6 +53,36 @@ class ImportForm(forms.Form):
     )
 
 
+class ConnectionForm(forms.Form):
+    """A model on another server."""
+
+    name = forms.CharField(
+        label=_("Model name"), max_length=80, help_text=_("A known name adds a version, a new name starts a model.")
+    )
+    address = forms.CharField(
+        label=_("Address"), max_length=300, help_text=_("Up to /v1, for example https://vllm.example.com/v1")
+    )
+    model = forms.CharField(label=_("Its name there"), max_length=300)
+    dialect = forms.ChoiceField(
+        label=_("The server knows"),
+        choices=[
+            ("openai", _("OpenAI’s own options")),
+            ("vllm", _("vLLM’s options too (top_k, min_p, regular expressions …)")),
+        ],
+        help_text=_("vLLM, SGLang and Lingxi know more; of llama.cpp and Ollama expect OpenAI’s own."),
+    )
+    context_tokens = forms.IntegerField(
+        label=_("Longest context in tokens"),
+        required=False,
+        min_value=1,
+        max_value=100_000_000,
+        help_text=_("Leave empty where the server decides."),
+    )
+    description = forms.CharField(
+        label=_("Description"), required=False, max_length=5000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
 class BaseModelForm(forms.Form):
     """A base model to start training from."""
 

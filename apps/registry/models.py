@@ -90,6 +90,7 @@ class Source(models.TextChoices):
 
     TRAINING = "training", _("Training")
     IMPORT = "import", _("Import")
+    REMOTE = "remote", _("Another server")
 
 
 class VersionState(models.TextChoices):
@@ -152,6 +153,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.family.name} v{self.number}"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether another server answers for it: its folder says where, and holds no weights."""
+        return self.source == Source.REMOTE
 
     @property
     def path(self) -> Path:

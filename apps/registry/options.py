@@ -15,6 +15,7 @@ RECIPES: dict[str, str | Promise] = {
     "extract": _("Answers from passages"),
     "embed": _("Text vectors"),
     "rerank": _("Re-ranking"),
+    "remote": _("Another server"),
 }
 
 PHASES: dict[str, str | Promise] = {"training": _("Training")}

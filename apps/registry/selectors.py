@@ -30,7 +30,24 @@ from words import say
 
 
 def version_folder(version: ModelVersion) -> Path:
-    """The folder of a version's files; Refused when it is damaged or gone."""
+    """The folder of a version's model; Refused when it is damaged, gone or on another server."""
+    if version.is_remote:
+        raise Refused(
+            "answered_elsewhere",
+            say("“{version}” is answered by another server: its weights are not here.", version=version),
+            field="model_version",
+            hint=say("Choose a version that was trained or imported."),
+        )
+    return _whole_folder(version)
+
+
+def server_of(version: ModelVersion) -> dict[str, Any]:
+    """Where a remote version is answered: address, model, dialect, context_tokens."""
+    found: dict[str, Any] = json.loads((_whole_folder(version) / SERVER_FILE).read_text(encoding="utf-8"))
+    return {name: value for name, value in found.items() if name != "kind"}
+
+
+def _whole_folder(version: ModelVersion) -> Path:
     if version.state == VersionState.DAMAGED or not version.path.is_dir():
         raise conflict(
             "version_damaged",
@@ -40,17 +57,20 @@ def version_folder(version: ModelVersion) -> Path:
     return version.path
 
 
+SERVER_FILE = "lingxi.json"
 GGUF_SHAPES = {"gpt2", "llama", "mistral", "qwen2", "qwen3"}
 
 
 def damaged_files(version: ModelVersion) -> list[str]:
     """Files of a version that are missing or not what was registered; reads all of them."""
-    found = compare_with_manifest(version_folder(version), version.files)
+    found = compare_with_manifest(_whole_folder(version), version.files)
     return [each["path"] for each in found if each["problem"] != "additional"]
 
 
 def export_kinds(version: ModelVersion) -> list[str]:
     """The kinds of export that make sense for what the version's folder holds; the conversion itself decides."""
+    if version.is_remote:
+        return []
     found: list[str] = [ExportKind.ARCHIVE]
     has_adapter = any(str(file["path"]).startswith("adapter/") for file in version.files)
     if has_adapter:

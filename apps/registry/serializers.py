@@ -19,6 +19,7 @@ from apps.registry.models import (
     VersionImport,
 )
 from core.api.jobs import JobProgressSerializer
+from engine.specs.remote import DIALECTS
 
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
@@ -307,6 +308,17 @@ class ModelImportWriteSerializer(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=80)
     file = serializers.FileField()
+    description = serializers.CharField(max_length=5000, required=False, allow_blank=True, default="")
+
+
+class ModelConnectionSerializer(serializers.Serializer[Any]):
+    """A model on another server that speaks OpenAI's API."""
+
+    name = serializers.CharField(max_length=80)
+    address = serializers.CharField(max_length=300, help_text="Up to /v1: https://vllm.example.com/v1")
+    model = serializers.CharField(max_length=300, help_text="The model's name on that server.")
+    dialect = serializers.ChoiceField(DIALECTS, default="openai")
+    context_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000_000)
     description = serializers.CharField(max_length=5000, required=False, allow_blank=True, default="")
 
 

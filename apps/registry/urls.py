@@ -21,6 +21,7 @@ urlpatterns = [
     path("compare", views.compare, name="compare"),
     path("import", views.new_import, name="new_import"),
     path("imports/<int:pk>", views.import_detail, name="import"),
+    path("connect", views.connect, name="connect"),
     path("base-models", views.base_models, name="base_models"),
     path("base-models/<int:pk>/delete", views.delete_base_model, name="delete_base_model"),
 ]

@@ -13,6 +13,7 @@ from apps.registry.downloads import export_response
 from apps.registry.forms import (
     BaseModelForm,
     CardForm,
+    ConnectionForm,
     DescriptionForm,
     ImportForm,
 )
@@ -70,6 +71,7 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
         "check": version.checks.select_related("job").order_by("-id").first(),
         "users": services.users_of(version),
         "form": DescriptionForm(initial={"description": version.description}),
+        "server": selectors.server_of(version) if version.is_remote and version.state == "ready" else None,
     }
     return render(request, "registry/detail.html", context)
 
@@ -191,6 +193,26 @@ def new_import(request: PageRequest) -> HttpResponse:
         else:
             return redirect(workspace_url(request.actor, "registry:import", pk=made.pk))
     return render(request, "registry/import_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@page("registry.write")
+@require_http_methods(["GET", "POST"])
+@once()
+def connect(request: PageRequest) -> HttpResponse:
+    """Register a model that another server answers."""
+    form = ConnectionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        values = dict(form.cleaned_data)
+        name, description = values.pop("name"), values.pop("description")
+        try:
+            made = services.connect_server(
+                actor=request.actor, name=name, connection=services.Connection(**values), description=description
+            )
+        except Refused as refused:
+            add_refusal(form, refused)
+        else:
+            return redirect(workspace_url(request.actor, "registry:detail", pk=made.pk))
+    return render(request, "registry/connect.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @page("registry.read")

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from apps.registry.models import BaseModel, ModelVersion, VersionState
+from apps.registry.models import BaseModel, ModelVersion, Source, VersionState
 from apps.registry.selectors import shared_base, version_choices, version_folder
 from core.errors import Problem
 from engine import specs
@@ -21,7 +21,10 @@ FAMILIES = {"generation": "decoder"}  # task of a recipe -> family of base model
 def base_choices(*, recipe: str, default: Reference, workspace: Any) -> list[tuple[str, str]]:
     """(reference, name) of everything a run of `recipe` may start from, the default first."""
     tasks = base_tasks(recipe)
-    versions = {f"version:{row.pk}": str(row) for row in version_choices(workspace).filter(task__in=tasks)}
+    versions = {
+        f"version:{row.pk}": str(row)
+        for row in version_choices(workspace).filter(task__in=tasks).exclude(source=Source.REMOTE)
+    }
     if default.kind == "version":
         return list(versions.items()) or [("", _("There is no model to start from yet"))]
     known = BaseModel.objects.filter(Q(workspace=None) | Q(workspace=workspace)).order_by("id")

@@ -46,28 +46,28 @@ class Downloaded:
 class _Plain(http.client.HTTPConnection):
     """Connects to one address whatever the name says."""
 
-    def __init__(self, parts: SplitResult, address: str) -> None:
+    def __init__(self, parts: SplitResult, address: str, read_seconds: float) -> None:
         super().__init__(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
-        self._address = address
+        self._address, self._read_seconds = address, read_seconds
 
     def connect(self) -> None:
         """Open the socket to the checked address."""
         self.sock = socket.create_connection((self._address, self.port), CONNECT_SECONDS)
-        self.sock.settimeout(READ_SECONDS)
+        self.sock.settimeout(self._read_seconds)
 
 
 class _Secure(http.client.HTTPSConnection):
     """The same over TLS; the certificate must be the name's, not the address's."""
 
-    def __init__(self, parts: SplitResult, address: str) -> None:
+    def __init__(self, parts: SplitResult, address: str, read_seconds: float) -> None:
         self._tls = ssl.create_default_context()
         super().__init__(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS, context=self._tls)
-        self._address = address
+        self._address, self._read_seconds = address, read_seconds
 
     def connect(self) -> None:
         """Open the socket to the checked address and speak TLS with the name."""
         plain = socket.create_connection((self._address, self.port), CONNECT_SECONDS)
-        plain.settimeout(READ_SECONDS)
+        plain.settimeout(self._read_seconds)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
 
 
@@ -146,7 +146,12 @@ def _inner(address: Address) -> Address:
 
 @contextmanager
 def request(
-    url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    read_seconds: float = READ_SECONDS,
 ) -> Iterator[tuple[http.client.HTTPResponse, str]]:
     """(the response, the address it came from). Redirects are followed for GET only.
 
@@ -155,7 +160,7 @@ def request(
     for _hop in range(MAX_REDIRECTS + 1):
         parts = check_url(url)
         with ExitStack() as stack:
-            connection = (_Secure if parts.scheme == "https" else _Plain)(parts, resolve(parts))
+            connection = (_Secure if parts.scheme == "https" else _Plain)(parts, resolve(parts), read_seconds)
             stack.callback(connection.close)
             response = _ask(connection, parts, method, headers or {}, body)
             stack.callback(response.close)  # it holds the socket after the connection has let go

@@ -30,7 +30,16 @@ from core.openai.shape import error_body
 from core.streaming import event_stream, releasing
 from words import spoken
 
-BAD_REQUESTS = frozenset({"context_length_exceeded", "invalid_grammar", "unknown_token", "template_refused"})
+BAD_REQUESTS = frozenset(
+    {
+        "context_length_exceeded",
+        "invalid_grammar",
+        "remote_refused",
+        "template_refused",
+        "unknown_token",
+        "unsupported_by_server",
+    }
+)
 HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
 
 

@@ -12,6 +12,7 @@ from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
+from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.errors import Refused
 from core.queue import notify
@@ -174,6 +175,7 @@ def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> Online
             say("“{version}” gives labels. Choose a version that writes.", version=version),
             field="model",
         )
+    version_folder(version)
     if not text.strip() or "\0" in text:
         raise Refused("empty", say("Write a sentence."), field="text")
     if len(text) > MAX_SENTENCE_CHARACTERS:

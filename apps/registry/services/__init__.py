@@ -5,6 +5,7 @@ from apps.registry.services.aliases import check_alias_name, move_alias, remove_
 from apps.registry.services.approvals import approve, reject, request_approval
 from apps.registry.services.bases import add_base_model, delete_base_model
 from apps.registry.services.cards import edit_card
+from apps.registry.services.remotes import Connection, connect_server
 from apps.registry.services.transfers import (
     expire_files,
     finish_check,
@@ -18,11 +19,13 @@ from apps.registry.services.transfers import (
 from apps.registry.services.versions import Making, delete_version, describe, register_version, users_of
 
 __all__ = [
+    "Connection",
     "KeptFolder",
     "Making",
     "add_base_model",
     "approve",
     "check_alias_name",
+    "connect_server",
     "delete_base_model",
     "delete_version",
     "describe",

@@ -15,7 +15,7 @@ from apps.accounts.services import audit
 from apps.datasets import services as datasets
 from apps.datasets.models import ApiFile, DatasetVersion, FilePurpose, FileState, Kind
 from apps.registry.models import Task
-from apps.registry.selectors import base_models_of, resolve_version
+from apps.registry.selectors import base_models_of, resolve_version, version_folder
 from apps.training.bases import base_problems
 from apps.training.models import AUTO, FineTuningJob, TrainingJob
 from apps.training.selectors import curves
@@ -137,6 +137,7 @@ def _base(workspace: Any, model: str) -> tuple[dict[str, str], str]:
         raise unknown_model(model) from error
     if version.task != Task.GENERATION:
         raise Refused("model_not_available", say("“{version}” does not write texts.", version=version), field="model")
+    version_folder(version)
     name = version.family.name
     return {"kind": "version", "name": str(version.pk)}, name.split(":")[1] if name.startswith("ft:") else name
 

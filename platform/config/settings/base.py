@@ -200,6 +200,15 @@ OUTBOUND_ALLOW = env_list(
     "",
     "Private hosts or CIDR ranges that imports by URL may reach; empty forbids all.",
 )
+REMOTE_KEYS = dict(
+    entry.split("=", 1)
+    for entry in env_list(
+        "LINGXI_REMOTE_KEYS",
+        "",
+        "Keys of other servers that answer for models here, as address=key: https://vllm.example.com/v1=secret.",
+    )
+    if "=" in entry
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 

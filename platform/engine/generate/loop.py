@@ -19,6 +19,15 @@ from engine.generate.text import TextStream
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens of an answer as the server that wrote it counts them."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    answer_tokens: int
+
+
+@dataclass(frozen=True)
 class Delta:
     """What one step added to an answer: text that became certain, tokens, and at last why it ended.
 
@@ -31,7 +40,9 @@ class Delta:
     finish: Finish | None = None
     stopped_by: str | int | None = None
     prompt: tuple[Drawn, ...] = ()
-    message: str = ""  # of an error
+    code: str = ""  # of an error
+    message: str = ""
+    usage: Usage | None = None  # with the end, where only the back end can count
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Load:
 
 
 class Backend(Protocol):
-    """The seam: the loop on torch, OpenVINO's pipeline or a remote server."""
+    """The seam: the loop, on torch or OpenVINO, or a remote server."""
 
     def add(self, request: Request) -> None:
         """Let a request wait for its answer."""

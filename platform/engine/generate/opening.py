@@ -1,7 +1,7 @@
 """A model folder made ready to answer many requests: network, template, memory and loop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -14,6 +14,7 @@ from engine.generate.memory import Memory
 from engine.generate.readers import open_reader
 from engine.generate.request import VIRTUAL, Request
 from engine.generate.scheduler import Limits, Scheduler
+from engine.generate.unfit import Unfit
 from engine.render import Messages, Template, Unrenderable, render
 from engine.specs.sampling import Sampling
 from words import say
@@ -21,14 +22,6 @@ from words import say
 CACHE_BYTES = 1 << 30
 STEP_TOKENS = 512
 RUNNING = 32
-
-
-class Unfit(ValueError):
-    """A prompt that this model cannot be asked: a stable code and a sentence."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
 
 
 @dataclass
@@ -44,6 +37,8 @@ class Writer:
     memory_bytes: int = 0  # weights and cache
     marks: frozenset[int] = field(default_factory=frozenset)  # ids of special tokens
 
+    is_elsewhere = False
+
     @property
     def is_busy(self) -> bool:
         """Whether anybody waits for an answer."""
@@ -57,8 +52,10 @@ class Writer:
         except Unrenderable as error:
             raise Unfit("template_refused", str(error)) from error
 
-    def text_tokens(self, text: str) -> tuple[list[int], int]:
-        """The prompt of a text to be continued, and how many of its first tokens are not the text's own."""
+    def text_tokens(self, text: str | Sequence[int]) -> tuple[list[int], int]:
+        """The prompt of a text, or of its tokens, to be continued, and how many of the first are not the text's own."""
+        if not isinstance(text, str):
+            return list(text), 0
         template = self.frame.template
         if isinstance(template, Template):
             return [self.frame.ends[0], *template.tokenizer.encode(text, add_special_tokens=False).ids], 1
@@ -84,7 +81,7 @@ class Writer:
     def request(
         self, key: str, prompt: Sequence[int], sampling: Sampling, *, tenant: str, priority: int = 0
     ) -> Request:
-        """A request for the back end; Unfit when prompt and answer do not go together with the context."""
+        """A request for the back end, as long as the context has room; Unfit when it has none behind the prompt."""
         room = self.context_tokens - len(prompt)
         if room < 1:
             raise Unfit(
@@ -99,6 +96,7 @@ class Writer:
             raise Unfit("unknown_token", say("A token id must lie below {size}.", size=self.vocabulary_size))
         tokens = [*([VIRTUAL] * self.virtual_tokens), *prompt]
         root = f"{self.root}|{tenant}"
+        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
         return Request(key, tokens, sampling, tenant=tenant, priority=priority, root=root)
 
 

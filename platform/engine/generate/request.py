@@ -22,6 +22,7 @@ class Finish(StrEnum):
 
     STOP = "stop"  # the end token, a stop token or a stop text
     LENGTH = "length"
+    FILTERED = "content_filter"  # by the server that wrote it
     CANCELLED = "cancelled"
     ERROR = "error"
 
