@@ -167,7 +167,8 @@ class TorchLoop:
             request = piece.request
             place = self.scheduler.memory.place(request.key)
             end = piece.start + piece.count
-            readings.append(Reading(place, piece.start, request.tokens(piece.start, end), len(request.prompt)))
+            tokens = request.tokens(piece.start, end)
+            readings.append(Reading(place, piece.start, tokens, len(request.prompt), request.adapter))
             if request.sampling.prompt_logprobs is not None and piece.start < len(request.prompt) - 1:
                 inside = range(piece.start, min(end, len(request.prompt) - 1))
                 told.append((self._writings[request.key], [request.prompt[at + 1] for at in inside], len(wanted)))

@@ -2,7 +2,8 @@
 
 A token's numbers must not depend on who else is in the step. Therefore prompts are read in blocks of UNIT tokens whatever
 the size of the piece, written tokens one by one (also when they are read again), and rows of an arena up to the same
-multiple of UNIT behind a mask.
+multiple of UNIT behind a mask. This holds for feed-forwards whose width is a multiple of 32, as it is in every usual model:
+torch's activations treat what is left over at the end of a step by another formula.
 """
 
 from collections import defaultdict
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.generate.adapters import Company
 from engine.generate.cache import TensorStore
 from engine.generate.memory import UNIT, Place
 from engine.gpt import Gpt
@@ -29,6 +31,7 @@ class Reading:
     start: int
     tokens: Sequence[int]
     prompt: int
+    adapter: str = ""  # of a base that many share
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class _Part:
 class Network:
     """A GPT that reads pieces into a store and gives the logits behind them."""
 
-    def __init__(self, model: Gpt, store: TensorStore) -> None:
+    def __init__(self, model: Gpt, store: TensorStore, company: Company | None = None) -> None:
         self.model = model.eval()
+        self.company = company
         self.store = store
         self.device = model.tokens.weight.device
         virtual = model.virtual
@@ -63,6 +67,8 @@ class Network:
     def logits(self, readings: Sequence[Reading], wanted: Sequence[int]) -> Tensor:
         """Logits [len(wanted), V] behind the tokens of these numbers, counted over all readings; float32."""
         ids = torch.tensor([token for reading in readings for token in reading.tokens], device=self.device)
+        if self.company is not None:
+            self.company.take(readings, self.device)
         blocks, singles = _parts(readings)
         places = [
             position for reading in readings for position in range(reading.start, reading.start + len(reading.tokens))

@@ -11,7 +11,7 @@ from engine.failures import RunFailed
 from engine.generate.grammar import Grammars
 from engine.generate.loop import Backend, TorchLoop
 from engine.generate.memory import Memory
-from engine.generate.readers import open_reader
+from engine.generate.readers import Opened, open_reader
 from engine.generate.request import VIRTUAL, Request
 from engine.generate.scheduler import Limits, Scheduler
 from engine.generate.unfit import Unfit
@@ -36,6 +36,7 @@ class Writer:
     virtual_tokens: int = 0
     memory_bytes: int = 0  # weights and cache
     marks: frozenset[int] = field(default_factory=frozenset)  # ids of special tokens
+    adapter: str = ""  # of a base that many versions share
 
     is_elsewhere = False
 
@@ -97,7 +98,7 @@ class Writer:
         tokens = [*([VIRTUAL] * self.virtual_tokens), *prompt]
         root = f"{self.root}|{tenant}"
         sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
-        return Request(key, tokens, sampling, tenant=tenant, priority=priority, root=root)
+        return Request(key, tokens, sampling, tenant=tenant, priority=priority, adapter=self.adapter, root=root)
 
 
 def open_writer(
@@ -126,25 +127,33 @@ def open_writer(
         graphs=graphs,
         content_hash=content_hash,
     )
-    context = opened.context_tokens
-    memory = Memory(opened.store, capacity_tokens=opened.capacity_tokens, context_tokens=context)
-    tokenizer = frame.template.tokenizer
-    fast = tokenizer if isinstance(tokenizer, Tokenizer) else tokenizer.backend_tokenizer
-    grammars = Grammars(fast.to_str(), vocabulary_size=opened.vocabulary_size, ends=frame.ends)
-    backend = TorchLoop(
-        opened.reader,
-        Scheduler(memory, Limits(step_tokens, running, context)),
-        decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
-        ends=frame.ends,
-        grammars=grammars,
-    )
     return Writer(
         frame,
-        backend,
-        context - opened.virtual_tokens,
+        loop_over(opened, frame, running=running, step_tokens=step_tokens),
+        opened.context_tokens - opened.virtual_tokens,
         opened.vocabulary_size,
         root or str(folder),
         opened.virtual_tokens,
         opened.bytes,
-        frozenset(fast.get_added_tokens_decoder()),
+        frozenset(fast_tokenizer(frame).get_added_tokens_decoder()),
+    )
+
+
+def fast_tokenizer(frame: ChatFrame) -> Tokenizer:
+    """The tokenizers library's own."""
+    found = frame.template.tokenizer
+    return found if isinstance(found, Tokenizer) else found.backend_tokenizer
+
+
+def loop_over(opened: Opened, frame: ChatFrame, *, running: int, step_tokens: int) -> TorchLoop:
+    """The loop that answers many requests by a reader."""
+    context, tokenizer = opened.context_tokens, frame.template.tokenizer
+    memory = Memory(opened.store, capacity_tokens=opened.capacity_tokens, context_tokens=context)
+    text = fast_tokenizer(frame).to_str()
+    return TorchLoop(
+        opened.reader,
+        Scheduler(memory, Limits(step_tokens, running, context)),
+        decode=lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True)),
+        ends=frame.ends,
+        grammars=Grammars(text, vocabulary_size=opened.vocabulary_size, ends=frame.ends),
     )

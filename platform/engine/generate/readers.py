@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from engine.base_models import unusable
+from engine.generate.adapters import Company
 from engine.generate.cache import TensorStore
 from engine.generate.loop import Reader
 from engine.generate.memory import Store
@@ -15,6 +16,7 @@ from engine.generate.network import Network
 from engine.generate.openvino_convert import converted, read_manifest, why_not
 from engine.generate.openvino_network import OpenVinoNetwork, PageStore
 from engine.generate.packed import can_pack, pack
+from engine.gpt import Gpt
 from engine.gpt.hugging_face import load_gpt
 from engine.methods import read_adapter
 from engine.methods.folder import FOLDER as ADAPTER_FOLDER
@@ -60,13 +62,24 @@ def _on_torch(folder: Path, context_tokens: int, cache_bytes: int) -> Opened:
             network = read_adapter(network, folder).eval()
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise unusable(str(folder), "weights", error) from error
-    if torch.cuda.is_available():
-        network = network.to("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
-    elif can_pack():
+    network = placed(network)
+    if not torch.cuda.is_available() and can_pack():
         pack(network)
+    return read_by(network, context_tokens, cache_bytes)
+
+
+def placed(network: Gpt) -> Gpt:
+    """On the GPU in bf16 where there is one that knows it."""
+    if not torch.cuda.is_available():
+        return network
+    return network.to("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+
+
+def read_by(network: Gpt, context_tokens: int, cache_bytes: int, company: Company | None = None) -> Opened:
+    """The network's reader with a store of `cache_bytes`; with a `company` its matrices take adapters."""
     config, weight = network.config, network.tokens.weight
     store = TensorStore(config, device=weight.device, dtype=weight.dtype)
-    reader = Network(network, store)
+    reader = Network(network, store, company)
     context = min(config.context_tokens, context_tokens) + reader.virtual_tokens
     context = min(context, config.context_tokens) if not reader.takes_no_positions else context
     token_bytes = store.token_bytes(config, weight.dtype)
