@@ -25,6 +25,7 @@ pytest_plugins = (
     "tests.fixtures.few_shot",
     "tests.fixtures.jobs",
     "tests.fixtures.markers",
+    "tests.fixtures.rollouts",
     "tests.fixtures.vectors",
     "tests.fixtures.writers",
 )

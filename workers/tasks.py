@@ -62,6 +62,8 @@ def sweep() -> None:
         training.call_sweep_of(job)
         training.call_fine_tuning_of(job)
     training.stop_orphans()
+    if any((taken := inference.check_gates()).values()):
+        logger.warning("gates: %s", taken)
     notifications.deliver_due()
 
 
@@ -77,7 +79,8 @@ def clean_up() -> None:
     removed = accounts.apply_retention()
     removed["notices"] = notifications.apply_retention()
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
-    removed |= inference.expire_explanations() | inference.expire_unread() | datasets.expire_api_files()
+    removed |= inference.expire_explanations() | inference.expire_unread() | inference.expire_texts()
+    removed |= datasets.expire_api_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

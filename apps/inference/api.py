@@ -12,7 +12,8 @@ from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest
+from apps.inference.models import BatchJob, Finish, OnlineRequest
+from apps.inference.selectors import shown_requests
 from apps.inference.serializers import (
     AskChatSerializer,
     AskQuestionSerializer,
@@ -30,10 +31,17 @@ from apps.inference.serializers import (
 )
 from apps.registry.models import Task
 from apps.registry.selectors import resolve_version
-from core.access import fetch
+from core.access import Actor, fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused
 from words import say
+
+
+def route_of(actor: Actor, request: Request, model: str) -> services.Route:
+    """Who answers a single request; the headers of the doors below /v1 name whose it is."""
+    headers = request.headers
+    key = services.StickyKey(headers.get("X-Lingxi-User", ""), headers.get("X-Lingxi-Conversation", ""))
+    return services.route(actor, model, key)
 
 
 class BatchViewSet(WorkspaceViewSet):
@@ -162,13 +170,13 @@ class OnlineViewSet(WorkspaceViewSet):
     def _ask(self, request: Request) -> Response:
         serializer = AskSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        version = resolve_version(self.actor.workspace, serializer.validated_data["model"])
+        found = route_of(self.actor, request, serializer.validated_data["model"])
         texts = serializer.validated_data["texts"]
-        made = services.ask(actor=self.actor, version=version, texts=texts, task=self.task)
+        made = services.ask(actor=self.actor, version=found.version, texts=texts, task=self.task, route=found)
         return Response(self.get_serializer(made).data, status=202)
 
     def _answer(self, pk: int) -> Response:
-        rows = OnlineRequest.objects.filter(model_version__task=self.task, kind=OnlineKind.PREDICT)
+        rows = shown_requests().filter(model_version__task=self.task)
         return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)
 
 
@@ -226,8 +234,8 @@ class OnlineRankViewSet(OnlineViewSet):
         serializer = AskRankingSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
-        version = resolve_version(self.actor.workspace, values.pop("model"))
-        made = services.ask_ranking(actor=self.actor, version=version, **values)
+        found = route_of(self.actor, request, values.pop("model"))
+        made = services.ask_ranking(actor=self.actor, version=found.version, route=found, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The order of a few texts")
@@ -252,8 +260,8 @@ class OnlineExtractViewSet(OnlineViewSet):
         serializer = AskQuestionSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
-        version = resolve_version(self.actor.workspace, values.pop("model"))
-        made = services.ask_question(actor=self.actor, version=version, **values)
+        found = route_of(self.actor, request, values.pop("model"))
+        made = services.ask_question(actor=self.actor, version=found.version, route=found, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The answer to a question")
@@ -276,12 +284,12 @@ class OnlineChatViewSet(WorkspaceViewSet):
         serializer = AskChatSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
-        version = resolve_version(self.actor.workspace, values.pop("model"))
-        made = services.ask_chat(actor=self.actor, version=version, **values)
+        found = route_of(self.actor, request, values.pop("model"))
+        made = services.ask_chat(actor=self.actor, version=found.version, route=found, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The answer to a chat")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, the answer."""
-        rows = OnlineRequest.objects.filter(model_version__task=Task.GENERATION, kind=OnlineKind.PREDICT)
+        rows = shown_requests().filter(model_version__task=Task.GENERATION)
         return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)

@@ -11,6 +11,7 @@ from apps.inference.api import (
     OnlineTagViewSet,
     OnlineViewSet,
 )
+from apps.inference.deployment_api import DeploymentViewSet
 from apps.inference.explain_api import ExplanationViewSet
 
 urlpatterns = [
@@ -33,4 +34,13 @@ urlpatterns = [
     path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),
     path("explanations/<int:pk>/attention", ExplanationViewSet.as_view({"get": "attention"})),
     path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
+    path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "deployments/<int:pk>",
+        DeploymentViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("deployments/<int:pk>/promote", DeploymentViewSet.as_view({"post": "promote"})),
+    path("deployments/<int:pk>/rollback", DeploymentViewSet.as_view({"post": "rollback"})),
+    path("deployments/<int:pk>/events", DeploymentViewSet.as_view({"get": "events"})),
+    path("deployments/<int:pk>/figures", DeploymentViewSet.as_view({"get": "figures"})),
 ]

@@ -8,6 +8,11 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.inference.deployments import Arm as Arm
+from apps.inference.deployments import Deployment as Deployment
+from apps.inference.deployments import DeploymentEvent as DeploymentEvent
+from apps.inference.deployments import EventKind as EventKind
+from apps.inference.deployments import Sticky as Sticky
 from core.jobs.models import Job
 from core.words import WordsField, WordsJSONField
 
@@ -136,6 +141,10 @@ class OnlineRequest(models.Model):
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
+    deployment = models.ForeignKey(
+        Deployment, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )  # through which it was asked
+    arm = models.CharField(max_length=10, choices=Arm.choices, default=Arm.STABLE, db_default=Arm.STABLE)
     kind = models.CharField(max_length=10, choices=OnlineKind.choices, default=OnlineKind.PREDICT)
     texts = models.JSONField(
         default=list, blank=True
@@ -143,6 +152,8 @@ class OnlineRequest(models.Model):
     messages = models.JSONField(default=list, blank=True)  # for a chat version
     max_new_tokens = models.PositiveIntegerField(default=256)
     is_whole = models.BooleanField(default=False)  # of a classifier: the probability of every label is wanted
+    priority = models.SmallIntegerField(default=0, db_default=0)  # smaller goes first
+    is_stored = models.BooleanField(default=True, db_default=True)  # False: the texts go as soon as it was read
     state = models.CharField(max_length=10, choices=OnlineState.choices, default=OnlineState.WAITING)
     token = models.BigIntegerField(default=0)  # raised by each claim
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -161,6 +172,11 @@ class OnlineRequest(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["id"], condition=models.Q(state="waiting"), name="online_waiting"),
             models.Index(fields=["workspace", "-id"], name="online_workspace"),
+            models.Index(
+                fields=["deployment", "answered_at"],
+                condition=models.Q(deployment__isnull=False),
+                name="online_deployment",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -193,6 +209,10 @@ class Generation(models.Model):
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="generations")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="generations")
+    deployment = models.ForeignKey(
+        Deployment, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )  # through which it was asked
+    arm = models.CharField(max_length=10, choices=Arm.choices, default=Arm.STABLE, db_default=Arm.STABLE)
     reference = models.CharField(max_length=300)  # the model as it was asked for
     kind = models.CharField(max_length=10, choices=GenerationKind.choices)
     messages = models.JSONField(default=list, blank=True)
@@ -230,6 +250,11 @@ class Generation(models.Model):
                 fields=["priority", "id"], condition=models.Q(state__in=["waiting", "running"]), name="generation_open"
             ),
             models.Index(fields=["workspace", "-id"], name="generation_workspace"),
+            models.Index(
+                fields=["deployment", "finished_at"],
+                condition=models.Q(deployment__isnull=False),
+                name="generation_deployment",
+            ),
         ]
 
     def __str__(self) -> str:

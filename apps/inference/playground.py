@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.inference import services
 from apps.inference.following import Begun, Ended, Over, Piece, Progress, Step
 from apps.inference.forms import PlaygroundForm
-from apps.inference.models import Generation, GenerationState
+from apps.inference.models import Arm, Generation, GenerationState
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.streaming import event_stream, releasing
@@ -58,7 +58,7 @@ def ask(request: PageRequest) -> JsonResponse:
 @page("inference.read")
 def events(request: PageRequest, pk: int) -> HttpResponseBase:
     """The answer as server-sent events, from its first character on whenever it is asked for."""
-    row = fetch(request.actor, Generation.objects.all(), "inference.read", pk=pk)
+    row = fetch(request.actor, Generation.objects.exclude(arm=Arm.SHADOW), "inference.read", pk=pk)
     return event_stream(_events(row))
 
 

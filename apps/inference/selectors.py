@@ -6,7 +6,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.inference.models import BatchJob, OnlineKind, OnlineRequest, OnlineState, Prediction
+from apps.inference.models import Arm, BatchJob, Deployment, OnlineKind, OnlineRequest, OnlineState, Prediction
+from apps.registry.models import Alias
+from apps.registry.selectors import resolve
 from core.errors import Refused
 from core.jobs.states import State
 from core.leftovers import Names
@@ -67,6 +69,11 @@ def _batch_files() -> set[str]:
     }
 
 
+def shown_requests() -> QuerySet[OnlineRequest]:
+    """Single requests whose answers somebody asked for: neither explanations nor what a shadow said."""
+    return OnlineRequest.objects.filter(kind=OnlineKind.PREDICT).exclude(arm=Arm.SHADOW)
+
+
 def explanations(workspace: Any) -> QuerySet[OnlineRequest]:
     """Explained sentences of a workspace with their versions, newest first."""
     rows = OnlineRequest.objects.filter(workspace=workspace, kind=OnlineKind.EXPLAIN)
@@ -91,6 +98,20 @@ def attention_rows(told: dict[str, Any], layer: int, head: int) -> list[Row]:
         raise Refused("unknown_head", say("The heads are numbered 0 to {last}.", last=heads - 1), field="head")
     place = layers.index(layer)
     return head_rows(told["scores"]["numbers"], tokens=len(told["tokens"]), heads=heads, place=place, head=head)
+
+
+def deployments(workspace: Any) -> QuerySet[Deployment]:
+    """Deployments of a workspace with their aliases and versions, newest first."""
+    joined = ("alias__family", "alias__version__family", "candidate__family", "serving__family", "created_by")
+    return Deployment.objects.filter(workspace=workspace).select_related(*joined).order_by("-id")
+
+
+def alias_of(workspace: Any, reference: str) -> Alias:
+    """The alias that a reference means: "name@alias", or "name" for its champion; Refused where there is none."""
+    meant = resolve(workspace, reference)
+    if meant.alias_id is None:
+        raise Refused("unknown_alias", say("“{reference}” names no alias.", reference=reference[:100]), field="alias")
+    return Alias.objects.select_related("family", "version__family").get(pk=meant.alias_id)
 
 
 def similarities(request: OnlineRequest) -> list[tuple[str, float]]:

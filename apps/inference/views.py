@@ -10,8 +10,8 @@ from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
 from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, RankForm, RerankForm, TryForm
-from apps.inference.models import BatchJob, Finish, OnlineKind, OnlineRequest, OnlineState
-from apps.inference.selectors import batch_jobs, label_chart, ranked, similarities
+from apps.inference.models import BatchJob, Finish, OnlineRequest, OnlineState
+from apps.inference.selectors import batch_jobs, label_chart, ranked, shown_requests, similarities
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -154,7 +154,7 @@ def _ask(
 @page("inference.read")
 def asked(request: PageRequest, pk: int) -> HttpResponse:
     """The answer to a single request, or a part that asks again."""
-    rows = OnlineRequest.objects.select_related("model_version").filter(kind=OnlineKind.PREDICT)
+    rows = shown_requests().select_related("model_version")
     found = fetch(request.actor, rows, "inference.read", pk=pk)
     is_done = found.state == OnlineState.DONE
     context = {

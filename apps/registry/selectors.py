@@ -1,10 +1,11 @@
 """What pages, the API and other rooms read of the registry."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from apps.registry.files import compare_with_manifest
 from apps.registry.models import (
@@ -209,13 +210,26 @@ def card_of(version: ModelVersion) -> CardRevision:
     return CardRevision.objects.select_related("created_by").filter(version=version).latest("number")
 
 
+@dataclass(frozen=True)
+class Meant:
+    """What a reference means: a version, and the alias through which it was found, if through one."""
+
+    version: ModelVersion
+    alias_id: int | None = None
+
+
 def resolve_version(workspace: Any, reference: str) -> ModelVersion:
     """The version a person means: an id ("17"), "name@alias", "name:3", or "name" (its champion, else newest)."""
+    return resolve(workspace, reference).version
+
+
+def resolve(workspace: Any, reference: str) -> Meant:
+    """The same with the alias; Refused when there is no such version."""
     rows = ModelVersion.objects.filter(workspace=workspace).select_related("family")
     reference = reference.strip()
-    found: ModelVersion | None
+    found: Meant | None
     if reference.isascii() and reference.isdigit() and len(reference) < 19:
-        found = rows.filter(pk=int(reference)).first()
+        found = _plain(rows.filter(pk=int(reference)))
     else:
         found = _by_name(rows, reference)
     if found is None:
@@ -239,19 +253,29 @@ def usable_version(workspace: Any, name: str, *, damaged: bool = False) -> Model
     return version
 
 
-def _by_name(rows: QuerySet[ModelVersion], reference: str) -> ModelVersion | None:
+def _by_name(rows: QuerySet[ModelVersion], reference: str) -> Meant | None:
     if "\0" in reference:
         return None
     name, at, alias = reference.rpartition("@")
-    if at and (found := rows.filter(family__name__iexact=name, aliases__name=alias).first()):
+    if at and (found := _through(rows.filter(family__name__iexact=name), alias)):
         return found
     name, colon, number = reference.rpartition(":")
     if colon and number.isascii() and number.isdigit() and len(number) < 10:
-        found = rows.filter(family__name__iexact=name, number=int(number)).first()
-        if found:
-            return found
+        numbered = _plain(rows.filter(family__name__iexact=name, number=int(number)))
+        if numbered:
+            return numbered
     named = rows.filter(family__name__iexact=reference)
-    return named.filter(aliases__name="champion").first() or named.order_by("-number").first()
+    return _through(named, "champion") or _plain(named.order_by("-number"))
+
+
+def _plain(rows: QuerySet[ModelVersion]) -> Meant | None:
+    version = rows.first()
+    return Meant(version) if version else None
+
+
+def _through(rows: QuerySet[ModelVersion], alias: str) -> Meant | None:
+    found = rows.filter(aliases__name=alias).annotate(alias_id=F("aliases__id")).first()
+    return Meant(found, found.alias_id) if found else None
 
 
 def served_names(workspace: Any) -> list[tuple[str, ModelVersion]]:

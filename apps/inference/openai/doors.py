@@ -1,14 +1,20 @@
 """Doors: the part of a view below /v1 that checks and commits, after which the answer is waited for without a thread."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.inference.services import Route, StickyKey, route
+from apps.registry.models import VersionState
+from core.errors import Refused
+from core.openai.errors import unknown_model
 from core.openai.views import OpenAIMixin
 from core.streaming import releasing
+
+CONVERSATION_HEADER = "X-Lingxi-Conversation"
 
 
 class Committed(HttpResponse):
@@ -26,6 +32,18 @@ class Door(OpenAIMixin):
 
     read_permission = "inference.read"
     write_permission = "inference.write"
+
+    def route_of(self, asked: Mapping[str, Any]) -> Route:
+        """Who answers; 404 as OpenAI says it for a name that means nothing, or a version whose files are damaged."""
+        metadata = asked.get("metadata") or {}
+        conversation = self.request.headers.get(CONVERSATION_HEADER) or metadata.get("conversation_id", "")
+        try:
+            found = route(self.actor, asked["model"], StickyKey(asked.get("user", ""), conversation))
+        except Refused as error:
+            raise unknown_model(asked["model"]) from error
+        if found.version.state == VersionState.DAMAGED:
+            raise unknown_model(asked["model"])
+        return found
 
 
 def waiting(door: type[Door]) -> Callable[..., Any]:

@@ -15,7 +15,6 @@ from apps.inference import services
 from apps.inference.models import OnlineRequest, OnlineState
 from apps.inference.openai.doors import Committed, Door
 from apps.registry.models import Task
-from apps.registry.selectors import usable_version
 from core.errors import Refused
 from core.events import hub
 from core.openai.body import Body, Flag, Text, Whole, read_body
@@ -52,6 +51,7 @@ class RerankBody(Body):
     documents = serializers.JSONField()
     top_n = Whole(required=False)
     return_documents = Flag(default=True)
+    user = Text(required=False, max_length=200)
 
 
 class ScoreBody(Body):
@@ -60,6 +60,7 @@ class ScoreBody(Body):
     model = Text(max_length=300)
     text_1 = Text(max_length=100_000)
     text_2 = serializers.JSONField()
+    user = Text(required=False, max_length=200)
 
 
 class EmbeddingDoor(Door):
@@ -69,12 +70,8 @@ class EmbeddingDoor(Door):
         """Ask for vectors."""
         asked = read_body(request, EmbeddingBody)
         texts = texts_of(asked["input"], "input")
-        row = services.ask(
-            actor=self.actor,
-            version=usable_version(self.actor.workspace, asked["model"]),
-            texts=texts,
-            task=Task.EMBEDDING,
-        )
+        found = self.route_of(asked)
+        row = services.ask(actor=self.actor, version=found.version, texts=texts, task=Task.EMBEDDING, route=found)
         wanted = asked.get("dimensions")
 
         def shape(done: OnlineRequest) -> dict[str, Any]:
@@ -104,9 +101,16 @@ class ClassifyDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for labels with all probabilities."""
         asked = read_body(request, ClassifyBody)
-        version = usable_version(self.actor.workspace, asked["model"])
+        found = self.route_of(asked)
         texts = texts_of(asked["input"], "input")
-        row = services.ask(actor=self.actor, version=version, texts=texts, task=Task.CLASSIFICATION, is_whole=True)
+        row = services.ask(
+            actor=self.actor,
+            version=found.version,
+            texts=texts,
+            task=Task.CLASSIFICATION,
+            is_whole=True,
+            route=found,
+        )
 
         def shape(done: OnlineRequest) -> dict[str, Any]:
             data = [
@@ -134,8 +138,10 @@ class RerankDoor(Door):
         if isinstance(given, list) and all(isinstance(each, Mapping) for each in given):
             given = [each.get("text") for each in given]
         documents = texts_of(given, "documents")
-        version = usable_version(self.actor.workspace, asked["model"])
-        row = services.ask_ranking(actor=self.actor, version=version, query=asked["query"], texts=documents)
+        found = self.route_of(asked)
+        row = services.ask_ranking(
+            actor=self.actor, version=found.version, query=asked["query"], texts=documents, route=found
+        )
 
         def shape(done: OnlineRequest) -> dict[str, Any]:
             results = [
@@ -158,12 +164,14 @@ class ScoreDoor(Door):
         """Ask for scores."""
         asked = read_body(request, ScoreBody)
         seconds = texts_of(asked["text_2"], "text_2")
-        version = usable_version(self.actor.workspace, asked["model"])
-        row = services.ask_ranking(actor=self.actor, version=version, query=asked["text_1"], texts=seconds)
+        found = self.route_of(asked)
+        row = services.ask_ranking(
+            actor=self.actor, version=found.version, query=asked["text_1"], texts=seconds, route=found
+        )
 
         def shape(done: OnlineRequest) -> dict[str, Any]:
-            found = sorted(done.results, key=lambda each: each["index"])
-            data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in found]
+            scores = sorted(done.results, key=lambda each: each["index"])
+            data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in scores]
             return {"id": f"score-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
 
         return Committed(partial(_answer, row, shape))
@@ -176,10 +184,13 @@ async def _answer(asked: OnlineRequest, shape: Shape) -> HttpResponseBase:
             return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)
         if row.state == OnlineState.DONE:
             try:
-                return JsonResponse(shape(row))
+                document = shape(row)
             except Refused as refused:
                 field = refused.problems[0].field
                 return JsonResponse(error_body(400, refused.message, code=refused.code, param=field), status=400)
+            if not row.is_stored:
+                await sync_to_async(releasing(services.forget_online))(row.pk)
+            return JsonResponse(document)
     raise AssertionError("following never ends by itself")
 
 

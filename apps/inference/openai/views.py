@@ -11,6 +11,7 @@ from django.http import HttpResponseBase, JsonResponse
 from rest_framework.request import Request
 
 from apps.inference import services
+from apps.inference.arms import CALLERS_FAULTS
 from apps.inference.following import Begun, Ended, Over, Piece, Progress, Still
 from apps.inference.models import Generation, GenerationState
 from apps.inference.openai.bodies import (
@@ -24,22 +25,11 @@ from apps.inference.openai.bodies import (
 )
 from apps.inference.openai.doors import Committed, Door
 from apps.inference.openai.shapes import Shape, counts_of, usage_of
-from apps.registry.selectors import usable_version
 from core.openai.body import read_body
 from core.openai.shape import error_body
 from core.streaming import event_stream, releasing
 from words import spoken
 
-BAD_REQUESTS = frozenset(
-    {
-        "context_length_exceeded",
-        "invalid_grammar",
-        "remote_refused",
-        "template_refused",
-        "unknown_token",
-        "unsupported_by_server",
-    }
-)
 HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
 
 
@@ -57,9 +47,11 @@ class ChatDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for answers."""
         asked = read_body(request, ChatBody)
+        found = self.route_of(asked)
         row = services.generate_chat(
             actor=self.actor,
-            version=usable_version(self.actor.workspace, asked["model"]),
+            version=found.version,
+            route=found,
             reference=asked["model"],
             messages=messages_of(asked),
             sampling=sampling_of_chat(asked),
@@ -74,9 +66,11 @@ class CompletionDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for continuations."""
         asked = read_body(request, CompletionBody)
+        found = self.route_of(asked)
         row = services.generate_texts(
             actor=self.actor,
-            version=usable_version(self.actor.workspace, asked["model"]),
+            version=found.version,
+            route=found,
             reference=asked["model"],
             prompts=prompts_of(asked),
             sampling=sampling_of_completion(asked),
@@ -178,11 +172,11 @@ def _event(document: Any) -> str:
 def _failed(row: Generation) -> JsonResponse:
     if row.state == GenerationState.CANCELLED:
         return JsonResponse(error_body(409, "The request was cancelled.", code="cancelled"), status=409)
-    return JsonResponse(_error(row), status=400 if row.error_code in BAD_REQUESTS else 503)
+    return JsonResponse(_error(row), status=400 if row.error_code in CALLERS_FAULTS else 503)
 
 
 def _error(row: Generation) -> dict[str, Any]:
-    status = 400 if row.error_code in BAD_REQUESTS else 503
+    status = 400 if row.error_code in CALLERS_FAULTS else 503
     return error_body(status, spoken(row.error_message), code=row.error_code)
 
 

@@ -9,6 +9,14 @@ from apps.inference.services.batches import (
     predict_version,
     prepared,
 )
+from apps.inference.services.deployments import (
+    DEPLOYMENTS_CHANNEL,
+    change_deployment,
+    create_deployment,
+    delete_deployment,
+    promote,
+    roll_back,
+)
 from apps.inference.services.generations import (
     GENERATION_CHANNEL,
     Extras,
@@ -36,9 +44,20 @@ from apps.inference.services.online import (
     ask_ranking,
     claim_online,
     expire_explanations,
+    forget_online,
 )
+from apps.inference.services.retention import expire_texts
+from apps.inference.services.rollouts import (
+    Wanted,
+    check_gates,
+    version_is_not_ready,
+    version_is_ready,
+    wanted_versions,
+)
+from apps.inference.services.routes import Route, StickyKey, place_of, route
 
 __all__ = [
+    "DEPLOYMENTS_CHANNEL",
     "GENERATION_CHANNEL",
     "LARGEST_ANSWER_TOKENS",
     "MAX_RANKED_TEXTS",
@@ -46,6 +65,9 @@ __all__ = [
     "ONLINE_ATTEMPTS",
     "ONLINE_CHANNEL",
     "Extras",
+    "Route",
+    "StickyKey",
+    "Wanted",
     "answer",
     "ask",
     "ask_chat",
@@ -54,21 +76,34 @@ __all__ = [
     "ask_ranking",
     "beat_generations",
     "cancel_generation",
+    "change_deployment",
+    "check_gates",
     "claim_generations",
     "claim_online",
+    "create_deployment",
+    "delete_deployment",
     "expire_explanations",
     "expire_files",
+    "expire_texts",
     "expire_unread",
     "finish_generation",
+    "forget_online",
     "forget_texts",
     "generate_chat",
     "generate_texts",
     "hand_back_generations",
     "keep_predictions",
+    "place_of",
     "predict_texts",
     "predict_upload",
     "predict_version",
     "prepared",
+    "promote",
     "require_usable",
+    "roll_back",
+    "route",
     "sampling_of",
+    "version_is_not_ready",
+    "version_is_ready",
+    "wanted_versions",
 ]

@@ -11,8 +11,9 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from apps.inference.models import Generation, GenerationKind, GenerationState
+from apps.inference.models import Arm, Generation, GenerationKind, GenerationState
 from apps.inference.services.asking import checked_messages, require_usable
+from apps.inference.services.routes import Route, as_shadow
 from apps.registry.models import ModelVersion, Task
 from core.access import Actor
 from core.errors import Refused
@@ -49,11 +50,13 @@ def generate_chat(
     messages: Sequence[Mapping[str, str]],
     sampling: Sampling,
     extras: Extras | None = None,
+    route: Route | None = None,
 ) -> Generation:
-    """Ask for answers to a chat; the resident role writes them."""
+    """Ask for answers to a chat; the resident role writes them. `route` is how the version was found."""
     found = checked_messages(messages, "messages")
     _require_short(sum(len(message["content"]) for message in found), "messages")
-    return _make(actor, version, reference, sampling, extras or Extras(), kind=GenerationKind.CHAT, messages=found)
+    asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
+    return _make(asked, kind=GenerationKind.CHAT, messages=found)
 
 
 @transaction.atomic
@@ -65,6 +68,7 @@ def generate_texts(
     prompts: Sequence[str | Sequence[int]],
     sampling: Sampling,
     extras: Extras | None = None,
+    route: Route | None = None,
 ) -> Generation:
     """Ask for texts, or lists of token ids, to be continued."""
     if not 1 <= len(prompts) <= MAX_PROMPTS:
@@ -72,14 +76,23 @@ def generate_texts(
     _require_short(sum(map(len, prompts)), "prompt")
     if any(isinstance(prompt, str) and "\0" in prompt for prompt in prompts):
         raise Refused("nul", say("A text holds no NUL."), field="prompt")
-    return _make(
-        actor, version, reference, sampling, extras or Extras(), kind=GenerationKind.TEXT, prompts=list(prompts)
-    )
+    asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
+    return _make(asked, kind=GenerationKind.TEXT, prompts=list(prompts))
 
 
-def _make(
-    actor: Actor, version: ModelVersion, reference: str, sampling: Sampling, extras: Extras, **columns: Any
-) -> Generation:
+@dataclass(frozen=True)
+class _Asked:
+    """What both kinds of requests have in common."""
+
+    actor: Actor
+    route: Route
+    reference: str
+    sampling: Sampling
+    extras: Extras
+
+
+def _make(asked: _Asked, **columns: Any) -> Generation:
+    version, sampling, extras = asked.route.version, asked.sampling, asked.extras
     require_usable(version)
     if version.task != Task.GENERATION:
         raise Refused(
@@ -89,21 +102,26 @@ def _make(
         raise Refused(problems[0].code, problems[0].message, field=problems[0].field, hint=problems[0].hint)
     if not 1 <= extras.answers_per_prompt <= MAX_ANSWERS:
         raise Refused("bad_count", say("n must lie between 1 and {most}.", most=MAX_ANSWERS), field="n")
-    made = Generation.objects.create(
-        workspace=actor.workspace,
-        model_version=version,
-        reference=reference[:300],
-        sampling=asdict(sampling),
-        seed=secrets.randbits(62) if sampling.seed is None else sampling.seed,
-        answers_per_prompt=extras.answers_per_prompt,
-        is_stored=extras.is_stored,
-        metadata=dict(extras.metadata or {}),
-        end_user=extras.end_user[:200],
-        priority=extras.priority,
-        requested_by=actor.user,
-        api_key=actor.key,
+    values = {
+        "workspace": asked.actor.workspace,
+        "model_version": version,
+        "deployment": asked.route.deployment,
+        "arm": asked.route.arm,
+        "reference": asked.reference[:300],
+        "sampling": asdict(sampling),
+        "seed": secrets.randbits(62) if sampling.seed is None else sampling.seed,
+        "answers_per_prompt": extras.answers_per_prompt,
+        "is_stored": extras.is_stored and asked.route.is_stored,
+        "metadata": dict(extras.metadata or {}),
+        "end_user": extras.end_user[:200],
+        "priority": extras.priority,
+        "requested_by": asked.actor.user,
+        "api_key": asked.actor.key,
         **columns,
-    )
+    }
+    made = Generation.objects.create(**values)
+    if asked.route.shadow is not None:
+        Generation.objects.create(**values | as_shadow(asked.route))
     notify(GENERATION_CHANNEL)
     return made
 
@@ -190,7 +208,7 @@ def finish_generation(generation: Generation, *, state: GenerationState, **colum
     """Store how it ended under the claim's token; False when another claim was faster."""
     mine = Generation.objects.filter(pk=generation.pk, token=generation.token, state=GenerationState.RUNNING)
     is_mine = bool(mine.update(state=state, finished_at=timezone.now(), **columns))
-    if is_mine and state != GenerationState.DONE:  # nobody will read it
+    if is_mine and (state != GenerationState.DONE or generation.arm == Arm.SHADOW):  # nobody will read it
         forget_texts(generation.pk)
     return is_mine
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.inference.services.routes import Route, as_shadow
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import version_folder
@@ -31,12 +32,18 @@ ONLINE_CHANNEL = "lingxi:online"
 
 @transaction.atomic
 def ask(
-    *, actor: Actor, version: ModelVersion, texts: Sequence[str], task: str = "", is_whole: bool = False
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    texts: Sequence[str],
+    task: str = "",
+    is_whole: bool = False,
+    route: Route | None = None,
 ) -> OnlineRequest:
     """Ask for labels (of a tagger: spans) of a few texts now; the resident role answers within a moment.
 
     With `task` a version of another task is refused, as one that does not read texts always is. `is_whole` asks a
-    classifier for the probability of every label.
+    classifier for the probability of every label. `route` is how the version was found.
     """
     require_usable(version)
     if use_of(version).reads != "text" or (task and version.task != task):
@@ -61,15 +68,13 @@ def ask(
             ),
             field="texts",
         )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace, model_version=version, texts=cleaned, is_whole=is_whole, requested_by=actor.user
-    )
-    notify(ONLINE_CHANNEL)
-    return made
+    return _make(actor, route or Route(version), texts=cleaned, is_whole=is_whole)
 
 
 @transaction.atomic
-def ask_question(*, actor: Actor, version: ModelVersion, question: str, context: str) -> OnlineRequest:
+def ask_question(
+    *, actor: Actor, version: ModelVersion, question: str, context: str, route: Route | None = None
+) -> OnlineRequest:
     """Ask a reader for the answer to a question in a passage now."""
     require_usable(version)
     if use_of(version).reads != "question":
@@ -90,15 +95,13 @@ def ask_question(*, actor: Actor, version: ModelVersion, question: str, context:
                 ),
                 field=name,
             )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace, model_version=version, texts=[question, context], requested_by=actor.user
-    )
-    notify(ONLINE_CHANNEL)
-    return made
+    return _make(actor, route or Route(version), texts=[question, context])
 
 
 @transaction.atomic
-def ask_ranking(*, actor: Actor, version: ModelVersion, query: str, texts: Sequence[str]) -> OnlineRequest:
+def ask_ranking(
+    *, actor: Actor, version: ModelVersion, query: str, texts: Sequence[str], route: Route | None = None
+) -> OnlineRequest:
     """Ask for the order of a few texts by how well each answers a query."""
     require_usable(version)
     if use_of(version).reads != "pair":
@@ -126,11 +129,7 @@ def ask_ranking(*, actor: Actor, version: ModelVersion, query: str, texts: Seque
             say("All texts together have at most {most:,} characters.", most=MAX_RANKED_CHARACTERS),
             field="texts",
         )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace, model_version=version, texts=[query, *texts], requested_by=actor.user
-    )
-    notify(ONLINE_CHANNEL)
-    return made
+    return _make(actor, route or Route(version), texts=[query, *texts])
 
 
 @transaction.atomic
@@ -140,6 +139,7 @@ def ask_chat(
     version: ModelVersion,
     messages: Sequence[Mapping[str, str]],
     max_new_tokens: int | None = None,
+    route: Route | None = None,
 ) -> OnlineRequest:
     """Ask for the answer to one chat now; the resident role writes it within some seconds."""
     require_usable(version)
@@ -154,15 +154,7 @@ def ask_chat(
         raise Refused(
             "text_too_long", say("A chat has at most {most} characters.", most=MAX_TEXT_CHARACTERS), field="messages"
         )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace,
-        model_version=version,
-        messages=found,
-        max_new_tokens=answer_length(max_new_tokens),
-        requested_by=actor.user,
-    )
-    notify(ONLINE_CHANNEL)
-    return made
+    return _make(actor, route or Route(version), messages=found, max_new_tokens=answer_length(max_new_tokens))
 
 
 @transaction.atomic
@@ -184,23 +176,35 @@ def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> Online
             say("A sentence has at most {most} characters.", most=MAX_SENTENCE_CHARACTERS),
             field="text",
         )
-    made = OnlineRequest.objects.create(
-        workspace=actor.workspace,
-        model_version=version,
-        kind=OnlineKind.EXPLAIN,
-        texts=[text],
-        requested_by=actor.user,
-    )
+    return _make(actor, Route(version), kind=OnlineKind.EXPLAIN, texts=[text])
+
+
+def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
+    """The committed row, and beside it a shadow's where the route has one."""
+    values = {
+        "workspace": actor.workspace,
+        "model_version": route.version,
+        "deployment": route.deployment,
+        "arm": route.arm,
+        "is_stored": route.is_stored,
+        "requested_by": actor.user,
+        **columns,
+    }
+    made = OnlineRequest.objects.create(**values)
+    if route.shadow is not None:
+        OnlineRequest.objects.create(**values | as_shadow(route))
     notify(ONLINE_CHANNEL)
     return made
 
 
 def claim_online() -> OnlineRequest | None:
-    """The oldest waiting request, leased to the caller under a fresh token; given up after a few attempts."""
+    """The most urgent waiting request, the oldest of equals, leased to the caller under a fresh token; given up after a few attempts."""
     now = timezone.now()
     with transaction.atomic():
         waiting = OnlineRequest.objects.select_for_update(skip_locked=True).filter(state=OnlineState.WAITING)
-        found = waiting.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)).order_by("id").first()
+        found = (
+            waiting.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)).order_by("priority", "id").first()
+        )
         if found is None:
             return None
         if found.attempt_count >= ONLINE_ATTEMPTS:
@@ -228,6 +232,12 @@ def answer(
             answered_at=timezone.now(),
         )
     )
+
+
+def forget_online(pk: int) -> None:
+    """Blank texts and results of an answered request that was not to be stored."""
+    rows = OnlineRequest.objects.filter(pk=pk, is_stored=False).exclude(state=OnlineState.WAITING)
+    rows.update(texts=[], messages=[], results=[])
 
 
 def expire_explanations(*, now: datetime | None = None) -> dict[str, int]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.accounts.services import audit
 from apps.registry.models import Alias, AliasMove, Approval, Decision, ModelFamily, ModelVersion, MoveKind, VersionState
 from core.access import Actor
+from core.dependents import dependents
 from core.errors import Refused, conflict
 from words import say
 
@@ -55,6 +56,12 @@ def remove_alias(*, actor: Actor, family: ModelFamily, name: str, reason: str = 
     alias = Alias.objects.select_related("version").filter(family=family, name=name).first()
     if alias is None:
         return
+    if users := dependents(alias):
+        raise conflict(
+            "alias_in_use",
+            say("The alias {name} is used by {users}.", name=name, users=", ".join(users)),
+            hint=say("Take these away first."),
+        )
     _remember(actor, family, name, MoveKind.REMOVE, alias.version, None, reason, {})
     alias.delete()
 

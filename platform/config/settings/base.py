@@ -151,6 +151,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "beat.schedule")
 # --- Tenancy, jobs, storage ---------------------------------------------------------------------------------
 WORKSPACE_MODEL = "accounts.Workspace"
 ACTOR_FOR_PAGE = "apps.accounts.access.actor_for_page"
+ALIAS_MOVER = "apps.evaluation.services.move_alias"  # who asks the gate before an alias moves
 KEY_AUTHENTICATION = "apps.accounts.authentication.ApiKeyAuthentication"
 JOB_LEASE_SECONDS = env_int("LINGXI_JOB_LEASE_SECONDS", 60, "A worker silent for this long loses its job.")
 JOB_BEAT_SECONDS = env_int("LINGXI_JOB_BEAT_SECONDS", 10, "How often a worker says that it is alive.")
