@@ -3,6 +3,7 @@
     python -m engine.bench.generation --threads 1 --rounds 3 --at-once 1 8 32
 
 Each contender is a function of prompts and the number of new tokens; ends are not looked for, tokens are the likeliest.
+With `--shared 300` all prompts, of all rounds, begin with the same so many tokens, as under one system prompt.
 """
 
 import argparse
@@ -57,10 +58,12 @@ def make_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def random_prompts(count: int, seed: int) -> list[list[int]]:
-    """Prompts of 64 to 200 random tokens."""
-    maker = random.Random(seed)
-    return [[maker.randrange(1, VOCABULARY) for _ in range(maker.randint(64, 200))] for _ in range(count)]
+def random_prompts(count: int, seed: int, shared: int = 0) -> list[list[int]]:
+    """Prompts of 64 to 200 random tokens; behind `shared` tokens that all have in common, of 32 to 100."""
+    maker, common = random.Random(seed), random.Random(0)
+    first = [common.randrange(1, VOCABULARY) for _ in range(shared)]
+    low, high = (32, 100) if shared else (64, 200)
+    return [[*first, *(maker.randrange(1, VOCABULARY) for _ in range(maker.randint(low, high)))] for _ in range(count)]
 
 
 def through_the_seam(backend: Any) -> Answers:
@@ -156,14 +159,14 @@ def static_batch(folder: Path) -> Answers:
     return answers
 
 
-def continuous_batch(folder: Path) -> Answers:
+def continuous_batch(folder: Path, *, keeps_prefixes: bool = False) -> Answers:
     """transformers' continuous batching; its threads' start and end are not counted."""
     import torch
     from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     room = ContinuousBatchingConfig(
-        page_size=32, num_blocks=AT_MOST * CONTEXT // 32, max_batch_tokens=512, allow_block_sharing=False
+        page_size=32, num_blocks=AT_MOST * CONTEXT // 32, max_batch_tokens=512, allow_block_sharing=keeps_prefixes
     )
 
     def answers(prompts: Sequence[Sequence[int]], new_tokens: int) -> Timed:
@@ -187,14 +190,14 @@ def continuous_batch(folder: Path) -> Answers:
 
 
 def measure(
-    contenders: dict[str, Answers], *, at_once: Sequence[int], rounds: int, new_tokens: int
+    contenders: dict[str, Answers], *, at_once: Sequence[int], rounds: int, new_tokens: int, shared: int = 0
 ) -> list[dict[str, Any]]:
     """Alternating rounds; medians, ratios to both peers of the same round (their median), and equal answers."""
     rows = []
     for count in at_once:
         runs: dict[str, list[Timed]] = {name: [] for name in contenders}
         for number in range(rounds + 1):
-            prompts = random_prompts(count, seed=100 * count + number)
+            prompts = random_prompts(count, 100 * count + number, shared)
             for name, answers in contenders.items():
                 begun = time.process_time()
                 timed = answers(prompts, new_tokens if number else 4)
@@ -236,6 +239,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--shared", type=int, default=0, help="tokens that all prompts begin with")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -243,17 +247,25 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with tempfile.TemporaryDirectory() as place:
         folder, graphs = make_model(Path(place) / "model"), Path(place) / "graphs"
+        threads: dict[str, Any] = {"threads": options.threads}
+        keeps: dict[str, Any] = {"keeps_prefixes": bool(options.shared)}
         makers: dict[str, Callable[[], Answers]] = {
-            "openvino": lambda: through_the_seam(openvino_backend(folder, graphs, threads=options.threads)),
+            "openvino": lambda: through_the_seam(openvino_backend(folder, graphs, **threads, **keeps)),
             "openvino int8": lambda: through_the_seam(
-                openvino_backend(folder, graphs, threads=options.threads, precision="int8")
+                openvino_backend(folder, graphs, precision="int8", **threads, **keeps)
             ),
-            "torch": lambda: through_the_seam(torch_backend(folder)),
+            "torch": lambda: through_the_seam(torch_backend(folder, **keeps)),
             "static": lambda: static_batch(folder),
-            "continuous": lambda: continuous_batch(folder),
+            "continuous": lambda: continuous_batch(folder, **keeps),
         }
         chosen = {name: make() for name, make in makers.items() if not options.only or name in options.only}
-        rows = measure(chosen, at_once=options.at_once, rounds=options.rounds, new_tokens=options.new_tokens)
+        rows = measure(
+            chosen,
+            at_once=options.at_once,
+            rounds=options.rounds,
+            new_tokens=options.new_tokens,
+            shared=options.shared,
+        )
     for row in rows:
         print(json.dumps(row) if options.json else "  ".join(f"{name} {value}" for name, value in row.items()))
 
