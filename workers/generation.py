@@ -3,67 +3,44 @@
 import logging
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import OperationalError, close_old_connections
 
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
 from apps.registry.models import Task
-from apps.registry.selectors import version_folder
 from core.events import Teller
 from words import join
 from workers.bell import Bell
-from workers.writing import write
+from workers.keeping import keep
+from workers.memory import Models
+from workers.writing import Desk, write
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
-MODELS_KEPT = 3
 TOP = 5
 DECIMALS = 7  # of a vector's numbers, which are 32-bit
 ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
-class Models:
-    """The last few models used, loaded on demand; torch is imported with the first."""
-
-    def __init__(self, kept: int = MODELS_KEPT) -> None:
-        self._kept = kept
-        self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
-
-    def get(self, folder: Path, content_hash: str, use: str) -> Any:
-        """The model of a folder made ready for a use, keyed by what is in the folder."""
-        key = (content_hash, use)
-        if key not in self._loaded:
-            self._loaded[key] = _load(folder, use)
-            while len(self._loaded) > self._kept:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
-
-
-def _load(folder: Path, use: str) -> Any:
-    from engine.tasks import LOAD
-    from engine.threads import use_threads
-
-    use_threads(settings.INFER_THREADS)
-    return LOAD[use](folder)
-
-
 def serve(stop: threading.Event, models: Models | None = None) -> None:
-    """Answer until `stop`: what is written in one thread, what is answered at once in this one."""
-    writing = threading.Thread(target=write, args=(stop,), name="writing")
-    writing.start()
+    """Answer until `stop`: what is written in one thread, what is answered at once in this one, with the same models."""
+    models = models or Models()
+    others = [
+        threading.Thread(target=write, args=(stop, Desk(models)), name="writing"),
+        threading.Thread(target=keep, args=(stop, models), name="keeping"),
+    ]
+    for thread in others:
+        thread.start()
     try:
-        answer_all(stop, models or Models())
+        answer_all(stop, models)
     finally:
         stop.set()
-        writing.join()
+        for thread in others:
+            thread.join()
 
 
 def answer_all(stop: threading.Event, models: Models) -> None:
@@ -90,7 +67,7 @@ def answer_next(models: Models, teller: Teller | None = None) -> bool:
         return False
     version, use = request.model_version, _use(request)
     try:
-        model = models.get(version_folder(version), version.content_hash, use)
+        model = models.get(version, use)
         answer(request=request, results=ANSWERS[use](model, request), token_count=_tokens_of(model, request))
     except RunFailed as failure:
         answer(request=request, error=join([failure.message, failure.hint]))

@@ -6,9 +6,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -25,12 +23,10 @@ from apps.inference.services import (
     sampling_of,
 )
 from apps.registry.models import ModelVersion
-from apps.registry.selectors import damaged_files, server_of, version_folder
-from core import storage
 from core.events import Event, Teller
 from words import join, say
 from workers.bell import Bell
-from workers.reaching import reach
+from workers.memory import WRITING, Models, graphs_folder
 
 logger = logging.getLogger(__name__)
 
@@ -86,70 +82,11 @@ class Work:
         return f"generation:{self.row.pk}", {"id": f"{self.row.token}.{self.told}", **values}
 
 
-class Writers:
-    """Loaded versions that write, the longest unused let go when they take too much memory."""
-
-    def __init__(self, limit_bytes: int, cache_bytes: int = 0) -> None:
-        self._limit_bytes = limit_bytes
-        self._cache_bytes = cache_bytes or settings.GENERATION_CACHE_BYTES
-        self._loaded: OrderedDict[str, Any] = OrderedDict()
-
-    def get(self, version: ModelVersion) -> Any:
-        """The writer of a version; RunFailed when it cannot be loaded."""
-        key = version.content_hash
-        if key not in self._loaded:
-            from engine.failures import RunFailed
-            from engine.threads import use_threads
-
-            use_threads(settings.INFER_THREADS)
-            began = time.monotonic()
-            if damaged := damaged_files(version):
-                raise RunFailed(
-                    "version_damaged",
-                    say("These files are not what was registered: {paths}", paths=", ".join(damaged[:5])),
-                    say("Choose another version."),
-                )
-            self._loaded[key] = self._open(version)
-            logger.info("%s loaded in %.1f s", version, time.monotonic() - began)
-            self._make_room()
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
-
-    def _open(self, version: ModelVersion) -> Any:
-        if version.is_remote:
-            from engine.generate.remote import Server, open_remote
-
-            server = Server(**server_of(version))
-            return open_remote(server, reach(server.address))
-        from engine.generate.opening import open_writer
-
-        return open_writer(
-            version_folder(version),
-            root=f"{version.content_hash}|{version.template_hash}",
-            cache_bytes=self._cache_bytes,
-            graphs=graphs_folder() if settings.GENERATION_ENGINE == "auto" else None,
-            content_hash=version.content_hash,
-        )
-
-    def drop(self, writer: Any) -> None:
-        """Let go of a writer that cannot be trusted any more."""
-        self._loaded = OrderedDict((key, kept) for key, kept in self._loaded.items() if kept is not writer)
-
-    def busy(self) -> list[Any]:
-        """Writers with something to write."""
-        return [writer for writer in self._loaded.values() if writer.is_busy]
-
-    def _make_room(self) -> None:
-        idle = [key for key, writer in self._loaded.items() if not writer.is_busy][:-1]
-        while idle and sum(writer.memory_bytes for writer in self._loaded.values()) > self._limit_bytes:
-            del self._loaded[idle.pop(0)]
-
-
 class Desk:
     """One process's claimed rows and the writers that answer them."""
 
-    def __init__(self, writers: Writers | None = None, teller: Teller | None = None) -> None:
-        self.writers = writers or Writers(settings.MODELS_BYTES)
+    def __init__(self, models: Models | None = None, teller: Teller | None = None) -> None:
+        self.models = models or Models()
         self.teller = teller or Teller()
         self._works: dict[int, Work] = {}
         self._keys: dict[str, tuple[Work, int]] = {}
@@ -175,7 +112,7 @@ class Desk:
             self._begin(row)
         if self._works and time.monotonic() > self._beat_at:
             self._beat()
-        for writer in self.writers.busy():
+        for writer in self._busy():
             try:
                 self._step(writer)
             except OperationalError:
@@ -190,13 +127,18 @@ class Desk:
         self._works.clear()
         self.teller.close()
 
+    def _busy(self) -> list[Any]:
+        """Writers with something to write, also those that were let go meanwhile: answers in flight end on them."""
+        found = {id(work.writer): work.writer for work in self._works.values()}
+        return [writer for writer in found.values() if writer.is_busy]
+
     def _begin(self, row: Generation) -> None:
         from engine.failures import RunFailed
         from engine.generate.grammar import BadGrammar
         from engine.generate.unfit import Unfit
 
         try:
-            writer = self.writers.get(row.model_version)
+            writer = self.models.get(row.model_version, WRITING)
             work = self._work(row, writer)
             for request in work.requests:
                 writer.backend.add(request)
@@ -314,7 +256,7 @@ class Desk:
         code, message = _unexpected("a step of answers went wrong")
         for work in [work for work in self._works.values() if work.writer is writer]:
             self._end_with(work, code, message)
-        self.writers.drop(writer)
+        self.models.drop(writer)
 
     def _end_with(self, work: Work, code: str, message: str) -> None:
         """A request fails as a whole, whatever became of its other answers; what is written of them stays."""
@@ -338,11 +280,6 @@ class Desk:
         self._beat_at = time.monotonic() + settings.GENERATION_LEASE_SECONDS / 4
         for pk in beat_generations({pk: work.row.token for pk, work in self._works.items()}):
             self._cancel(pk)
-
-
-def graphs_folder() -> Path:
-    """Where converted versions are kept, which can be made again at any time."""
-    return storage.home() / "cache" / "openvino"
 
 
 def drop_old_graphs() -> list[str]:

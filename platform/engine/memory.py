@@ -1,7 +1,9 @@
-"""How much memory this process has taken at most."""
+"""How much memory this process has taken at most, and how much something loaded holds."""
 
 import resource
 import sys
+from itertools import chain
+from typing import Any
 
 import torch
 
@@ -12,3 +14,10 @@ def peak_memory_bytes() -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def held_bytes(loaded: Any) -> int:
+    """Bytes of the tensors of all networks that an object holds in its attributes, shared ones counted once."""
+    networks = [value for value in vars(loaded).values() if isinstance(value, torch.nn.Module)]
+    tensors = chain.from_iterable(chain(each.parameters(), each.buffers()) for each in networks)
+    return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())

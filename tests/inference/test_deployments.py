@@ -92,9 +92,7 @@ def test_a_deployment_costs_one_query_more(actor: Actor, named_version: Named, d
     assert len(deployed) <= len(plain) + 1
 
 
-def test_a_larger_share_takes_keys_over_and_gives_none_back(
-    actor: Actor, named_version: Named, deploy: Deploy
-) -> None:
+def test_a_larger_share_takes_keys_over_and_gives_none_back(actor: Actor, named_version: Named, deploy: Deploy) -> None:
     deployment = deploy(named_version(), candidate=named_version(), sticky=Sticky.USER)
     places = {key: place_of(deployment, key) for key in (StickyKey(user=f"user {at}") for at in range(1000))}
     for share in (0.1, 0.5, 1.0):

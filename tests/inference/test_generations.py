@@ -21,7 +21,8 @@ from core.events import Teller
 from engine.chat_model import load_chat_model
 from engine.generate.opening import open_writer
 from engine.specs.sampling import Grammar, Sampling
-from workers.writing import Desk, Writers, drop_old_graphs, graphs_folder
+from workers.memory import WRITING, Models, graphs_folder
+from workers.writing import Desk, drop_old_graphs
 
 Version = Callable[..., ModelVersion]
 
@@ -44,7 +45,7 @@ class Heard(Teller):
 
 @pytest.fixture
 def desk() -> Desk:
-    return Desk(Writers(10**9), Heard())
+    return Desk(Models(10**9), Heard())
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_worker_that_died_is_followed_by_one_that_writes_the_same(ask: Callabl
     for _ in range(6):
         desk.turn()
     dead = desk
-    second = Desk(Writers(10**9), Heard())
+    second = Desk(Models(10**9), Heard())
     assert not second.turn(), "nobody takes what is leased"
     Generation.objects.filter(pk=row.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     write_all(second)
@@ -151,7 +152,7 @@ def test_who_leaves_gives_back_at_once(ask: Callable[..., Generation], desk: Des
     desk.leave()
     row.refresh_from_db()
     assert (row.state, row.attempt_count) == (GenerationState.WAITING, 0)
-    write_all(Desk(Writers(10**9), Heard()))
+    write_all(Desk(Models(10**9), Heard()))
     row.refresh_from_db()
     assert row.state == GenerationState.DONE
 
@@ -244,7 +245,7 @@ def test_an_unforeseen_error_fails_its_requests_and_the_next_ones_are_answered(
     monkeypatch.undo()
     broken = ask(max_tokens=40, ignore_end=True)
     desk.turn()
-    writer = desk.writers.get(broken.model_version)
+    writer = desk.models.get(broken.model_version, WRITING)
     monkeypatch.setattr(writer.backend.network, "logits", lambda *_: 1 / 0)
     desk.turn()
     good = ask()
@@ -299,10 +300,10 @@ def test_rows_are_claimed_by_urgency_and_workspace_by_workspace(
 def test_the_oldest_unused_version_leaves_when_memory_ends(chat_version: Version, desk: Desk) -> None:
     versions = [chat_version(seed=seed) for seed in range(3)]
     size = open_writer(version_folder(versions[0]), cache_bytes=10_000_000).memory_bytes
-    writers = Writers(int(size * 2.5), cache_bytes=10_000_000)
-    first = [writers.get(version) for version in versions]
-    assert writers.get(versions[1]) is first[1] and writers.get(versions[2]) is first[2]
-    assert writers.get(versions[0]) is not first[0]
+    models = Models(int(size * 2.5), cache_bytes=10_000_000)
+    first = [models.get(version, WRITING) for version in versions]
+    assert models.get(versions[1], WRITING) is first[1] and models.get(versions[2], WRITING) is first[2]
+    assert models.get(versions[0], WRITING) is not first[0]
 
 
 @pytest.mark.django_db

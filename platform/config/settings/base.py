@@ -175,7 +175,7 @@ MLFLOW_URL = env("LINGXI_MLFLOW_URL", "", "MLflow tracking server that curves ar
 MLFLOW_EXPERIMENT = env("LINGXI_MLFLOW_EXPERIMENT", "lingxi", "MLflow experiment of mirrored runs.")
 INFER_THREADS = env_int("LINGXI_INFER_THREADS", 1, "Compute threads of a prediction or evaluation job.")
 MODELS_BYTES = env_int(
-    "LINGXI_MODELS_BYTES", 8_000_000_000, "Memory that versions kept loaded for writing may take, caches included."
+    "LINGXI_MODELS_BYTES", 8_000_000_000, "Memory that loaded versions may take in one process, caches included."
 )
 GENERATION_LEASE_SECONDS = env_int(
     "LINGXI_GENERATION_LEASE_SECONDS", 15, "A process that is silent for this long loses the answers it was writing."

@@ -1,0 +1,102 @@
+"""The resident role's keeping: loads and tries what deployments want before its traffic begins, and says what is in memory."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from django.db import OperationalError, close_old_connections
+
+from apps.inference.services import (
+    DEPLOYMENTS_CHANNEL,
+    Wanted,
+    version_is_not_ready,
+    version_is_ready,
+    wanted_versions,
+)
+from core.residents import leave, tell
+from words import to_text
+from workers.bell import Bell
+from workers.memory import Held, Models, use_of_traffic
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+AGAIN_SECONDS = 30.0  # after which a version that could not be loaded is tried again
+ROLE = "generation"
+
+
+def keep(stop: threading.Event, models: Models) -> None:
+    """Care for deployments until `stop`; Redis only wakes, they are looked at every second anyway."""
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    tried_at: dict[tuple[int, int], float] = {}
+    with Bell(DEPLOYMENTS_CHANNEL) as bell:
+        while not stop.is_set():
+            try:
+                close_old_connections()
+                attend(models, tried_at)
+            except OperationalError as error:
+                logger.warning("database unreachable: %s", error)
+            tell(ROLE, process, facts_of(models))
+            bell.heard(IDLE_SECONDS)
+    leave(ROLE, process)
+
+
+def attend(models: Models, tried_at: dict[tuple[int, int], float] | None = None) -> None:
+    """Pin what deployments want pinned; load, try and let traffic go to what they wait for."""
+    tried_at = {} if tried_at is None else tried_at
+    wanted = wanted_versions()
+    models.pin((one.version.content_hash, use_of_traffic(one.version)) for one in wanted if one.is_pinned)
+    for one in wanted:
+        held = models.state_of(one.version, use_of_traffic(one.version))
+        key = one.deployment.pk, one.version.pk
+        is_loaded = held is not None and held.state == "ready"
+        if is_loaded and not one.waits:
+            continue
+        if not is_loaded and time.monotonic() - tried_at.get(key, -AGAIN_SECONDS) < AGAIN_SECONDS:
+            continue
+        tried_at[key] = time.monotonic()
+        _make_ready(models, one)
+
+
+def _make_ready(models: Models, wanted: Wanted) -> None:
+    use = use_of_traffic(wanted.version)
+    try:
+        models.get(wanted.version, use, tried=True)
+    except OperationalError:
+        raise
+    except Exception:
+        # whatever is wrong with one version must not keep the others from being cared for
+        logger.exception("%s could not be loaded for %s", wanted.version, wanted.deployment)
+        held = models.state_of(wanted.version, use)
+        version_is_not_ready(wanted=wanted, reason=held.reason if held else "")
+        return
+    if wanted.waits:
+        version_is_ready(wanted=wanted)
+
+
+def facts_of(models: Models) -> dict[str, Any]:
+    """What is in memory, as plain JSON; sentences in the form that keeps their language open."""
+    found = models.all()
+    return {
+        "at": time.time(),
+        "limit_bytes": models.limit_bytes,
+        "bytes": sum(held.bytes for held in found),
+        "versions": [_told(held) for held in found],
+    }
+
+
+def _told(held: Held) -> dict[str, Any]:
+    return {
+        "version": held.version.pk,
+        "workspace": held.version.workspace_id,
+        "use": held.use,
+        "state": held.state,
+        "reason": to_text(held.reason),
+        "bytes": held.bytes,
+        "loaded_at": held.loaded_at,
+        "last_used_at": held.last_used_at,
+        "is_pinned": held.is_pinned,
+    }
