@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, close_old_connections, connections
 
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, answer, claim_online
@@ -30,8 +30,8 @@ def serve(stop: threading.Event, models: Models | None = None) -> None:
     """Answer until `stop`: what is written in one thread, what is answered at once in this one, with the same models."""
     models = models or Models()
     others = [
-        threading.Thread(target=write, args=(stop, Desk(models)), name="writing"),
-        threading.Thread(target=keep, args=(stop, models), name="keeping"),
+        threading.Thread(target=_apart, args=(write, stop, Desk(models)), name="writing"),
+        threading.Thread(target=_apart, args=(keep, stop, models), name="keeping"),
     ]
     for thread in others:
         thread.start()
@@ -41,6 +41,14 @@ def serve(stop: threading.Event, models: Models | None = None) -> None:
         stop.set()
         for thread in others:
             thread.join()
+
+
+def _apart(work: Callable[..., None], *given: Any) -> None:
+    """Work in a thread that leaves no connection behind."""
+    try:
+        work(*given)
+    finally:
+        connections.close_all()
 
 
 def answer_all(stop: threading.Event, models: Models) -> None:

@@ -28,11 +28,12 @@ from apps.registry.services import register_version
 from core.access import Actor
 from engine.bench.generation import VOCABULARY, make_model
 from engine.specs.sampling import Sampling
+from workers.bench import switch
 from workers.bench.measure import Measure, Options
 from workers.bench.tenant import own_workspace
 from workers.bench.web import log_in, rss_mb, serving
 
-PARTS = ("engine", "http", "idle")
+PARTS = ("engine", "http", "idle", "switch")
 PROMPT_TOKENS, NEW_TOKENS = 100, 64
 BY_OPENVINO = ("openvino", "openvino int8")
 SHARED_TOKENS = 300
@@ -60,6 +61,8 @@ def measures(options: Options) -> Iterator[Measure]:
     chosen = options.only or PARTS
     if "engine" in chosen:
         yield from _engine(options)
+    if "switch" in chosen:
+        yield from _switch(options)
     if "http" not in chosen and "idle" not in chosen:
         return
     with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
@@ -71,6 +74,15 @@ def measures(options: Options) -> Iterator[Measure]:
                     yield from _http(options, version, address, key)
             if "idle" in chosen:
                 yield from _idle(options, actor, version, web.pid, address, key)
+
+
+def _switch(options: Options) -> Iterator[Measure]:
+    """Many requests while aliases move, each caller with a key of its own."""
+    with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
+        scopes = sorted(actor.permissions)
+        keys = [create_api_key(actor=actor, name=f"bench {at}", scopes=scopes)[1] for at in range(switch.CALLERS)]
+        with serving() as (_web, address), _generation():
+            yield from switch.measures(actor, address, keys, Path(place), small=options.small)
 
 
 def _engine(options: Options) -> Iterator[Measure]:

@@ -61,7 +61,7 @@ class Command(BaseCommand):
             "--only",
             nargs="+",
             default=[],
-            help="train: speed, packing, characters; serve: engine, http, idle; continual: naive, replay, ...",
+            help="train: speed, packing, characters; serve: engine, http, idle, switch; continual: naive, replay, ...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
