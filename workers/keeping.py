@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import OperationalError, close_old_connections
 
+from apps.inference.memory import ROLE
 from apps.inference.services import (
     DEPLOYMENTS_CHANNEL,
     Wanted,
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 AGAIN_SECONDS = 30.0  # after which a version that could not be loaded is tried again
-ROLE = "generation"
 
 
 def keep(stop: threading.Event, models: Models) -> None:

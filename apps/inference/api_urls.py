@@ -11,7 +11,7 @@ from apps.inference.api import (
     OnlineTagViewSet,
     OnlineViewSet,
 )
-from apps.inference.deployment_api import DeploymentViewSet
+from apps.inference.deployment_api import DeploymentViewSet, LoadedVersions
 from apps.inference.explain_api import ExplanationViewSet
 
 urlpatterns = [
@@ -43,4 +43,5 @@ urlpatterns = [
     path("deployments/<int:pk>/rollback", DeploymentViewSet.as_view({"post": "rollback"})),
     path("deployments/<int:pk>/events", DeploymentViewSet.as_view({"get": "events"})),
     path("deployments/<int:pk>/figures", DeploymentViewSet.as_view({"get": "figures"})),
+    path("loaded-versions", LoadedVersions.as_view()),
 ]

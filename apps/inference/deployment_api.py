@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from apps.inference import deployment_serializers as shapes
 from apps.inference import services
 from apps.inference.arms import arm_figures
+from apps.inference.memory import loaded_versions
 from apps.inference.models import Deployment, DeploymentEvent
 from apps.inference.selectors import alias_of, deployments
 from apps.registry.selectors import resolve_version
 from core.access import fetch
-from core.api.views import WorkspaceViewSet
+from core.api.views import WorkspaceView, WorkspaceViewSet
 
 TAG = ["deployments"]
 MOST_HOURS = 24 * 30
@@ -149,3 +150,21 @@ class DeploymentViewSet(mixins.ListModelMixin, WorkspaceViewSet):
 
     def _one(self, pk: int, permission: str) -> Deployment:
         return fetch(self.actor, deployments(self.actor.workspace), permission, pk=pk)
+
+
+class LoadedVersions(WorkspaceView):
+    """What is in memory."""
+
+    read_permission = "inference.read"
+    write_permission = "registry.write"
+
+    @extend_schema(
+        summary="List versions in memory",
+        tags=TAG,
+        operation_id="loaded_versions_list",
+        responses=shapes.LoadedVersionSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        """Of this workspace, in every process that answers; also those that lately could not be loaded or were let go."""
+        found = [each for places in loaded_versions(self.actor.workspace).values() for each in places]
+        return Response(shapes.LoadedVersionSerializer(found, many=True).data)

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.inference.gates import FIGURES, MOST_WINDOW_MINUTES
+from apps.inference.memory import STATES
 from apps.inference.models import Arm, Deployment, DeploymentEvent
 from apps.inference.services.deployments import MOST_RETENTION_DAYS
 
@@ -105,3 +106,17 @@ class DeploymentEventSerializer(serializers.ModelSerializer[DeploymentEvent]):
         """What was before and after, and the figures it rests on."""
         found: dict[str, Any] = event.detail
         return found
+
+
+class LoadedVersionSerializer(serializers.Serializer[Any]):
+    """One version in the memory of one process."""
+
+    version = serializers.IntegerField(help_text="Id of the model version.")
+    process = serializers.CharField(help_text="Host and process.")
+    use = serializers.CharField(help_text="A task, writing (streams and batches) or explain.")
+    state = serializers.ChoiceField(list(STATES))
+    reason = serializers.CharField(help_text="Why it could not be loaded.")
+    bytes = serializers.IntegerField()
+    loaded_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    is_pinned = serializers.BooleanField()

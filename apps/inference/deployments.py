@@ -1,6 +1,6 @@
 """Tables of deployments: what answers under an alias, beside it a candidate with a share of the traffic, and the history."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -65,6 +65,17 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return str(self.alias)
+
+    @property
+    def waiting_version(self) -> Any:
+        """The version that the alias names and that is not warm yet; None when the named one answers."""
+        is_behind = self.is_warm and self.serving_id is not None and self.serving_id != self.alias.version_id
+        return self.alias.version if is_behind else None
+
+    @property
+    def answering(self) -> Any:
+        """The stable version that answers now."""
+        return self.serving if self.waiting_version else self.alias.version
 
 
 class EventKind(models.TextChoices):

@@ -30,6 +30,7 @@ PAGES = [
     path("models/", include("apps.registry.urls", namespace="registry")),
     path("training/", include("apps.training.urls", namespace="training")),
     path("evaluations/", include("apps.evaluation.urls", namespace="evaluation")),
+    path("deployments/", include("apps.inference.deployment_urls", namespace="deployments")),
     path("predictions/", include("apps.inference.urls", namespace="inference")),
     path("", include("apps.dashboard.urls", namespace="dashboard")),
 ]

@@ -55,6 +55,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
     (
         _("Use"),
         (
+            Room("deployments", _("Deployments"), "rocket", "deployments:list", "inference.read", "r"),
             Room("playground", _("Playground"), "messages", "inference:playground", "inference.read", "y"),
             Room("inference", _("Predictions"), "tags", "inference:list", "inference.read", "p"),
             Room("explain", _("How it works"), "brain", "inference:explain", "inference.read", "w"),

@@ -1,0 +1,60 @@
+"""Which versions are in memory, as the resident roles last said."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from core.residents import told
+from words import from_text
+
+ROLE = "generation"
+STATES: dict[str, str | Promise] = {
+    "loading": _("Is being loaded"),
+    "ready": _("In memory"),
+    "failed": _("Could not be loaded"),
+    "evicted": _("Let go"),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One version in one process of the role, for one use."""
+
+    process: str
+    version: int
+    use: str
+    state: str  # a key of STATES
+    reason: str
+    bytes: int
+    loaded_at: datetime | None
+    last_used_at: datetime | None
+    is_pinned: bool
+
+    @property
+    def said(self) -> str:
+        """The state in words."""
+        return str(STATES[self.state])
+
+
+def loaded_versions(workspace: Any) -> dict[int, list[Loaded]]:
+    """Version id -> where it is, or lately was, in memory; {} while no role is at work."""
+    found: dict[int, list[Loaded]] = defaultdict(list)
+    for process, facts in told(ROLE).items():
+        for each in facts["versions"]:
+            if each["workspace"] == workspace.pk:
+                found[each["version"]].append(_loaded(process, each))
+    return dict(found)
+
+
+def _loaded(process: str, told_of: dict[str, Any]) -> Loaded:
+    kept = {name: told_of[name] for name in ("version", "use", "state", "bytes", "is_pinned")}
+    times = {name: _moment(told_of[name]) for name in ("loaded_at", "last_used_at")}
+    return Loaded(process=process, reason=from_text(told_of["reason"]), **kept, **times)
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
