@@ -1,0 +1,1 @@
+"""Guards: what is looked for in prompts and answers, and what is done about it."""
