@@ -142,6 +142,8 @@ def content(field: Any, *, copy: int) -> Any:
         return None
     if isinstance(field, models.DateTimeField):
         return timezone.now()
+    if isinstance(field, models.DateField):
+        return timezone.now().date()
     if isinstance(field, models.IntegerField):
         return 1 + copy
     if isinstance(field, models.FloatField):

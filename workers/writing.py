@@ -16,10 +16,12 @@ from django.utils import timezone
 from apps.inference.models import Generation, GenerationKind, GenerationState
 from apps.inference.services import (
     GENERATION_CHANNEL,
+    OutputGuard,
     beat_generations,
     claim_generations,
     finish_generation,
     hand_back_generations,
+    output_guard,
     sampling_of,
 )
 from apps.registry.models import ModelVersion
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 LISTEN_SECONDS = 0.01  # between two looks at what other servers have written
+CONTENT_FILTER = "content_filter"  # the end of an answer that a guard blocked
 YOUNG_SECONDS = 3600.0
 TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
 
@@ -68,6 +71,8 @@ class Work:
     requests: list[Any] = field(default_factory=list)
     told: int = 0
     first_token_at: Any = None
+    guard: OutputGuard | None = None
+    closed: set[int] = field(default_factory=set)  # answers of which everything was told
 
     def count(self, at: int, usage: Any) -> None:
         """Take a server's own counts of an answer; answers to one prompt share its tokens."""
@@ -100,8 +105,8 @@ class Desk:
 
     @property
     def only_listens(self) -> bool:
-        """Whether all that is being written is written by other servers."""
-        return all(work.writer.is_elsewhere for work in self._works.values())
+        """Whether nothing is computed here: all that is open is written by other servers or waits for a classifier."""
+        return all(work.writer.is_elsewhere or not work.writer.is_busy for work in self._works.values())
 
     def turn(self, *, look: bool = True, unwanted: set[int] | None = None) -> bool:
         """Claim what waits, write one step of everything, store what ended; False when there was nothing to do."""
@@ -119,6 +124,7 @@ class Desk:
                 raise
             except Exception:  # noqa: BLE001 - logged by _unexpected
                 self._give_up(writer)
+        self._release()
         return bool(claimed or self._works)
 
     def leave(self) -> None:
@@ -171,6 +177,7 @@ class Desk:
                 work.answers.append(Answer())
                 work.added.append(added)
         work.open = len(work.answers)
+        work.guard = output_guard(row, work.open)
         return work
 
     def _prompts(self, row: Generation, writer: Any) -> list[tuple[Any, int]]:
@@ -195,7 +202,6 @@ class Desk:
                 work.first_token_at = timezone.now()
             begin, tokens = len(answer.text), [self._told(writer, drawn) for drawn in delta.tokens]
             text = delta.text.replace("\0", "")  # which no database keeps
-            answer.text += text
             answer.tokens += len(delta.tokens)
             wants = work.row.sampling.get("logprobs") is not None
             answer.logprobs += tokens if wants else []
@@ -208,9 +214,13 @@ class Desk:
             if delta.finish is not None:
                 answer.finish, answer.stopped_by = str(delta.finish), delta.stopped_by
                 del self._keys[delta.key]
-                work.open -= 1
             if delta.finish == Finish.ERROR:
                 failed.setdefault(work.row.pk, (work, delta))
+            if work.guard is not None:
+                work.guard.feed(at, text, is_last=delta.finish is not None)
+                continue
+            answer.text += text
+            work.open -= delta.finish is not None
             is_last = not work.open
             if text or delta.finish or (wants and tokens):
                 value: dict[str, Any] = {"answer": at, "begin": begin, "text": text, "tokens": answer.tokens}
@@ -224,9 +234,41 @@ class Desk:
         self.teller.tell(events)
         for work, delta in failed.values():
             self._end_with(work, delta.code, delta.message)
-        for work in ended:
-            if work.row.pk in failed:
-                continue
+        self._end_all([work for work in ended if work.row.pk not in failed])
+
+    def _release(self) -> None:
+        """Tell what the guards let through; without a step of the engine too, when a classifier was waited for."""
+        events: list[tuple[str, Event]] = []
+        ended: list[Work] = []
+        for work in [work for work in self._works.values() if work.guard is not None]:
+            for at, answer in enumerate(work.answers):
+                if at not in work.closed:
+                    self._release_one(work, at, answer, events)
+            if not work.open:
+                ended.append(work)
+        self.teller.tell(events)
+        self._end_all(ended)
+
+    def _release_one(self, work: Work, at: int, answer: Answer, events: list[tuple[str, Event]]) -> None:
+        assert work.guard is not None
+        begin = len(answer.text)
+        text, is_blocked, is_over = work.guard.released(at)
+        answer.text += text
+        if is_blocked and not answer.finish:
+            work.writer.backend.cancel(work.requests[at].key)
+        value: dict[str, Any] = {"answer": at, "begin": begin, "text": text, "tokens": answer.tokens}
+        if is_over:
+            answer.finish = CONTENT_FILTER if is_blocked else answer.finish
+            value |= {"finish": answer.finish, "stopped_by": answer.stopped_by}
+            work.closed.add(at)
+            work.open -= 1
+        if text or is_over:
+            events.append(work.event(**value))
+
+    def _end_all(self, works: list[Work]) -> None:
+        from engine.generate.request import Finish
+
+        for work in works:
             is_cancelled = all(answer.finish == Finish.CANCELLED for answer in work.answers)
             self._end(work, GenerationState.CANCELLED if is_cancelled else GenerationState.DONE)
 
@@ -243,7 +285,8 @@ class Desk:
             "answer_tokens": sum(answer.tokens for answer in work.answers),
         }
         answers = [answer.as_mapping() for answer in work.answers]
-        finish_generation(work.row, state=state, answers=answers, first_token_at=work.first_token_at, **counts)
+        columns = {"answers": answers, "first_token_at": work.first_token_at, **counts}
+        finish_generation(work.row, state=state, guard=work.guard, **columns)
         self.teller.tell([work.event(last=True, state=str(state), **counts)])
 
     def _fail(self, row: Generation, code: str, message: str) -> None:
@@ -267,7 +310,9 @@ class Desk:
                 self._let_go.add(request.key)
         answers = [answer.as_mapping() for answer in work.answers]
         failed = GenerationState.FAILED
-        finish_generation(work.row, state=failed, answers=answers, error_code=code, error_message=message)
+        finish_generation(
+            work.row, state=failed, guard=work.guard, answers=answers, error_code=code, error_message=message
+        )
         self.teller.tell([work.event(last=True, state=str(failed))])
 
     def _cancel(self, pk: int) -> None:

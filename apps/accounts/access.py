@@ -62,6 +62,7 @@ def actor_of_key(secret: str, ip: str | None) -> Actor | None:
         role=membership.role,
         key=key,
         ip=ip,
+        limits=key.limits,
     )
 
 

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 ACTIONS: dict[str, str | Promise] = {
     "api_key.create": _("API key made"),
+    "api_key.limit": _("limits of an API key changed"),
     "api_key.revoke": _("API key revoked"),
     "alias.move": _("alias moved"),
     "alias.rollback": _("alias rolled back"),
@@ -40,6 +41,9 @@ ACTIONS: dict[str, str | Promise] = {
     "example.restore": _("example restored"),
     "gate.remove": _("required suite taken away"),
     "gate.set": _("suite required"),
+    "guard_policy.change": _("guard policy changed"),
+    "guard_policy.create": _("guard policy made"),
+    "guard_policy.delete": _("guard policy deleted"),
     "import.start": _("import started"),
     "import.try": _("import tried"),
     "import.upload": _("file uploaded"),

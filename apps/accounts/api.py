@@ -20,6 +20,7 @@ from apps.accounts.serializers import (
     AuditEntrySerializer,
     InvitationMadeSerializer,
     InvitationSerializer,
+    KeyLimitsSerializer,
     MemberSerializer,
     MeSerializer,
     NewApiKeySerializer,
@@ -223,6 +224,27 @@ class ApiKeyViewSet(WorkspaceViewSet):
         given.is_valid(raise_exception=True)
         key, secret = services.create_api_key(actor=self.actor, **given.validated_data)
         return Response({**ApiKeySerializer(key).data, "secret": secret}, status=201)
+
+    @extend_schema(
+        summary="Limit an API key",
+        request=KeyLimitsSerializer,
+        responses=ApiKeySerializer,
+        examples=[
+            OpenApiExample(
+                "Half a million tokens an hour",
+                value={"tokens_per_minute": 8000, "concurrent_requests": 4},
+                request_only=True,
+            )
+        ],
+    )
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Only what is given changes; it holds from the key's next request on."""
+        key = self.get_object()
+        self.check_if_match(key)
+        given = KeyLimitsSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        changed = services.limit_api_key(actor=self.actor, key=key, **given.validated_data)
+        return Response(self.get_serializer(changed).data)
 
     @extend_schema(summary="Revoke an API key")
     def destroy(self, request: Request, pk: int) -> Response:

@@ -20,7 +20,10 @@ urlpatterns = [
     path("invitations", api.InvitationViewSet.as_view({"get": "list", "post": "create"})),
     path("invitations/<int:pk>", api.InvitationViewSet.as_view({"delete": "destroy"})),
     path("api-keys", api.ApiKeyViewSet.as_view({"get": "list", "post": "create"})),
-    path("api-keys/<int:pk>", api.ApiKeyViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+    path(
+        "api-keys/<int:pk>",
+        api.ApiKeyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
     path("audit", api.AuditViewSet.as_view({"get": "list"})),
     path("audit/export.<str:kind>", api.AuditExportView.as_view({"get": "export"})),
 ]

@@ -6,12 +6,14 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.accounts.models import Invitation, User, Workspace
+from apps.accounts.models import ApiKey, Invitation, User, Workspace
 from apps.accounts.roles import ANALYST, OWNER, PERMISSIONS, ROLE_NAMES
 from core.access import Actor
+from core.limits import LARGEST_LIMIT
 
 THEMES = [("", _("As the system")), ("light", _("Light")), ("dark", _("Dark"))]
 EXPIRIES = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("Never"))]
@@ -78,6 +80,71 @@ class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
             if days is not None and not 1 <= days <= 36500:
                 self.add_error(name, _("Between 1 and 36500 days, or empty."))
         return cleaned
+
+
+class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What each key may do, and the workspace in a month."""
+
+    class Meta:
+        model = Workspace
+        fields = (
+            "key_requests_per_minute",
+            "key_tokens_per_minute",
+            "key_concurrent_requests",
+            "requests_per_month",
+            "tokens_per_month",
+        )
+        labels = {
+            "key_requests_per_minute": _("Requests a minute of each key"),
+            "key_tokens_per_minute": _("Tokens a minute of each key"),
+            "key_concurrent_requests": _("Requests at once of each key"),
+            "requests_per_month": _("Requests a month of the workspace"),
+            "tokens_per_month": _("Tokens a month of the workspace"),
+        }
+        help_texts = {
+            "key_requests_per_minute": _("Empty: the limit of this installation."),
+            "key_tokens_per_minute": _("Tokens read and written. Empty: no limit."),
+            "key_concurrent_requests": _("Of requests that ask a model. Empty: no limit."),
+            "requests_per_month": _("Of all keys and pages in a calendar month (UTC). Empty: no limit."),
+            "tokens_per_month": _("Read and written in a calendar month (UTC). Empty: no limit."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _limit(self)
+
+
+class KeyLimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What one key may do."""
+
+    class Meta:
+        model = ApiKey
+        fields = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
+        labels = {
+            "requests_per_minute": _("Requests a minute"),
+            "tokens_per_minute": _("Tokens a minute"),
+            "concurrent_requests": _("Requests at once"),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _limit(self)
+        place = self.instance.workspace
+        for name, field in self.fields.items():
+            theirs = getattr(place, f"key_{name}")
+            field.help_text = (
+                _("Empty: the workspace's limit for keys, %s.") % f"{theirs:,}"
+                if theirs
+                else _("Empty: the workspace's limit for keys, which is not set.")
+            )
+
+
+def _limit(form: Any) -> None:
+    """Whole numbers from 1 on, or nothing."""
+    for field in form.fields.values():
+        field.min_value, field.max_value = 1, LARGEST_LIMIT
+        field.validators += [MinValueValidator(1), MaxValueValidator(LARGEST_LIMIT)]
+        field.widget.attrs.update(min=1, max=LARGEST_LIMIT)
 
 
 class NewWorkspaceForm(forms.Form):

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.actions import action_name
 from apps.accounts.roles import ROLE_NAMES
+from core.limits import Limits
 
 
 class UserManager(BaseUserManager["User"]):
@@ -69,6 +71,12 @@ class Workspace(models.Model):
     audit_retention_days = models.PositiveIntegerField(null=True, blank=True)
     job_retention_days = models.PositiveIntegerField(null=True, blank=True, default=365)
     file_retention_days = models.PositiveIntegerField(null=True, blank=True, default=30)
+    key_requests_per_minute = models.PositiveIntegerField(null=True, blank=True)  # of each key without its own limit
+    key_tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    key_concurrent_requests = models.PositiveIntegerField(null=True, blank=True)
+    requests_per_month = models.PositiveBigIntegerField(null=True, blank=True)  # of all keys and pages together
+    tokens_per_month = models.PositiveBigIntegerField(null=True, blank=True)
+    is_guarded = models.BooleanField(default=False)  # a guard policy is its default: spares others the question
     is_demo = models.BooleanField(default=False)
     deleting_at = models.DateTimeField(null=True, blank=True)  # asked for: nobody enters any more
 
@@ -164,12 +172,25 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)  # empty: the workspace's limit for keys
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    concurrent_requests = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="api_key_workspace")]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def limits(self) -> Limits:
+        """What the key may do: its own limits, else the workspace's, else the installation's."""
+        place = self.workspace
+        return Limits(
+            requests=self.requests_per_minute or place.key_requests_per_minute or settings.API_RATE_PER_MINUTE,
+            tokens=self.tokens_per_minute or place.key_tokens_per_minute,
+            at_once=self.concurrent_requests or place.key_concurrent_requests,
+        )
 
     @property
     def state(self) -> ApiKeyState:

@@ -19,6 +19,7 @@ from apps.accounts.models import (
 )
 from apps.accounts.roles import PERMISSIONS, ROLE_NAMES
 from core.access import Actor
+from core.limits import LARGEST_LIMIT
 
 ROLES = list(ROLE_NAMES.items())
 
@@ -90,12 +91,22 @@ class WorkspaceSerializer(serializers.ModelSerializer[Workspace]):
         model = Workspace
         fields = (
             "id", "slug", "name", "four_eyes", "audit_retention_days", "job_retention_days", "file_retention_days",
-            "is_demo", "created_at",
+            "key_requests_per_minute", "key_tokens_per_minute", "key_concurrent_requests", "requests_per_month",
+            "tokens_per_month", "is_demo", "created_at",
         )  # fmt: skip
         read_only_fields = ("id", "slug", "is_demo", "created_at")
         extra_kwargs = {
             name: {"min_value": 1, "max_value": 36500, "help_text": "Days; null keeps for ever."}
             for name in ("audit_retention_days", "job_retention_days", "file_retention_days")
+        } | {
+            name: {"min_value": 1, "max_value": LARGEST_LIMIT, "help_text": meaning}
+            for name, meaning in (
+                ("key_requests_per_minute", "Of each API key without a limit of its own; null: the installation's."),
+                ("key_tokens_per_minute", "Of each API key without a limit of its own; null: no limit."),
+                ("key_concurrent_requests", "Of each API key without a limit of its own; null: no limit."),
+                ("requests_per_month", "Of the whole workspace in a calendar month (UTC); null: no limit."),
+                ("tokens_per_month", "Of the whole workspace in a calendar month (UTC); null: no limit."),
+            )
         }
 
 
@@ -159,6 +170,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
         model = ApiKey
         fields = (
             "id", "name", "prefix", "user", "scopes", "state", "created_at", "expires_at", "last_used_at", "revoked_at",
+            "requests_per_minute", "tokens_per_minute", "concurrent_requests",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -169,6 +181,18 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=list(PERMISSIONS)), allow_empty=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class KeyLimitsSerializer(serializers.Serializer[Any]):
+    """What a key may do; null leaves a limit to the workspace."""
+
+    requests_per_minute = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_LIMIT, allow_null=True, required=False
+    )
+    tokens_per_minute = serializers.IntegerField(min_value=1, max_value=LARGEST_LIMIT, allow_null=True, required=False)
+    concurrent_requests = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_LIMIT, allow_null=True, required=False
+    )
 
 
 class ApiKeyMadeSerializer(ApiKeySerializer):

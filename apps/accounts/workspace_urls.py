@@ -8,6 +8,7 @@ app_name = "accounts"
 
 urlpatterns = [
     path("", settings.general, name="settings"),
+    path("limits", settings.limits, name="limits"),
     path("roles", settings.roles, name="roles"),
     path("delete", settings.delete, name="delete"),
     path("members", members.members, name="members"),
@@ -18,6 +19,7 @@ urlpatterns = [
     path("invitations/<int:pk>/revoke", members.revoke_invitation, name="invitation_revoke"),
     path("keys", keys.keys, name="keys"),
     path("keys/create", keys.create, name="key_create"),
+    path("keys/<int:pk>/limits", keys.limits, name="key_limits"),
     path("keys/<int:pk>/revoke", keys.revoke, name="key_revoke"),
     path("audit", audit.trail, name="audit"),
     path("audit/export.<str:kind>", audit.export, name="audit_export"),

@@ -155,6 +155,7 @@ class OnlineViewSet(WorkspaceViewSet):
     serializer_class = OnlineRequestSerializer
     read_permission = "inference.read"
     write_permission = "inference.write"
+    spends_tokens = True
     task = Task.CLASSIFICATION
 
     @extend_schema(summary="Label a few texts now", request=AskSerializer, responses={202: OnlineRequestSerializer})
@@ -277,6 +278,7 @@ class OnlineChatViewSet(WorkspaceViewSet):
     serializer_class = OnlineChatSerializer
     read_permission = "inference.read"
     write_permission = "inference.write"
+    spends_tokens = True
 
     @extend_schema(summary="Answer a chat now", request=AskChatSerializer, responses={202: OnlineChatSerializer})
     def create(self, request: Request) -> Response:

@@ -46,6 +46,9 @@ class Deployment(models.Model):
     serving = models.ForeignKey("registry.ModelVersion", models.RESTRICT, null=True, blank=True, related_name="+")
     is_candidate_ready = models.BooleanField(default=False)  # it was loaded and tried
     warm_error = WordsField(blank=True)  # why the next version could not be made ready
+    guard_policy = models.ForeignKey(
+        "inference.GuardPolicy", models.RESTRICT, null=True, blank=True, related_name="deployments"
+    )  # null: the workspace's default
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 

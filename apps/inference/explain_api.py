@@ -27,6 +27,7 @@ class ExplanationViewSet(WorkspaceViewSet):
     serializer_class = ExplanationSerializer
     read_permission = "inference.read"
     write_permission = "inference.write"
+    spends_tokens = True
 
     @extend_schema(
         summary="Explain a sentence now", request=AskExplanationSerializer, responses={202: ExplanationSerializer}

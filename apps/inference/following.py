@@ -1,5 +1,6 @@
 """An answer while it is written, for whoever waits for it: events first, the row when events stay away."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from asgiref.sync import sync_to_async
 
 from apps.inference.models import Generation, GenerationState
 from core.events import Event, hub
+from core.limits import RENEW_SECONDS, renew
 from core.streaming import releasing
 
 PATIENCE_SECONDS = 1.0
@@ -54,6 +56,20 @@ class Still:
     """Nothing came for a while."""
 
 
+class Lease:
+    """A request's place among those of its key, kept while somebody follows it."""
+
+    def __init__(self, slot: str) -> None:
+        self._slot = slot
+        self._next = time.monotonic() + RENEW_SECONDS
+
+    async def keep(self) -> None:
+        """Renew it when it is time."""
+        if self._slot and time.monotonic() > self._next:
+            self._next = time.monotonic() + RENEW_SECONDS
+            await sync_to_async(renew)(self._slot)
+
+
 Step = Begun | Piece | Ended | Over | Still
 
 
@@ -73,9 +89,10 @@ class Progress:
 
         The row is looked at when the last event is told, and in longer and longer silence less and less often.
         """
-        silent = 0
+        silent, lease = 0, Lease(self.row.slot)
         async for event in hub().follow(f"generation:{self.row.pk}", patience=PATIENCE_SECONDS):
             silent = silent + 1 if event is None else 0
+            await lease.keep()
             if event is not None and not event.get("last"):
                 for step in self._steps_of(event):
                     yield step

@@ -13,6 +13,8 @@ from apps.inference.deployments import Deployment as Deployment
 from apps.inference.deployments import DeploymentEvent as DeploymentEvent
 from apps.inference.deployments import EventKind as EventKind
 from apps.inference.deployments import Sticky as Sticky
+from apps.inference.guards.models import GuardDecision as GuardDecision
+from apps.inference.guards.models import GuardPolicy as GuardPolicy
 from core.jobs.models import Job
 from core.words import WordsField, WordsJSONField
 
@@ -162,6 +164,9 @@ class OnlineRequest(models.Model):
     # best first; of a chat one: answer, finish and tokens; of an
     # explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
+    api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
+    slot = models.CharField(max_length=60, blank=True)  # its place among the key's requests at once
+    claimed_at = models.DateTimeField(null=True, blank=True)
     token_count = models.PositiveIntegerField(default=0)  # read, of all texts together
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -239,6 +244,8 @@ class Generation(models.Model):
     error_message = WordsField(blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
+    slot = models.CharField(max_length=60, blank=True)  # its place among the key's requests at once
+    guard_policy = models.ForeignKey(GuardPolicy, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     first_token_at = models.DateTimeField(null=True, blank=True)
@@ -259,3 +266,28 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return f"generation {self.pk}"
+
+
+class Usage(models.Model):
+    """What one key asked of one version on one day (UTC); plain values, because it outlives both."""
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="usage")
+    day = models.DateField()
+    key_id = models.BigIntegerField(default=0)  # 0: a page
+    key_name = models.CharField(max_length=80, blank=True)
+    version_id = models.BigIntegerField()
+    version_name = models.CharField(max_length=160)
+    requests = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)  # of those read, the ones that were still there
+    answer_tokens = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0.0)  # at work
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "day", "key_id", "version_id"], name="usage_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.key_name} {self.version_name}"

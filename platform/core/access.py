@@ -12,6 +12,8 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.module_loading import import_string
 
+from core.limits import Limits
+
 M = TypeVar("M", bound=models.Model)
 
 
@@ -28,6 +30,7 @@ class Actor:
     role: str = ""
     key: Any = None
     ip: str | None = None
+    limits: Limits | None = None  # of the key
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """What happens to accounts: people, workspaces, members, invitations, keys, the audit trail and its retention."""
 
 from apps.accounts.services.invitations import accept_as_member, accept_as_newcomer, invite, revoke_invitation
-from apps.accounts.services.keys import create_api_key, revoke_api_key
+from apps.accounts.services.keys import create_api_key, limit_api_key, revoke_api_key
 from apps.accounts.services.members import change_role, remove_member
 from apps.accounts.services.people import (
     check_password_strength,
@@ -20,6 +20,7 @@ from apps.accounts.services.workspaces import (
     ask_for_deletion,
     create_workspace,
     erase_workspace,
+    guard_workspace,
     open_workspace,
     others_at_work,
     remove_files,
@@ -40,7 +41,9 @@ __all__ = [
     "deactivate_user",
     "end_sessions",
     "erase_workspace",
+    "guard_workspace",
     "invite",
+    "limit_api_key",
     "open_workspace",
     "others_at_work",
     "random_password",

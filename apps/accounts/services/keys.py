@@ -10,7 +10,10 @@ from apps.accounts.roles import PERMISSIONS
 from apps.accounts.services.trail import audit
 from core.access import Actor
 from core.errors import Refused
+from core.limits import LARGEST_LIMIT
 from words import say
+
+LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
 
 
 @transaction.atomic
@@ -44,6 +47,23 @@ def create_api_key(
     )
     audit(actor=actor, action="api_key.create", obj=key, scopes=key.scopes)
     return key, secret
+
+
+@transaction.atomic
+def limit_api_key(*, actor: Actor, key: ApiKey, **limits: int | None) -> ApiKey:
+    """Change what of LIMITS is given; None leaves it to the workspace. Holds from the next request on."""
+    if unknown := set(limits) - set(LIMITS):
+        raise ValueError(f"not a limit of a key: {sorted(unknown)}")
+    if any(value is not None and not 1 <= value <= LARGEST_LIMIT for value in limits.values()):
+        raise Refused("bad_limit", say("A limit lies between 1 and {most:,}, or is empty.", most=LARGEST_LIMIT))
+    found = ApiKey.objects.select_for_update().get(pk=key.pk)
+    changed = {name: value for name, value in limits.items() if getattr(found, name) != value}
+    if changed:
+        before = {name: getattr(found, name) for name in changed}
+        ApiKey.objects.filter(pk=key.pk).update(**changed)
+        audit(actor=actor, action="api_key.limit", obj=key, before=before, after=changed)
+    found.refresh_from_db()
+    return found
 
 
 @transaction.atomic

@@ -24,7 +24,14 @@ from words import say
 
 DELETE_KIND = "accounts.delete_workspace"
 ERASED = "workspace.erased"
-FIELDS = ("name", "four_eyes", "audit_retention_days", "job_retention_days", "file_retention_days")
+LIMITS = (
+    "key_requests_per_minute",
+    "key_tokens_per_minute",
+    "key_concurrent_requests",
+    "requests_per_month",
+    "tokens_per_month",
+)
+FIELDS = ("name", "four_eyes", "audit_retention_days", "job_retention_days", "file_retention_days", *LIMITS)
 
 
 @transaction.atomic
@@ -47,7 +54,7 @@ def open_workspace(*, by: User, name: str) -> Workspace:
 
 @transaction.atomic
 def update_workspace(*, actor: Actor, **columns: Any) -> Workspace:
-    """Change name, four-eyes rule or retention periods; the trail keeps what was before."""
+    """Change name, rules, retention periods, limits or quotas; the trail keeps what was before."""
     unknown = set(columns) - set(FIELDS)
     if unknown:
         raise ValueError(f"not a setting of a workspace: {sorted(unknown)}")
@@ -61,6 +68,11 @@ def update_workspace(*, actor: Actor, **columns: Any) -> Workspace:
     workspace.save(update_fields=list(changed))
     audit(actor=actor, action="workspace.update", obj=workspace, before=before, after=changed)
     return workspace
+
+
+def guard_workspace(*, actor: Actor, is_guarded: bool) -> None:
+    """Note whether requests of the workspace have to look for a guard policy; in the caller's transaction."""
+    Workspace.objects.filter(pk=actor.workspace.pk).update(is_guarded=is_guarded)
 
 
 @transaction.atomic

@@ -4,10 +4,10 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts import selectors, services
-from apps.accounts.forms import KeyForm
+from apps.accounts.forms import KeyForm, KeyLimitsForm
 from apps.accounts.models import ApiKey
 from core.access import PageRequest, fetch, page
 from core.pages import keyset, workspace_url
@@ -47,6 +47,20 @@ def revoke(request: PageRequest, pk: int) -> HttpResponse:
     services.revoke_api_key(actor=request.actor, key=key)
     messages.success(request, _("The key “%s” no longer works.") % key.name)
     return redirect(workspace_url(request.actor, "accounts:keys"))
+
+
+@page("keys.manage")
+@require_http_methods(["GET", "HEAD", "POST"])
+def limits(request: PageRequest, pk: int) -> HttpResponse:
+    """What one key may do a minute and at once."""
+    key = fetch(request.actor, ApiKey.objects.select_related("workspace"), "keys.manage", pk=pk)
+    form = KeyLimitsForm(request.POST or None, instance=key)
+    if request.method == "POST" and form.is_valid():
+        services.limit_api_key(actor=request.actor, key=key, **form.cleaned_data)
+        messages.success(request, _("Saved."))
+        return redirect(workspace_url(request.actor, "accounts:keys"))
+    context = {"form": form, "key": key, "section": "keys"}
+    return render(request, "accounts/key_limits.html", context, status=422 if form.errors else 200)
 
 
 def _render(request: PageRequest, form: KeyForm, status: int = 200) -> HttpResponse:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.accounts import selectors, services
-from apps.accounts.forms import DeleteWorkspaceForm, WorkspaceForm
+from apps.accounts.forms import DeleteWorkspaceForm, LimitsForm, WorkspaceForm
 from apps.accounts.models import Workspace
 from apps.accounts.roles import ROLE_NAMES
 from core.access import PageRequest, page, require
@@ -30,6 +30,24 @@ def general(request: PageRequest) -> HttpResponse:
         for field in form.fields.values():
             field.disabled = True
     return render(request, "accounts/general.html", {"form": form, "section": "general"})
+
+
+@page("workspace.read")
+@require_http_methods(["GET", "HEAD", "POST"])
+def limits(request: PageRequest) -> HttpResponse:
+    """What keys may do a minute, and the whole workspace a month; readable for all members."""
+    form = LimitsForm(request.POST or None, instance=Workspace.objects.get(pk=request.actor.workspace.pk))
+    if request.method == "POST":
+        require(request.actor, "workspace.manage")
+        if form.is_valid():
+            services.update_workspace(actor=request.actor, **form.cleaned_data)
+            messages.success(request, _("Saved."))
+            return redirect(workspace_url(request.actor, "accounts:limits"))
+    if not request.actor.may("workspace.manage"):
+        for field in form.fields.values():
+            field.disabled = True
+    context = {"form": form, "section": "limits"}
+    return render(request, "accounts/limits.html", context, status=422 if form.errors else 200)
 
 
 @page("workspace.read")

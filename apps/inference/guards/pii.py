@@ -38,7 +38,7 @@ class Finding:
 
 def find(text: str, kinds: Collection[str] | None = None) -> list[Finding]:
     """What of `kinds` (all when None) stands in the text, in its order; nothing overlaps."""
-    read, places = _readable(text)
+    read, places = readable(text)
     taken = bytearray(len(read))
     found = []
     for kind, search in SEARCHES.items():  # the surest first: it keeps its place
@@ -79,7 +79,7 @@ _SAME = {
 }
 
 
-def _readable(text: str) -> tuple[str, list[int]]:
+def readable(text: str) -> tuple[str, list[int]]:
     """The text to search in and, when characters were left out, the place of each that stayed."""
     read = text.translate(_SAME)
     if not UNSEEN.intersection(read):

@@ -1,11 +1,11 @@
 """Bodies of requests for answers, and what they mean to the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from apps.inference.services import Extras
+from apps.inference.services import Extras, Guarded
 from core.errors import Refused
 from core.openai.body import Body, Flag, Metadata, Number, Text, Whole
 from engine.specs.sampling import Grammar, Sampling
@@ -109,7 +109,7 @@ def sampling_of_completion(asked: Mapping[str, Any]) -> Sampling:
     return _sampling(asked, most, logprobs=logprobs, prompt_logprobs=prompt_logprobs, grammar=_structured(asked))
 
 
-def extras_of(asked: Mapping[str, Any]) -> Extras:
+def extras_of(asked: Mapping[str, Any], guarded: Guarded | None = None) -> Extras:
     """What goes beside the options."""
     return Extras(
         answers_per_prompt=asked.get("n", 1),
@@ -117,6 +117,7 @@ def extras_of(asked: Mapping[str, Any]) -> Extras:
         metadata=asked.get("metadata"),
         end_user=asked.get("user", ""),
         priority=PRIORITY.get(asked.get("service_tier", ""), 0),
+        guarded=guarded,
     )
 
 
@@ -132,6 +133,11 @@ def messages_of(asked: Mapping[str, Any]) -> list[dict[str, str]]:
         role = str(message.get("role", ""))
         found.append({"role": ROLES.get(role, role), "content": _content(message.get("content"), f"{field}.content")})
     return found
+
+
+def with_contents(messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[dict[str, str]]:
+    """The messages with other contents."""
+    return [{**message, "content": content} for message, content in zip(messages, contents, strict=True)]
 
 
 def prompts_of(asked: Mapping[str, Any]) -> list[str | list[int]]:

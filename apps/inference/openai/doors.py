@@ -32,6 +32,7 @@ class Door(OpenAIMixin):
 
     read_permission = "inference.read"
     write_permission = "inference.write"
+    spends_tokens = True
 
     def route_of(self, asked: Mapping[str, Any]) -> Route:
         """Who answers; 404 as OpenAI says it for a name that means nothing, or a version whose files are damaged."""

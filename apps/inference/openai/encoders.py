@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from apps.inference import services
+from apps.inference.following import Lease
 from apps.inference.models import OnlineRequest, OnlineState
 from apps.inference.openai.doors import Committed, Door
 from apps.registry.models import Task
@@ -178,7 +179,9 @@ class ScoreDoor(Door):
 
 
 async def _answer(asked: OnlineRequest, shape: Shape) -> HttpResponseBase:
+    lease = Lease(asked.slot)
     async for _event in hub().follow(f"online:{asked.pk}", patience=0.5):
+        await lease.keep()
         row = await sync_to_async(releasing(_stored))(asked.pk)
         if row.state == OnlineState.FAILED:
             return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)

@@ -6,7 +6,7 @@ from typing import Any
 from apps.inference.models import Generation, GenerationKind
 from core.openai.ids import public_id
 
-FINISHES = {"stop": "stop", "length": "length"}
+FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
 def finish_of(finish: str) -> str:

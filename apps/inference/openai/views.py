@@ -22,13 +22,17 @@ from apps.inference.openai.bodies import (
     prompts_of,
     sampling_of_chat,
     sampling_of_completion,
+    with_contents,
 )
 from apps.inference.openai.doors import Committed, Door
+from apps.inference.openai.guarded import guarded
 from apps.inference.openai.shapes import Shape, counts_of, usage_of
+from apps.inference.services import Guarded
+from core.errors import Refused
 from core.openai.body import read_body
 from core.openai.shape import error_body
 from core.streaming import event_stream, releasing
-from words import spoken
+from words import say, spoken
 
 HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
 
@@ -47,17 +51,24 @@ class ChatDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for answers."""
         asked = read_body(request, ChatBody)
-        found = self.route_of(asked)
-        row = services.generate_chat(
-            actor=self.actor,
-            version=found.version,
-            route=found,
-            reference=asked["model"],
-            messages=messages_of(asked),
-            sampling=sampling_of_chat(asked),
-            extras=extras_of(asked),
-        )
-        return _committed(Shape(row), asked)
+        route = self.route_of(asked)
+        messages = messages_of(asked)
+
+        def commit(found: Guarded | None) -> Committed:
+            row = services.generate_chat(
+                actor=self.actor,
+                version=route.version,
+                route=route,
+                reference=asked["model"],
+                messages=messages if found is None else with_contents(messages, found.texts),
+                sampling=sampling_of_chat(asked),
+                extras=extras_of(asked, found),
+            )
+            return _committed(Shape(row), asked)
+
+        contents = [message["content"] for message in messages]
+        trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
+        return guarded(self.actor, route.deployment, contents, commit, trusted=trusted)
 
 
 class CompletionDoor(Door):
@@ -66,18 +77,26 @@ class CompletionDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for continuations."""
         asked = read_body(request, CompletionBody)
-        found = self.route_of(asked)
-        row = services.generate_texts(
-            actor=self.actor,
-            version=found.version,
-            route=found,
-            reference=asked["model"],
-            prompts=prompts_of(asked),
-            sampling=sampling_of_completion(asked),
-            extras=extras_of(asked),
-        )
-        shows_nothing = asked["echo"] and asked.get("max_tokens") == 0
-        return _committed(Shape(row, echo=asked["echo"], shows_nothing=shows_nothing), asked)
+        route = self.route_of(asked)
+        prompts = prompts_of(asked)
+
+        def commit(found: Guarded | None) -> Committed:
+            row = services.generate_texts(
+                actor=self.actor,
+                version=route.version,
+                route=route,
+                reference=asked["model"],
+                prompts=prompts if found is None else found.texts,
+                sampling=sampling_of_completion(asked),
+                extras=extras_of(asked, found),
+            )
+            shows_nothing = asked["echo"] and asked.get("max_tokens") == 0
+            return _committed(Shape(row, echo=asked["echo"], shows_nothing=shows_nothing), asked)
+
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        if len(texts) < len(prompts) and services.is_guarded(self.actor, route.deployment):
+            raise Refused("unsupported_parameter", say("Guards read texts, not token ids."), field="prompt")
+        return guarded(self.actor, route.deployment, texts, commit)
 
 
 def _committed(shape: Shape, asked: dict[str, Any]) -> Committed:

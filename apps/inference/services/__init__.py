@@ -31,6 +31,17 @@ from apps.inference.services.generations import (
     hand_back_generations,
     sampling_of,
 )
+from apps.inference.services.guarding import (
+    Guarded,
+    OutputGuard,
+    decisions_of,
+    guard_input,
+    is_guarded,
+    output_guard,
+    policy_for,
+    screen,
+    screened,
+)
 from apps.inference.services.online import (
     MAX_RANKED_TEXTS,
     MAX_SENTENCE_CHARACTERS,
@@ -46,6 +57,7 @@ from apps.inference.services.online import (
     expire_explanations,
     forget_online,
 )
+from apps.inference.services.policies import change_policy, create_policy, delete_policy
 from apps.inference.services.retention import expire_texts
 from apps.inference.services.rollouts import (
     Wanted,
@@ -65,6 +77,8 @@ __all__ = [
     "ONLINE_ATTEMPTS",
     "ONLINE_CHANNEL",
     "Extras",
+    "Guarded",
+    "OutputGuard",
     "Route",
     "StickyKey",
     "Wanted",
@@ -77,11 +91,15 @@ __all__ = [
     "beat_generations",
     "cancel_generation",
     "change_deployment",
+    "change_policy",
     "check_gates",
     "claim_generations",
     "claim_online",
     "create_deployment",
+    "create_policy",
+    "decisions_of",
     "delete_deployment",
+    "delete_policy",
     "expire_explanations",
     "expire_files",
     "expire_texts",
@@ -91,9 +109,13 @@ __all__ = [
     "forget_texts",
     "generate_chat",
     "generate_texts",
+    "guard_input",
     "hand_back_generations",
+    "is_guarded",
     "keep_predictions",
+    "output_guard",
     "place_of",
+    "policy_for",
     "predict_texts",
     "predict_upload",
     "predict_version",
@@ -103,6 +125,8 @@ __all__ = [
     "roll_back",
     "route",
     "sampling_of",
+    "screen",
+    "screened",
     "version_is_not_ready",
     "version_is_ready",
     "wanted_versions",

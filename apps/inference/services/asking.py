@@ -8,6 +8,7 @@ from core.errors import Refused
 from engine.specs.records import check_record
 from words import say
 
+ONLINE_CHANNEL = "lingxi:online"
 LARGEST_ANSWER_TOKENS = 4096
 ANSWER_TOKENS = 256
 PROMPT_ENDS = ("user", "tool")

@@ -11,12 +11,16 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from apps.inference.guards.models import Direction
 from apps.inference.models import Arm, Generation, GenerationKind, GenerationState
 from apps.inference.services.asking import checked_messages, require_usable
+from apps.inference.services.guarding import Guarded, OutputGuard, is_guarded, keep_decisions
+from apps.inference.services.metering import count_generations, require_quota
 from apps.inference.services.routes import Route, as_shadow
 from apps.registry.models import ModelVersion, Task
 from core.access import Actor
-from core.errors import Refused
+from core.api.throttle import take_slot
+from core.errors import Refused, conflict
 from core.queue import notify
 from engine.specs.sampling import Grammar, Sampling
 from words import say
@@ -39,6 +43,7 @@ class Extras:
     metadata: Mapping[str, str] | None = None
     end_user: str = ""
     priority: int = 0
+    guarded: Guarded | None = None  # prompts went through the workspace's guards; needed where it has a policy
 
 
 @transaction.atomic
@@ -102,6 +107,8 @@ def _make(asked: _Asked, **columns: Any) -> Generation:
         raise Refused(problems[0].code, problems[0].message, field=problems[0].field, hint=problems[0].hint)
     if not 1 <= extras.answers_per_prompt <= MAX_ANSWERS:
         raise Refused("bad_count", say("n must lie between 1 and {most}.", most=MAX_ANSWERS), field="n")
+    require_quota(asked.actor)
+    _require_guarded(asked)
     values = {
         "workspace": asked.actor.workspace,
         "model_version": version,
@@ -119,11 +126,36 @@ def _make(asked: _Asked, **columns: Any) -> Generation:
         "api_key": asked.actor.key,
         **columns,
     }
-    made = Generation.objects.create(**values)
-    if asked.route.shadow is not None:
+    mine = {"slot": take_slot(asked.actor), "guard_policy": extras.guarded.policy if extras.guarded else None}
+    made = Generation.objects.create(**values, **mine)
+    if asked.route.shadow is not None:  # unseen, so neither limited nor guarded
         Generation.objects.create(**values | as_shadow(asked.route))
+    if extras.guarded:
+        keep_decisions(
+            extras.guarded.decisions,
+            policy=extras.guarded.policy,
+            workspace=asked.actor.workspace,
+            direction=Direction.INPUT,
+            generation=made,
+            api_key=asked.actor.key,
+        )
     notify(GENERATION_CHANNEL)
     return made
+
+
+def _require_guarded(asked: _Asked) -> None:
+    """Refused when there are guards and this request did not come by them, or wants what they cannot give."""
+    guarded = asked.extras.guarded
+    if guarded is None:
+        if is_guarded(asked.actor, asked.route.deployment):
+            raise conflict("not_guarded", say("This workspace guards its prompts, and this way passes by the guards."))
+    elif asked.sampling.logprobs is not None and guarded.policy.rules(Direction.OUTPUT).looks:
+        raise Refused(
+            "unsupported_parameter",
+            say("Guarded answers come without log-probabilities."),
+            field="logprobs",
+            status=400,
+        )
 
 
 def _require_short(characters: int, field: str) -> None:
@@ -174,13 +206,15 @@ def claim_generations(most: int) -> list[Generation]:
         if not found:
             return []
         rows = Generation.objects.filter(pk__in=found)
-        tired = rows.filter(attempt_count__gte=GENERATION_ATTEMPTS)
-        tired.update(
-            state=GenerationState.FAILED,
-            error_code="given_up",
-            error_message=say("This request could not be answered. Try again."),
-            finished_at=timezone.now(),
-        )
+        tired = list(rows.filter(attempt_count__gte=GENERATION_ATTEMPTS).values_list("pk", flat=True))
+        if tired:
+            Generation.objects.filter(pk__in=tired).update(
+                state=GenerationState.FAILED,
+                error_code="given_up",
+                error_message=say("This request could not be answered. Try again."),
+                finished_at=timezone.now(),
+            )
+            count_generations(tired)
         rows.exclude(state=GenerationState.FAILED).update(
             state=GenerationState.RUNNING,
             token=F("token") + 1,
@@ -189,7 +223,7 @@ def claim_generations(most: int) -> list[Generation]:
             started_at=timezone.now(),
         )
     claimed = Generation.objects.filter(pk__in=found, state=GenerationState.RUNNING)
-    return list(claimed.select_related("model_version__family").order_by("priority", "pk"))
+    return list(claimed.select_related("model_version__family", "guard_policy").order_by("priority", "pk"))
 
 
 def beat_generations(tokens: Mapping[int, int]) -> set[int]:
@@ -204,10 +238,20 @@ def beat_generations(tokens: Mapping[int, int]) -> set[int]:
     return set(tokens) - mine
 
 
-def finish_generation(generation: Generation, *, state: GenerationState, **columns: Any) -> bool:
-    """Store how it ended under the claim's token; False when another claim was faster."""
+@transaction.atomic
+def finish_generation(
+    generation: Generation, *, state: GenerationState, guard: OutputGuard | None = None, **columns: Any
+) -> bool:
+    """Store how it ended, and what guards decided, under the claim's token, and count it.
+
+    False when another claim was faster: then nothing is stored.
+    """
     mine = Generation.objects.filter(pk=generation.pk, token=generation.token, state=GenerationState.RUNNING)
     is_mine = bool(mine.update(state=state, finished_at=timezone.now(), **columns))
+    if is_mine:
+        count_generations([generation.pk])
+    if is_mine and guard is not None:
+        guard.keep()
     if is_mine and (state != GenerationState.DONE or generation.arm == Arm.SHADOW):  # nobody will read it
         forget_texts(generation.pk)
     return is_mine
@@ -224,9 +268,11 @@ def hand_back_generations(tokens: Mapping[int, int]) -> None:
 
 def cancel_generation(pk: int) -> bool:
     """Ask for the end of an answer; one that nobody writes yet ends at once. False when it had ended."""
-    waiting = Generation.objects.filter(pk=pk, state=GenerationState.WAITING)
-    if waiting.update(state=GenerationState.CANCELLED, is_unwanted=True, finished_at=timezone.now()):
-        return True
+    with transaction.atomic():
+        waiting = Generation.objects.filter(pk=pk, state=GenerationState.WAITING)
+        if waiting.update(state=GenerationState.CANCELLED, is_unwanted=True, finished_at=timezone.now()):
+            count_generations([pk])
+            return True
     if Generation.objects.filter(pk=pk, state=GenerationState.RUNNING).update(is_unwanted=True):
         notify(GENERATION_CHANNEL, f"cancel {pk}")
         return True

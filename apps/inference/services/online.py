@@ -9,13 +9,16 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
-from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.inference.services.asking import ONLINE_CHANNEL, answer_length, checked_messages, require_usable
+from apps.inference.services.guarding import is_guarded
+from apps.inference.services.metering import count_online, require_quota
 from apps.inference.services.routes import Route, as_shadow
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import version_folder
 from core.access import Actor
-from core.errors import Refused
+from core.api.throttle import take_slot
+from core.errors import Refused, conflict
 from core.queue import notify
 from words import say
 
@@ -27,7 +30,6 @@ MAX_SENTENCE_CHARACTERS = 1000  # far more than the tokens that are shown
 EXPLANATION_DAYS = 7
 ONLINE_LEASE = timedelta(seconds=30)
 ONLINE_ATTEMPTS = 3
-ONLINE_CHANNEL = "lingxi:online"
 
 
 @transaction.atomic
@@ -143,6 +145,8 @@ def ask_chat(
 ) -> OnlineRequest:
     """Ask for the answer to one chat now; the resident role writes it within some seconds."""
     require_usable(version)
+    if is_guarded(actor, route.deployment if route else None):
+        raise conflict("not_guarded", say("This workspace guards its prompts, and this way passes by the guards."))
     if use_of(version).reads != "messages":
         raise Refused(
             "wrong_task",
@@ -180,7 +184,8 @@ def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> Online
 
 
 def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
-    """The committed row, and beside it a shadow's where the route has one."""
+    """The committed row, and beside it a shadow's where the route has one; refused when the quota is used up."""
+    require_quota(actor)
     values = {
         "workspace": actor.workspace,
         "model_version": route.version,
@@ -190,7 +195,8 @@ def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
         "requested_by": actor.user,
         **columns,
     }
-    made = OnlineRequest.objects.create(**values)
+    mine = {"api_key": actor.key, "slot": take_slot(actor)}
+    made = OnlineRequest.objects.create(**values, **mine)
     if route.shadow is not None:
         OnlineRequest.objects.create(**values | as_shadow(route))
     notify(ONLINE_CHANNEL)
@@ -211,19 +217,24 @@ def claim_online() -> OnlineRequest | None:
             found.state = OnlineState.FAILED
             found.error_message = say("This request could not be answered. Try again.")
             found.save(update_fields=["state", "error_message"])
+            count_online([found.pk])
             return None
         OnlineRequest.objects.filter(pk=found.pk).update(
-            token=F("token") + 1, attempt_count=F("attempt_count") + 1, lease_expires_at=now + ONLINE_LEASE
+            token=F("token") + 1,
+            attempt_count=F("attempt_count") + 1,
+            lease_expires_at=now + ONLINE_LEASE,
+            claimed_at=now,
         )
     found.refresh_from_db()
     return found
 
 
+@transaction.atomic
 def answer(
     *, request: OnlineRequest, results: Sequence[Mapping[str, Any]] = (), token_count: int = 0, error: str = ""
 ) -> bool:
-    """Store the answer under the claim's token; False when another claim was faster."""
-    return bool(
+    """Store the answer under the claim's token and count it; False when another claim was faster."""
+    is_mine = bool(
         OnlineRequest.objects.filter(pk=request.pk, token=request.token, state=OnlineState.WAITING).update(
             state=OnlineState.FAILED if error else OnlineState.DONE,
             results=list(results),
@@ -232,6 +243,9 @@ def answer(
             answered_at=timezone.now(),
         )
     )
+    if is_mine:
+        count_online([request.pk])
+    return is_mine
 
 
 def forget_online(pk: int) -> None:

@@ -50,7 +50,7 @@ def route(actor: Actor, reference: str, sticky_key: StickyKey | None = None) -> 
     meant = resolve(actor.workspace, reference)
     if meant.alias_id is None:
         return Route(meant.version)
-    rows = Deployment.objects.select_related("serving__family", "candidate__family").defer(*NARROW)
+    rows = Deployment.objects.select_related("serving__family", "candidate__family", "guard_policy").defer(*NARROW)
     deployment = rows.filter(alias_id=meant.alias_id).first()
     if deployment is None:
         return Route(meant.version)

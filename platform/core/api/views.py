@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from core.access import Actor
 from core.api import idempotency
 from core.api.problems import PreconditionFailed
+from core.api.throttle import give_back
 
 
 class WorkspaceMixin(APIView):
@@ -22,6 +23,7 @@ class WorkspaceMixin(APIView):
     write_permission: str
     action_permissions: ClassVar[dict[str, str]] = {}
     shown_once: ClassVar[tuple[str, ...]] = ()  # fields of an answer that are kept nowhere, not even for a repetition
+    spends_tokens: ClassVar[bool] = False  # a POST asks a model version, which counts in tokens and at once
     _idempotent: idempotency.IdempotencyKey | None = None
 
     @property
@@ -50,6 +52,9 @@ class WorkspaceMixin(APIView):
         if self._idempotent is not None:
             idempotency.finish(self._idempotent, response, without=self.shown_once)
             self._idempotent = None
+        actor = getattr(request, "_auth", None)  # without it nobody was let in
+        if isinstance(actor, Actor) and not getattr(response, "streaming", False):
+            give_back(actor)
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in getattr(request._request, "rate_limit", {}).items():
             response[name] = value

@@ -17,12 +17,16 @@ CODES = {
     "not_authenticated": "invalid_api_key",
     "authentication_failed": "invalid_api_key",
     "throttled": "rate_limit_exceeded",
+    "request_too_large": "rate_limit_exceeded",
     "required": "missing_required_parameter",
     "parse_error": "invalid_json",
 }
 """Codes of our API that have another name there; all others are the same."""
 WORTH_REPEATING = frozenset({"idempotency_in_progress", "still_at_work"})
 """Conflicts that go away by themselves. A client repeats any other 409 twice unless it is told not to."""
+
+NOT_BY_WAITING = frozenset({"insufficient_quota", "request_too_large"})
+"""Refusals of 429 that a client must not try again by itself."""
 
 
 def openai_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -45,7 +49,7 @@ def openai_response(error: Exception, context: Mapping[str, Any]) -> Response | 
     for name, value in found.headers.items():
         if name.lower() != "content-type":
             answer[name] = value
-    if (status == 409 and code not in WORTH_REPEATING) or status == 507:
+    if (status == 409 and code not in WORTH_REPEATING) or status == 507 or code in NOT_BY_WAITING:
         answer["x-should-retry"] = "false"
     answer.exception = True
     return answer

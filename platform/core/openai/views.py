@@ -14,11 +14,6 @@ from core.api.views import Replay, WorkspaceMixin
 from core.openai import repeats
 from core.openai.errors import openai_response
 
-RATE_HEADERS = {
-    "RateLimit-Limit": "x-ratelimit-limit-requests",
-    "RateLimit-Remaining": "x-ratelimit-remaining-requests",
-}
-
 
 class OpenAIMixin(WorkspaceMixin):
     """A view below /v1; like those of our own API it names its `read_permission` and `write_permission`.
@@ -56,17 +51,11 @@ class OpenAIMixin(WorkspaceMixin):
                 raise Replay(earlier)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep the answer for a repetition, and name the rate limit as OpenAI does."""
+        """Keep the answer for a repetition."""
         if self._repeated is not None:
             repeats.finish(self._repeated, response)
             self._repeated = None
-        response = super().finalize_response(request, response, *args, **kwargs)
-        for ours, theirs in RATE_HEADERS.items():
-            if ours in response:
-                response[theirs] = response[ours]
-        if "RateLimit-Reset" in response:
-            response["x-ratelimit-reset-requests"] = f"{response['RateLimit-Reset']}s"
-        return response
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 class OpenAIViewSet(OpenAIMixin, viewsets.ViewSet):

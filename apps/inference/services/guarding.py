@@ -1,0 +1,223 @@
+"""Guards at work: prompts before they are committed, answers before they are told, and what was decided kept."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from apps.inference.guards.chain import BLOCK, OFF, AnswerGuard, Decision, Verdict, check, judged
+from apps.inference.guards.models import Direction, GuardDecision, GuardPolicy
+from apps.inference.models import Deployment, Generation, OnlineRequest, OnlineState
+from apps.inference.services.asking import ONLINE_CHANNEL
+from core.access import Actor
+from core.errors import Refused
+from core.queue import notify
+from words import say
+
+PATIENCE = timedelta(seconds=20)  # with a classifier; after that it could not be asked
+POLL_SECONDS = 0.05
+BLOCKED = "content_filter"
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Prompts that were looked at, and the question to the classifier that is still open."""
+
+    policy: GuardPolicy
+    verdicts: list[Verdict]
+    question: OnlineRequest | None
+    parts: list[int]  # which texts the classifier was asked about
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Prompts as the model may see them, and what was decided about them."""
+
+    policy: GuardPolicy
+    texts: list[str]
+    decisions: list[Decision] = field(default_factory=list)
+
+
+def is_guarded(actor: Actor, deployment: Deployment | None) -> bool:
+    """Whether requests have to go by guards."""
+    return bool(actor.workspace.is_guarded or (deployment and deployment.guard_policy_id))
+
+
+def policy_for(actor: Actor, deployment: Deployment | None = None) -> GuardPolicy | None:
+    """The policy of a deployment, else the workspace's default; without one this costs nothing."""
+    if deployment is not None and deployment.guard_policy is not None:
+        return deployment.guard_policy
+    if not actor.workspace.is_guarded:
+        return None
+    return GuardPolicy.objects.filter(workspace=actor.workspace, is_default=True).first()
+
+
+def screen(
+    actor: Actor, policy: GuardPolicy, texts: Sequence[str], *, trusted: Collection[int] = (), refuses: bool = True
+) -> Screening:
+    """Look at prompts and ask the classifier about them; refused (400) when one is blocked already.
+
+    Texts at the places `trusted` give orders by right: they are not looked at for injections.
+    """
+    rules = policy.rules(Direction.INPUT)
+    calm = replace(rules, injection=OFF)
+    verdicts = [check(text, calm if at in trusted else rules, part=at) for at, text in enumerate(texts)]
+    if refuses:
+        _refuse_blocked(actor, policy, [each for verdict in verdicts for each in verdict.decisions])
+    parts = [at for at, text in enumerate(texts) if text.strip()] if rules.classifier != OFF else []
+    question = ask_classifier(policy, [texts[at] for at in parts], api_key=actor.key) if parts else None
+    return Screening(policy, verdicts, question, parts)
+
+
+def screened(actor: Actor, screening: Screening, row: OnlineRequest | None) -> Guarded:
+    """What may be asked, with the classifier's answer; refused (400) when it blocks."""
+    decisions = decisions_of(screening, row)
+    _refuse_blocked(actor, screening.policy, decisions)
+    return Guarded(screening.policy, [verdict.text for verdict in screening.verdicts], decisions)
+
+
+def decisions_of(screening: Screening, row: OnlineRequest | None) -> list[Decision]:
+    """Everything that was decided about the prompts."""
+    found = [each for verdict in screening.verdicts for each in verdict.decisions]
+    if screening.question is None:
+        return found
+    rules = screening.policy.rules(Direction.INPUT)
+    results = row.results if row is not None and row.state == OnlineState.DONE else None
+    if results is None:
+        return [*found, *judged(None, rules)]
+    answers = zip(screening.parts, results, strict=True)
+    return [*found, *(each for at, result in answers for each in judged(result["all"], rules, part=at))]
+
+
+def guard_input(actor: Actor, policy: GuardPolicy, texts: Sequence[str], *, trusted: Collection[int] = ()) -> Guarded:
+    """The whole chain for callers that may wait in their thread, outside any transaction."""
+    screening = screen(actor, policy, texts, trusted=trusted)
+    return screened(actor, screening, wait_for(screening.question))
+
+
+def wait_for(question: OnlineRequest | None) -> OnlineRequest | None:
+    """The answered question; None when there is none or nobody answers in time."""
+    until = time.monotonic() + PATIENCE.total_seconds()
+    while question is not None and time.monotonic() < until:
+        row = OnlineRequest.objects.get(pk=question.pk)
+        if row.state != OnlineState.WAITING:
+            return row
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def ask_classifier(policy: GuardPolicy, texts: Sequence[str], *, api_key: Any = None) -> OnlineRequest:
+    """Ask the policy's classifier like any online request; it counts as usage, not against limits."""
+    made = OnlineRequest.objects.create(
+        workspace_id=policy.workspace_id,
+        model_version_id=policy.classifier_id,
+        texts=list(texts),
+        is_whole=True,
+        api_key=api_key,
+    )
+    notify(ONLINE_CHANNEL)
+    return made
+
+
+def keep_decisions(
+    decisions: Sequence[Decision],
+    *,
+    policy: GuardPolicy | None,
+    workspace: Any,
+    direction: str,
+    generation: Generation | None = None,
+    api_key: Any = None,
+) -> None:
+    """Log what was decided."""
+    GuardDecision.objects.bulk_create(
+        GuardDecision(
+            workspace=workspace,
+            policy=policy,
+            generation=generation,
+            api_key=api_key,
+            direction=direction,
+            stage=each.stage,
+            rule=each.rule[:200],
+            action=each.action,
+            reason=each.reason,
+            score=each.score,
+            part=each.part,
+            spans=[list(span) for span in each.spans],
+        )
+        for each in decisions
+    )
+
+
+def _refuse_blocked(actor: Actor, policy: GuardPolicy, decisions: Sequence[Decision]) -> None:
+    blocked = next((each for each in decisions if each.action == BLOCK), None)
+    if blocked is None:
+        return
+    keep_decisions(decisions, policy=policy, workspace=actor.workspace, direction=Direction.INPUT, api_key=actor.key)
+    raise Refused(
+        BLOCKED,
+        say("The policy “{policy}” blocks this request. {reason}", policy=policy.name, reason=blocked.reason),
+        status=400,
+    )
+
+
+class OutputGuard:
+    """The answers of one request while they are written: `feed` what the model writes, give out what is `released`."""
+
+    def __init__(self, row: Generation, answers: int) -> None:
+        assert row.guard_policy is not None
+        self._row, self._policy = row, row.guard_policy
+        rules = self._policy.rules(Direction.OUTPUT)
+        self._guards = [AnswerGuard(rules, self._ask, part=at) for at in range(answers)]
+        self._asked_at: dict[int, Any] = {}
+        self._answers: dict[int, Any] = {}
+        self._looked = 0.0
+
+    def feed(self, at: int, text: str, *, is_last: bool) -> None:
+        """More of answer `at`."""
+        self._guards[at].feed(text, is_last=is_last)
+
+    def released(self, at: int) -> tuple[str, bool, bool]:
+        """(what may be told now, whether the answer is blocked, whether nothing more comes) of answer `at`."""
+        guard = self._guards[at]
+        if guard.questions:
+            self._look()
+        return guard.released(self._answers), guard.is_blocked, guard.is_over
+
+    def keep(self) -> None:
+        """Log what was decided about the answers."""
+        decisions = [each for guard in self._guards for each in guard.decisions]
+        keep_decisions(
+            decisions,
+            policy=self._policy,
+            workspace=self._row.workspace,
+            direction=Direction.OUTPUT,
+            generation=self._row,
+            api_key=self._row.api_key,
+        )
+
+    def _ask(self, sentence: str) -> int:
+        question = ask_classifier(self._policy, [sentence], api_key=self._row.api_key)
+        self._asked_at[question.pk] = timezone.now()
+        return question.pk
+
+    def _look(self) -> None:
+        if time.monotonic() < self._looked + POLL_SECONDS / 2:
+            return
+        self._looked = time.monotonic()
+        for row in OnlineRequest.objects.filter(pk__in=self._asked_at).exclude(state=OnlineState.WAITING):
+            self._answers[row.pk] = row.results[0]["all"] if row.state == OnlineState.DONE else None
+            del self._asked_at[row.pk]
+        late = timezone.now() - PATIENCE
+        for pk in [pk for pk, at in self._asked_at.items() if at < late]:
+            self._answers[pk] = None
+            del self._asked_at[pk]
+
+
+def output_guard(row: Generation, answers: int) -> OutputGuard | None:
+    """What guards the answers of a row; None when nothing does."""
+    if row.guard_policy is None or not row.guard_policy.rules(Direction.OUTPUT).looks:
+        return None
+    return OutputGuard(row, answers)
