@@ -43,6 +43,7 @@ ACTIONS: dict[str, str | Promise] = {
     "gate.set": _("suite required"),
     "guard_policy.change": _("guard policy changed"),
     "guard_policy.create": _("guard policy made"),
+    "guard_policy.deployments": _("deployments of a guard policy set"),
     "guard_policy.delete": _("guard policy deleted"),
     "import.start": _("import started"),
     "import.try": _("import tried"),

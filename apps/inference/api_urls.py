@@ -13,6 +13,8 @@ from apps.inference.api import (
 )
 from apps.inference.deployment_api import DeploymentViewSet, LoadedVersions
 from apps.inference.explain_api import ExplanationViewSet
+from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
+from apps.inference.usage_api import UsageViewSet
 
 urlpatterns = [
     path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
@@ -33,6 +35,15 @@ urlpatterns = [
     path("explanations", ExplanationViewSet.as_view({"post": "create"})),
     path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),
     path("explanations/<int:pk>/attention", ExplanationViewSet.as_view({"get": "attention"})),
+    path("usage", UsageViewSet.as_view({"get": "list"})),
+    path("usage/export.<str:kind>", UsageViewSet.as_view({"get": "export"})),
+    path("guard-policies", GuardPolicyViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "guard-policies/<int:pk>",
+        GuardPolicyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("guard-policies/<int:pk>/test", GuardPolicyViewSet.as_view({"post": "test"})),
+    path("guard-decisions", GuardDecisionViewSet.as_view({"get": "list"})),
     path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
     path(

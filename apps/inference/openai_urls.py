@@ -4,11 +4,13 @@ from django.urls import path
 
 from apps.inference.openai.doors import waiting
 from apps.inference.openai.encoders import ClassifyDoor, EmbeddingDoor, RerankDoor, ScoreDoor
+from apps.inference.openai.moderations import ModerationDoor
 from apps.inference.openai.views import ChatDoor, CompletionDoor
 
 urlpatterns = [
     path("chat/completions", waiting(ChatDoor)),
     path("completions", waiting(CompletionDoor)),
+    path("moderations", waiting(ModerationDoor)),
     path("embeddings", waiting(EmbeddingDoor)),
     path("classify", waiting(ClassifyDoor)),
     path("rerank", waiting(RerankDoor)),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
@@ -11,7 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.inference import services
 from apps.inference.following import Begun, Ended, Over, Piece, Progress, Step
 from apps.inference.forms import PlaygroundForm
+from apps.inference.guards.models import Direction
 from apps.inference.models import Arm, Generation, GenerationState
+from apps.inference.services.guarding import with_contents
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.streaming import event_stream, releasing
@@ -45,12 +48,28 @@ def ask(request: PageRequest) -> JsonResponse:
             actor=request.actor,
             version=version,
             reference=f"{version.family.name}:{version.number}",
-            messages=form.cleaned_data["messages"],
-            sampling=form.sampling(),
+            **_guarded(request, form),
         )
     except Refused as refused:
         return JsonResponse({"error": str(refused.message)}, status=422)
     return JsonResponse({"id": made.pk})
+
+
+def _guarded(request: PageRequest, form: PlaygroundForm) -> dict[str, Any]:
+    """Messages, sampling and extras, as the workspace's guards let them through."""
+    messages, sampling = form.cleaned_data["messages"], form.sampling()
+    policy = services.policy_for(request.actor)
+    if policy is None:
+        return {"messages": messages, "sampling": sampling}
+    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
+    found = services.guard_input(request.actor, policy, [message["content"] for message in messages], trusted=trusted)
+    if policy.rules(Direction.OUTPUT).looks:
+        sampling = replace(sampling, logprobs=None)  # of what was not let through nobody hears
+    return {
+        "messages": with_contents(messages, found.texts),
+        "sampling": sampling,
+        "extras": services.Extras(guarded=found),
+    }
 
 
 @require_GET

@@ -4,9 +4,19 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
-from apps.inference.models import Arm, BatchJob, Deployment, OnlineKind, OnlineRequest, OnlineState, Prediction
+from apps.inference.models import (
+    Arm,
+    BatchJob,
+    Deployment,
+    GuardDecision,
+    GuardPolicy,
+    OnlineKind,
+    OnlineRequest,
+    OnlineState,
+    Prediction,
+)
 from apps.registry.models import Alias
 from apps.registry.selectors import resolve
 from core.errors import Refused
@@ -125,3 +135,14 @@ def similarities(request: OnlineRequest) -> list[tuple[str, float]]:
 def ranked(request: OnlineRequest) -> list[tuple[str, float]]:
     """(text, score) of an answered request for an order, the best first."""
     return [(request.texts[1 + row["index"]], row["score"]) for row in request.results if "index" in row]
+
+
+def guard_policies(workspace: Any) -> QuerySet[GuardPolicy]:
+    """Policies by name, each with its number of deployments."""
+    rows = GuardPolicy.objects.filter(workspace=workspace).select_related("classifier__family")
+    return rows.annotate(deployment_count=Count("deployments")).order_by("name")
+
+
+def guard_decisions(workspace: Any) -> QuerySet[GuardDecision]:
+    """Decisions with their policies and keys, newest first."""
+    return GuardDecision.objects.filter(workspace=workspace).select_related("policy", "api_key").order_by("-id")

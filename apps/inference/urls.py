@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference import explain_views, playground, views
+from apps.inference import explain_views, guard_views, playground, usage_views, views
 
 app_name = "inference"
 
@@ -19,6 +19,13 @@ urlpatterns = [
     path("playground/ask", playground.ask, name="playground-ask"),
     path("playground/<int:pk>/events", playground.events, name="playground-events"),
     path("playground/<int:pk>/stop", playground.stop, name="playground-stop"),
+    path("usage", usage_views.index, name="usage"),
+    path("usage/export.<str:kind>", usage_views.export, name="usage_export"),
+    path("guards", guard_views.index, name="guards"),
+    path("guards/new", guard_views.policy, name="guards_new"),
+    path("guards/<int:pk>", guard_views.policy, name="guards_policy"),
+    path("guards/<int:pk>/test", guard_views.test, name="guards_test"),
+    path("guards/<int:pk>/delete", guard_views.delete, name="guards_delete"),
     path("how-it-works", explain_views.explain, name="explain"),
     path("how-it-works/<int:pk>", explain_views.explained, name="explained"),
 ]

@@ -40,11 +40,6 @@ class Migration(migrations.Migration):
             name='slot',
             field=models.CharField(blank=True, max_length=60),
         ),
-        migrations.AlterField(
-            model_name='deploymentevent',
-            name='kind',
-            field=models.CharField(choices=[('created', 'Set up'), ('changed', 'Settings changed'), ('promoted', 'Candidate promoted'), ('rolled_back', 'Rolled back'), ('gate', 'Taken back by a gate'), ('switched', 'Traffic switched'), ('ready', 'Candidate loaded and tried'), ('not_ready', 'Could not be loaded')], max_length=20),
-        ),
         migrations.CreateModel(
             name='GuardPolicy',
             fields=[

@@ -1,6 +1,6 @@
 """Bodies of requests for answers, and what they mean to the engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from rest_framework import serializers
@@ -133,11 +133,6 @@ def messages_of(asked: Mapping[str, Any]) -> list[dict[str, str]]:
         role = str(message.get("role", ""))
         found.append({"role": ROLES.get(role, role), "content": _content(message.get("content"), f"{field}.content")})
     return found
-
-
-def with_contents(messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[dict[str, str]]:
-    """The messages with other contents."""
-    return [{**message, "content": content} for message, content in zip(messages, contents, strict=True)]
 
 
 def prompts_of(asked: Mapping[str, Any]) -> list[str | list[int]]:

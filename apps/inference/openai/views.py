@@ -22,12 +22,12 @@ from apps.inference.openai.bodies import (
     prompts_of,
     sampling_of_chat,
     sampling_of_completion,
-    with_contents,
 )
 from apps.inference.openai.doors import Committed, Door
 from apps.inference.openai.guarded import guarded
 from apps.inference.openai.shapes import Shape, counts_of, usage_of
 from apps.inference.services import Guarded
+from apps.inference.services.guarding import with_contents
 from core.errors import Refused
 from core.openai.body import read_body
 from core.openai.shape import error_body

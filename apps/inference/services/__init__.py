@@ -1,6 +1,6 @@
 """What people, programs and workers do with predictions; each verb lives in the file of its subject."""
 
-from apps.inference.services.asking import LARGEST_ANSWER_TOKENS, require_usable
+from apps.inference.services.asking import LARGEST_ANSWER_TOKENS, ONLINE_CHANNEL, require_usable
 from apps.inference.services.batches import (
     expire_files,
     keep_predictions,
@@ -37,16 +37,18 @@ from apps.inference.services.guarding import (
     decisions_of,
     guard_input,
     is_guarded,
+    keep_moderation,
     output_guard,
     policy_for,
     screen,
     screened,
+    try_policy,
+    wait_for,
 )
 from apps.inference.services.online import (
     MAX_RANKED_TEXTS,
     MAX_SENTENCE_CHARACTERS,
     ONLINE_ATTEMPTS,
-    ONLINE_CHANNEL,
     answer,
     ask,
     ask_chat,
@@ -112,6 +114,7 @@ __all__ = [
     "guard_input",
     "hand_back_generations",
     "is_guarded",
+    "keep_moderation",
     "keep_predictions",
     "output_guard",
     "place_of",
@@ -127,7 +130,9 @@ __all__ = [
     "sampling_of",
     "screen",
     "screened",
+    "try_policy",
     "version_is_not_ready",
     "version_is_ready",
+    "wait_for",
     "wanted_versions",
 ]

@@ -1,7 +1,8 @@
 """Guards at work: prompts before they are committed, answers before they are told, and what was decided kept."""
 
+import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -98,6 +99,35 @@ def guard_input(actor: Actor, policy: GuardPolicy, texts: Sequence[str], *, trus
     return screened(actor, screening, wait_for(screening.question))
 
 
+def with_contents(messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[dict[str, str]]:
+    """The messages with other contents."""
+    return [{**message, "content": content} for message, content in zip(messages, contents, strict=True)]
+
+
+def try_policy(policy: GuardPolicy, text: str, direction: str) -> Verdict:
+    """What a policy decides about a text, classifier included; nothing is logged."""
+    rules = policy.rules(direction)
+    verdict = check(text, rules)
+    if rules.classifier == OFF or not text.strip():
+        return verdict
+    row = wait_for(ask_classifier(policy, [text]))
+    is_answered = row is not None and row.state == OnlineState.DONE
+    said = row.results[0]["all"] if row is not None and is_answered else None
+    return Verdict(verdict.text, [*verdict.decisions, *judged(said, rules)])
+
+
+def keep_moderation(actor: Actor, policy: GuardPolicy, decisions: Sequence[Decision]) -> str:
+    """Log what was decided for somebody who only asks; returns a name for the answer."""
+    keep_decisions(
+        decisions,
+        policy=policy if policy.pk else None,
+        workspace=actor.workspace,
+        direction=Direction.INPUT,
+        api_key=actor.key,
+    )
+    return secrets.token_hex(12)
+
+
 def wait_for(question: OnlineRequest | None) -> OnlineRequest | None:
     """The answered question; None when there is none or nobody answers in time."""
     until = time.monotonic() + PATIENCE.total_seconds()
@@ -111,6 +141,7 @@ def wait_for(question: OnlineRequest | None) -> OnlineRequest | None:
 
 def ask_classifier(policy: GuardPolicy, texts: Sequence[str], *, api_key: Any = None) -> OnlineRequest:
     """Ask the policy's classifier like any online request; it counts as usage, not against limits."""
+    assert policy.classifier_id is not None  # a stage without one is off
     made = OnlineRequest.objects.create(
         workspace_id=policy.workspace_id,
         model_version_id=policy.classifier_id,

@@ -1,6 +1,6 @@
 """Guard policies: made, changed and taken away, each with an entry in the trail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -10,7 +10,7 @@ from apps.accounts.services import audit, guard_workspace
 from apps.inference.guards.chain import BLOCK, KIND_NAMES, LOG, OFF, REDACT
 from apps.inference.guards.models import GuardPolicy
 from apps.inference.guards.terms import BREAK, fold, plain
-from apps.inference.models import Generation, GenerationState
+from apps.inference.models import Deployment, Generation, GenerationState
 from apps.registry.models import Task, VersionState
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -42,21 +42,25 @@ FIELDS = (
     "classifier_threshold",
     *ACTIONS,
 )
+"""Columns that are set; `deployments` beside them names those that the policy guards instead of the default."""
 
 
 @transaction.atomic
 def create_policy(*, actor: Actor, **columns: Any) -> GuardPolicy:
     """A policy of the workspace; as the default it holds at once."""
+    deployments = columns.pop("deployments", [])
     policy = GuardPolicy(workspace=actor.workspace, created_by=actor.user)
     _set(actor, policy, columns)
     _save(actor, policy)
-    audit(actor=actor, action="guard_policy.create", obj=policy, **_told(policy, FIELDS))
+    audit(actor=actor, action="guard_policy.create", obj=policy, after=_told(policy, FIELDS))
+    _assign(actor, policy, deployments)
     return policy
 
 
 @transaction.atomic
 def change_policy(*, actor: Actor, policy: GuardPolicy, **columns: Any) -> GuardPolicy:
     """Change what is given; requests that were let in before keep what was decided."""
+    deployments = columns.pop("deployments", None)
     found = GuardPolicy.objects.select_for_update().get(pk=policy.pk)
     before, was = _told(found, FIELDS), {name: getattr(found, name) for name in FIELDS}
     _set(actor, found, columns)
@@ -71,12 +75,16 @@ def change_policy(*, actor: Actor, policy: GuardPolicy, **columns: Any) -> Guard
             before={name: before[name] for name in changed},
             after=_told(found, changed),
         )
+    if deployments is not None:
+        _assign(actor, found, deployments)
     return found
 
 
 @transaction.atomic
 def delete_policy(*, actor: Actor, policy: GuardPolicy) -> None:
-    """Take a policy away; refused while answers are written under it."""
+    """Take a policy away; refused while answers are written under it or a deployment names it."""
+    if named := Deployment.objects.filter(guard_policy=policy).select_related("alias__family").first():
+        raise conflict("policy_in_use", say("The deployment {deployment} is guarded by this policy.", deployment=named))
     open_states = (GenerationState.WAITING, GenerationState.RUNNING)
     if Generation.objects.filter(guard_policy=policy, state__in=open_states).exists():
         raise conflict("policy_at_work", say("Answers are being written under this policy. Try again in a moment."))
@@ -141,6 +149,18 @@ def _check_classifier(actor: Actor, policy: GuardPolicy) -> None:
             say("“{version}” does not know: {labels}", version=version, labels=", ".join(sorted(unknown))),
             field="classifier_labels",
         )
+
+
+def _assign(actor: Actor, policy: GuardPolicy, deployments: Sequence[Deployment]) -> None:
+    """Let the policy guard these deployments and no others."""
+    wanted = {each.pk for each in deployments}
+    mine = Deployment.objects.filter(workspace=actor.workspace)
+    now = set(mine.filter(guard_policy=policy).values_list("pk", flat=True))
+    if now == wanted:
+        return
+    mine.filter(pk__in=now - wanted).update(guard_policy=None)
+    mine.filter(pk__in=wanted - now).update(guard_policy=policy)
+    audit(actor=actor, action="guard_policy.deployments", obj=policy, before=sorted(now), after=sorted(wanted))
 
 
 def _save(actor: Actor, policy: GuardPolicy) -> None:

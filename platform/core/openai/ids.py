@@ -16,6 +16,7 @@ PREFIXES: Final = {
     "chat_completion": "chatcmpl-",
     "completion": "cmpl-",
     "batch": "batch_",
+    "moderation": "modr-",
 }
 """Kind -> prefix; all public ids are made and read here."""
 
