@@ -22,6 +22,7 @@ from core.translations import compile_translations
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery"
 pytest_plugins = (
+    "tests.fixtures.adapters",
     "tests.fixtures.few_shot",
     "tests.fixtures.guards",
     "tests.fixtures.jobs",

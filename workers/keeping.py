@@ -83,7 +83,7 @@ def facts_of(models: Models) -> dict[str, Any]:
     return {
         "at": time.time(),
         "limit_bytes": models.limit_bytes,
-        "bytes": sum(held.bytes for held in found),
+        "bytes": models.bytes,
         "versions": [_told(held) for held in found],
     }
 
@@ -99,4 +99,6 @@ def _told(held: Held) -> dict[str, Any]:
         "loaded_at": held.loaded_at,
         "last_used_at": held.last_used_at,
         "is_pinned": held.is_pinned,
+        "way": getattr(held.model, "way", ""),
+        "equal_share": getattr(held.model, "equal_share", None),
     }

@@ -16,12 +16,14 @@ from apps.registry.selectors import damaged_files, server_of, version_folder
 from core import storage
 from core.errors import Refused
 from words import join, say
+from workers.bases import Bases
 from workers.reaching import reach
 
 logger = logging.getLogger(__name__)
 
 WRITING = "writing"  # a version that writes, behind a scheduler: streams and batches
 PASSAGE = "hello"  # a text that any version can be tried with
+LOOK_SECONDS = 0.01  # between two looks at what another server has written
 GONE_KEPT = 20  # versions that are remembered after they were let go
 DAMAGED_SHOWN = 5
 
@@ -65,6 +67,7 @@ class Models:
     def __init__(self, limit_bytes: int = 0, cache_bytes: int = 0) -> None:
         self.limit_bytes = limit_bytes or settings.MODELS_BYTES
         self._cache_bytes = cache_bytes or settings.GENERATION_CACHE_BYTES
+        self._bases = Bases(self._cache_bytes)
         self._held: OrderedDict[Key, Held] = OrderedDict()
         self._gone: deque[Held] = deque(maxlen=GONE_KEPT)
         self._pinned: frozenset[Key] = frozenset()
@@ -112,7 +115,7 @@ class Models:
     def drop(self, model: Any) -> None:
         """Let go of what cannot be trusted any more."""
         with self._lock:
-            for key in [key for key, held in self._held.items() if held.model is model]:
+            for key in [key for key, held in self._held.items() if _is_part_of(held.model, model)]:
                 self._let_go(key)
 
     def all(self) -> list[Held]:
@@ -120,12 +123,17 @@ class Models:
         with self._lock:
             return [*reversed(self._held.values()), *self._gone]
 
+    @property
+    def bytes(self) -> int:
+        """What everything in memory takes."""
+        return self._bases.bytes + sum(held.bytes for held in self._held.values())
+
     def _load(self, held: Held, *, tried: bool) -> None:
         began = time.monotonic()
         try:
             self._verify(held.version)
             model = self._opened(held)
-            if tried:
+            if tried and not _is_at_work(model):
                 TRY[held.use](model)
         except Exception as error:
             with self._lock:
@@ -154,12 +162,15 @@ class Models:
             return LOAD[held.use](folder)
         from engine.generate.opening import open_writer
 
-        return open_writer(
+        graphs = graphs_folder() if settings.GENERATION_ENGINE == "auto" else None
+        shared = self._bases.writer(held.version) if self._bases.are_used(graphs) else None
+        return shared or open_writer(
             folder,
             root=f"{held.version.content_hash}|{held.version.template_hash}",
             cache_bytes=self._cache_bytes,
-            graphs=graphs_folder() if settings.GENERATION_ENGINE == "auto" else None,
+            graphs=graphs,
             content_hash=held.version.content_hash,
+            precision="int8" if settings.GENERATION_PRECISION == "int8" else "fp32",
         )
 
     def _verify(self, version: ModelVersion) -> None:
@@ -185,13 +196,15 @@ class Models:
 
     def _make_room(self, besides: Held | None = None) -> None:
         for key, held in list(self._held.items()):
-            if sum(one.bytes for one in self._held.values()) <= self.limit_bytes:
+            if self.bytes <= self.limit_bytes:
                 return
             if held is not besides and held.state == "ready" and not held.is_pinned and not held.is_busy:
                 self._let_go(key)
 
     def _let_go(self, key: Key) -> None:
         held = self._held[key]
+        if held.use == WRITING and held.state == "ready":
+            self._bases.let_go(held.model)
         self._part_with(key, Held(held.version, held.use, "evicted", last_used_at=held.last_used_at))
 
     def _part_with(self, key: Key, last: Held) -> None:
@@ -208,6 +221,17 @@ class Models:
 
             use_threads(settings.INFER_THREADS)
             self._threads.is_set = True
+
+
+def _is_part_of(model: Any, other: Any) -> bool:
+    """Whether both are one, or answer by one loop."""
+    loop = getattr(other, "backend", None)
+    return model is other or (loop is not None and getattr(model, "backend", None) is loop)
+
+
+def _is_at_work(model: Any) -> bool:
+    """Whether another thread steps the loop of a base already, whose adapters were compared with their merged weights."""
+    return bool(getattr(model, "adapter", "")) and bool(model.backend.load().running)
 
 
 def use_of_traffic(version: ModelVersion) -> str:
@@ -238,13 +262,19 @@ def _said(error: BaseException) -> str:
 
 
 def _write_one_token(writer: Any) -> None:
+    from engine.failures import RunFailed
     from engine.specs.sampling import Sampling
 
-    tokens = writer.text_tokens(PASSAGE)[0] or [0]
-    request = writer.request("try", tokens[: writer.context_tokens - 1], Sampling(max_tokens=1), tenant="")
-    writer.backend.add(request)
+    if writer.is_elsewhere:
+        prompt = writer.chat_tokens([{"role": "user", "content": PASSAGE}])
+    else:
+        prompt = (writer.text_tokens(PASSAGE)[0] or [0])[: writer.context_tokens - 1]
+    writer.backend.add(writer.request("try", prompt, Sampling(max_tokens=1), tenant=""))
     while writer.is_busy:
-        writer.backend.step()
+        for delta in writer.backend.step():
+            if delta.message:
+                raise RunFailed(delta.code, delta.message, "")
+        time.sleep(LOOK_SECONDS if writer.is_elsewhere else 0)
 
 
 TRY: dict[str, Callable[[Any], Any]] = {

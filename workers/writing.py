@@ -135,8 +135,8 @@ class Desk:
 
     def _busy(self) -> list[Any]:
         """Writers with something to write, also those that were let go meanwhile: answers in flight end on them."""
-        found = {id(work.writer): work.writer for work in self._works.values()}
-        return [writer for writer in found.values() if writer.is_busy]
+        busy = [work.writer for work in self._works.values() if work.writer.is_busy]
+        return list({id(writer.backend): writer for writer in busy}.values())
 
     def _begin(self, row: Generation) -> None:
         from engine.failures import RunFailed
@@ -297,7 +297,7 @@ class Desk:
     def _give_up(self, writer: Any) -> None:
         """A step went wrong: its requests fail, and the version is loaded anew for the next ones."""
         code, message = _unexpected("a step of answers went wrong")
-        for work in [work for work in self._works.values() if work.writer is writer]:
+        for work in [work for work in self._works.values() if work.writer.backend is writer.backend]:
             self._end_with(work, code, message)
         self.models.drop(writer)
 

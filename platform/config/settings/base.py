@@ -186,6 +186,12 @@ GENERATION_ENGINE = env(
     "What multiplies for versions that write on a CPU: auto (OpenVINO where a version converts, which is faster) or torch "
     "(equal answers, bit by bit, in any company).",
 )
+GENERATION_PRECISION = env(
+    "LINGXI_GENERATION_PRECISION",
+    "fp32",
+    "Numbers that OpenVINO multiplies with: fp32, or int8, which is faster and changes some answers; the share that stays "
+    "equal is measured for each version and shown where versions in memory are listed.",
+)
 GENERATION_CACHE_BYTES = env_int(
     "LINGXI_GENERATION_CACHE_BYTES", 1_000_000_000, "Memory for keys and values of one version's running requests."
 )

@@ -66,6 +66,9 @@ class Backend(Protocol):
     def cancel(self, key: str) -> None:
         """End a request; the next step tells so."""
 
+    def waits_for(self, adapter: str) -> bool:
+        """Whether anybody waits for an answer by this adapter."""
+
     def step(self) -> list[Delta]:
         """Go on with all requests by one step."""
 
@@ -129,6 +132,10 @@ class TorchLoop:
         """End a request before the next step."""
         if key in self._writings:
             self._writings[key].is_cancelled = True
+
+    def waits_for(self, adapter: str) -> bool:
+        """Whether anybody waits for an answer by this adapter."""
+        return any(one.request.adapter == adapter for one in list(self._writings.values()))
 
     def step(self) -> list[Delta]:
         """One step; what it added to whom."""

@@ -11,6 +11,7 @@ from engine.failures import RunFailed
 from engine.generate.grammar import Grammars
 from engine.generate.loop import Backend, TorchLoop
 from engine.generate.memory import Memory
+from engine.generate.openvino_convert import Precision
 from engine.generate.readers import Opened, open_reader
 from engine.generate.request import VIRTUAL, Request
 from engine.generate.scheduler import Limits, Scheduler
@@ -37,12 +38,16 @@ class Writer:
     memory_bytes: int = 0  # weights and cache
     marks: frozenset[int] = field(default_factory=frozenset)  # ids of special tokens
     adapter: str = ""  # of a base that many versions share
+    way: str = "torch"  # as `Opened` says it
+    equal_share: float | None = None
 
     is_elsewhere = False
 
     @property
     def is_busy(self) -> bool:
         """Whether anybody waits for an answer."""
+        if self.adapter:
+            return self.backend.waits_for(self.adapter)
         load = self.backend.load()
         return bool(load.running or load.waiting)
 
@@ -110,10 +115,12 @@ def open_writer(
     step_tokens: int = STEP_TOKENS,
     graphs: Path | None = None,
     content_hash: str = "",
+    precision: Precision = "fp32",
 ) -> Writer:
     """The writer of a folder, on the GPU if there is one; RunFailed when it holds none that can be used.
 
-    With a place for `graphs`, OpenVINO multiplies on a CPU where the folder converts; `content_hash` names its weights.
+    With a place for `graphs`, OpenVINO multiplies on a CPU where the folder converts, in fp32 or int8; `content_hash` names
+    its weights.
     """
     if not holds_chat_model(folder):
         raise RunFailed(
@@ -126,6 +133,7 @@ def open_writer(
         cache_bytes=cache_bytes,
         graphs=graphs,
         content_hash=content_hash,
+        precision=precision,
     )
     return Writer(
         frame,
@@ -136,6 +144,8 @@ def open_writer(
         opened.virtual_tokens,
         opened.bytes,
         frozenset(fast_tokenizer(frame).get_added_tokens_decoder()),
+        way=opened.way,
+        equal_share=opened.equal_share,
     )
 
 

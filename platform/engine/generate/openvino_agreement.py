@@ -1,11 +1,12 @@
 """How far the answers of a converted model are those of torch, measured before it answers anybody."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from engine.folders import describe_again
 from engine.generate.loop import TorchLoop
 from engine.generate.memory import Memory, Place
 from engine.generate.network import Reading
@@ -18,6 +19,7 @@ from engine.gpt.hugging_face import load_gpt
 from engine.specs.sampling import Sampling
 
 AT_ONCE = 8
+OWN_TEXTS, OWN_TOKENS, OWN_NEW_TOKENS = 16, 32, 32
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,28 @@ def agreement(
         first_difference=min((first for first in firsts if first is not None), default=None),
         logit_difference=_logit_difference(model, place, prompts, threads),
     )
+
+
+def measured_share(folder: Path, place: Path) -> float:
+    """Share of answers to prompts of the model's own writing that are torch's; measured once, then kept in lingxi.json."""
+    kept = read_manifest(place).get("agreement")
+    if kept is None:
+        found = agreement(folder, place, own_texts(load_gpt(folder)), new_tokens=OWN_NEW_TOKENS)
+        kept = describe_again(place, {"agreement": asdict(found)})["agreement"]
+    return float(kept["equal_share"])
+
+
+@torch.no_grad()
+def own_texts(model: Gpt, count: int = OWN_TEXTS, tokens: int = OWN_TOKENS, seed: int = 17) -> list[list[int]]:
+    """Texts that the model itself writes, drawn at temperature 1: what it is good for, without anybody's data."""
+    draw = torch.Generator().manual_seed(seed)
+    length = min(tokens, model.config.context_tokens - OWN_NEW_TOKENS)
+    found = torch.randint(model.config.vocabulary_size, (count, 1), generator=draw)
+    for _ in range(length - 1):
+        chances = model(found)[:, -1].softmax(-1)
+        found = torch.cat([found, torch.multinomial(chances, 1, generator=draw)], dim=1)
+    texts: list[list[int]] = found.tolist()
+    return texts
 
 
 @torch.no_grad()

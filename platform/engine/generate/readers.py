@@ -1,6 +1,6 @@
 """What multiplies for a model folder: the network on torch, or OpenVINO on a CPU where the folder converts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from engine.generate.cache import TensorStore
 from engine.generate.loop import Reader
 from engine.generate.memory import Store
 from engine.generate.network import Network
-from engine.generate.openvino_convert import converted, read_manifest, why_not
+from engine.generate.openvino_agreement import measured_share
+from engine.generate.openvino_convert import Precision, converted, read_manifest, why_not
 from engine.generate.openvino_network import OpenVinoNetwork, PageStore
 from engine.generate.packed import can_pack, pack
 from engine.gpt import Gpt
@@ -33,15 +34,28 @@ class Opened:
     vocabulary_size: int
     bytes: int
     virtual_tokens: int = 0
+    way: str = "torch"  # what multiplies: torch, openvino fp32, openvino int8
+    equal_share: float | None = None  # of int8: how many answers were torch's, token by token, when it was converted
 
 
 def open_reader(
-    folder: Path, *, context_tokens: int, cache_bytes: int, graphs: Path | None = None, content_hash: str = ""
+    folder: Path,
+    *,
+    context_tokens: int,
+    cache_bytes: int,
+    graphs: Path | None = None,
+    content_hash: str = "",
+    precision: Precision = "fp32",
 ) -> Opened:
-    """By OpenVINO when there is a place for `graphs`, no GPU, and nothing speaks against it; else by torch."""
+    """By OpenVINO when there is a place for `graphs`, no GPU, and nothing speaks against it; else by torch.
+
+    What int8 changes is measured on the model's own texts before it answers anybody, once for each converted model.
+    """
     if graphs is not None and not torch.cuda.is_available() and not why_not(folder):
-        place = converted(folder, graphs, content_hash=content_hash)
-        return _on_openvino(place, context_tokens, cache_bytes)
+        place = converted(folder, graphs, content_hash=content_hash, precision=precision)
+        opened = _on_openvino(place, context_tokens, cache_bytes)
+        share = measured_share(folder, place) if precision == "int8" else None
+        return replace(opened, way=f"openvino {precision}", equal_share=share)
     return _on_torch(folder, context_tokens, cache_bytes)
 
 

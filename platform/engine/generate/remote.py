@@ -118,6 +118,10 @@ class RemoteLoop:
         """End a request; the next step tells so."""
         self._cancelled.append(key)
 
+    def waits_for(self, adapter: str) -> bool:
+        """Never: which adapters a server has is its own affair."""
+        return False
+
     def step(self) -> list[Delta]:
         """What has come since the last step; never waits."""
         deltas = [found for key in self._cancelled if (found := self._end(key)) is not None]
@@ -311,6 +315,9 @@ class RemoteWriter:
     virtual_tokens: int = 0
     memory_bytes: int = 0
     is_elsewhere = True
+    adapter = ""
+    way = "remote"
+    equal_share: float | None = None
 
     @property
     def is_busy(self) -> bool:

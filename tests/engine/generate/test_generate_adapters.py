@@ -1,64 +1,20 @@
 """Versions made from one base by LoRA, answered together: as each alone says it, bit by bit in any company."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from engine.chat_folder import read_frame, save_chat_model
 from engine.generate.opening import Writer, open_writer
 from engine.generate.packed import can_pack
 from engine.generate.sharing import SharedWriters
-from engine.gpt.hugging_face import load_gpt
-from engine.methods.attach import attach
-from engine.specs.methods import MethodOptions
 from engine.specs.sampling import Sampling
 from tests.engine.generate.asking import tokens_of
 
 TALKS = ["where is my card?", "look at the map", "the rate is low", "我的卡在哪里"]
-
-
-@pytest.fixture(scope="module")
-def make_base(tiny_chat: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Makes tiny Llamas whose sizes are multiples of 8 and 32, as those of real ones are."""
-
-    def make(seed: int) -> Path:
-        folder = tmp_path_factory.mktemp("base") / "model"
-        shutil.copytree(tiny_chat("llama"), folder)
-        config = LlamaConfig.from_pretrained(folder, hidden_size=32, intermediate_size=64, head_dim=8)
-        torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder)
-        return folder
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def base(make_base: Callable[[int], Path]) -> Path:
-    return make_base(1)
-
-
-@pytest.fixture(scope="module")
-def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a version's folder: the base with an adapter of random, strong updates, merged into its weights."""
-
-    def make(seed: int, method: str = "lora", **options: Any) -> Path:
-        torch.manual_seed(seed)
-        network, frame = load_gpt(base), read_frame(base)
-        attached = attach(network, MethodOptions(method=method, adapter_rank=4, **options))
-        for name, parameter in network.named_parameters():
-            if "lora_" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-        folder = tmp_path_factory.mktemp("tuned") / "model"
-        save_chat_model(folder, network, frame.template, {"recipe": "sft"}, base=base, attached=attached)
-        return folder
-
-    return make
 
 
 @pytest.fixture(autouse=True)
@@ -94,11 +50,11 @@ def shared(base: Path, folders: dict[str, Path]) -> SharedWriters:
 
 @pytest.mark.parametrize("method", ["lora", "rslora", "dora"])
 def test_an_adapter_on_the_shared_base_says_what_its_merged_version_says(
-    base: Path, tuned: Callable[..., Path], method: str
+    lora_base: Path, lora_tuned: Callable[..., Path], method: str
 ) -> None:
-    folder = tuned(5, method, adapter_targets="all")
-    alone, plain = open_writer(folder, cache_bytes=2_000_000), open_writer(base, cache_bytes=2_000_000)
-    writer = shared(base, {"a": folder}).writers["a"]
+    folder = lora_tuned(5, method, adapter_targets="all")
+    alone, plain = open_writer(folder, cache_bytes=2_000_000), open_writer(lora_base, cache_bytes=2_000_000)
+    writer = shared(lora_base, {"a": folder}).writers["a"]
 
     ours = said([(writer, text, text) for text in TALKS])
     theirs = said([(alone, text, text) for text in TALKS])
@@ -111,47 +67,49 @@ def test_an_adapter_on_the_shared_base_says_what_its_merged_version_says(
 
 
 @pytest.mark.skipif(not can_pack(), reason="this processor has no product whose rows do not depend on each other")
-def test_answers_are_equal_bit_by_bit_beside_other_adapters(base: Path, tuned: Callable[..., Path]) -> None:
-    folders = {"a": tuned(5), "b": tuned(6, "dora"), "c": tuned(7, adapter_targets="query_value")}
-    together = shared(base, folders).writers
+def test_answers_are_equal_bit_by_bit_beside_other_adapters(lora_base: Path, lora_tuned: Callable[..., Path]) -> None:
+    folders = {"a": lora_tuned(5), "b": lora_tuned(6, "dora"), "c": lora_tuned(7, adapter_targets="query_value")}
+    together = shared(lora_base, folders).writers
     asked = [(name, f"{name} {text}", text) for text in TALKS for name in folders]
 
     crowd = said([(together[name], key, text) for name, key, text in asked])
     alone: dict[str, Any] = {}
     for name, key, text in asked:
-        alone |= said([(shared(base, {name: folders[name]}).writers[name], key, text)])
+        alone |= said([(shared(lora_base, {name: folders[name]}).writers[name], key, text)])
 
     assert crowd == alone
     assert len({str(crowd[f"{name} {TALKS[0]}"]) for name in folders}) == 3
 
 
-def test_a_prefix_that_one_adapter_has_read_is_none_of_anothers(base: Path, tuned: Callable[..., Path]) -> None:
+def test_a_prefix_that_one_adapter_has_read_is_none_of_anothers(
+    lora_base: Path, lora_tuned: Callable[..., Path]
+) -> None:
     """OpenVINO GenAI answers the second of these wrongly: its prefixes are not kept apart by adapter."""
-    folders = {"a": tuned(5), "b": tuned(6)}
+    folders = {"a": lora_tuned(5), "b": lora_tuned(6)}
     text = "where is my card? " * 3
-    first = shared(base, folders).writers
+    first = shared(lora_base, folders).writers
     said([(first["a"], "a", text)])
     said([(first["a"], "a again", text)])
 
     after = said([(first["b"], "b", text)])
 
-    assert after == said([(shared(base, folders).writers["b"], "b", text)])
+    assert after == said([(shared(lora_base, folders).writers["b"], "b", text)])
     assert first["a"].backend.load().cached_tokens > 0
 
 
 def test_an_adapter_that_does_not_fit_keeps_a_network_of_its_own(
-    base: Path, tuned: Callable[..., Path], make_base: Callable[[int], Path], tiny_chat: Callable[..., Path]
+    lora_base: Path, lora_tuned: Callable[..., Path], lora_bases: Callable[[int], Path], tiny_chat: Callable[..., Path]
 ) -> None:
-    writers = shared(base, {"a": tuned(5)})
-    assert "ia3" in writers.add("b", tuned(6, "ia3"), root="b")
-    other = SharedWriters(make_base(2), cache_bytes=2_000_000)
-    assert "do not make the weights" in other.add("c", tuned(5), root="c")
+    writers = shared(lora_base, {"a": lora_tuned(5)})
+    assert "ia3" in writers.add("b", lora_tuned(6, "ia3"), root="b")
+    other = SharedWriters(lora_bases(2), cache_bytes=2_000_000)
+    assert "do not make the weights" in other.add("c", lora_tuned(5), root="c")
     smaller = SharedWriters(tiny_chat("llama"), cache_bytes=2_000_000)
-    assert "other matrices" in smaller.add("c", tuned(5), root="c")
-    broken = tuned(8)
+    assert "other matrices" in smaller.add("c", lora_tuned(5), root="c")
+    broken = lora_tuned(8)
     (broken / "adapter" / "adapter_model.safetensors").write_bytes(b"no tensors")
     assert "cannot be read" in writers.add("d", broken, root="d")
-    reads_otherwise = tuned(9)
+    reads_otherwise = lora_tuned(9)
     settings = json.loads((reads_otherwise / "tokenizer.json").read_text())
     settings["pre_tokenizer"] = {"type": "Whitespace"}
     (reads_otherwise / "tokenizer.json").write_text(json.dumps(settings))
@@ -159,9 +117,9 @@ def test_an_adapter_that_does_not_fit_keeps_a_network_of_its_own(
     assert list(writers.writers) == ["a"]
 
 
-def test_an_adapter_that_is_let_go_leaves_the_others(base: Path, tuned: Callable[..., Path]) -> None:
-    both = {"a": tuned(5), "b": tuned(6)}
-    writers = shared(base, both)
+def test_an_adapter_that_is_let_go_leaves_the_others(lora_base: Path, lora_tuned: Callable[..., Path]) -> None:
+    both = {"a": lora_tuned(5), "b": lora_tuned(6)}
+    writers = shared(lora_base, both)
     size = writers.memory_bytes
     before = said([(writers.writers["a"], "x", TALKS[0])])
 
