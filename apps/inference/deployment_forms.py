@@ -1,6 +1,6 @@
 """Forms of deployments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django import forms
@@ -14,9 +14,10 @@ from core.access import Actor
 
 FIGURE_NAMES = {
     "error_share": _("Share of errors, at most"),
-    "first_p95_seconds": _("p95 of the first token, seconds at most"),
-    "whole_p95_seconds": _("p95 of the whole answer, seconds at most"),
+    "first_p95_seconds": _("p95 of the first token, at most"),
+    "whole_p95_seconds": _("p95 of the whole answer, at most"),
 }
+
 OPTION_NAMES = {
     "version": _("Version"),
     "candidate": _("Candidate"),
@@ -28,6 +29,13 @@ OPTION_NAMES = {
     "is_pinned": _("Stays in memory"),
     "is_warm": _("Loaded and tried before traffic"),
 }
+
+
+def bound_of(gate: Mapping[str, Any]) -> str:
+    """The bound of a gate with its unit."""
+    if str(gate["figure"]).endswith("_share"):
+        return f"{100 * gate['bound']:g} %"
+    return f"{gate['bound']:g} s"
 
 
 class DeploymentForm(forms.Form):
@@ -66,8 +74,9 @@ class DeploymentForm(forms.Form):
             gate = held.get(figure, {})
             share = figure.endswith("_share")
             self.fields[f"{figure}_bound"] = forms.FloatField(
-                label=words, required=False, min_value=0, max_value=1 if share else None, initial=gate.get("bound")
-            )
+                label=words, required=False, min_value=0, max_value=1 if share else None, initial=gate.get("bound"),
+                help_text=_("Between 0 and 1.") if share else _("In seconds."),
+            )  # fmt: skip
             self.fields[f"{figure}_minutes"] = forms.IntegerField(
                 label=_("Of the last minutes"), min_value=1, max_value=MOST_WINDOW_MINUTES, required=False,
                 initial=gate.get("window_minutes", 60),
@@ -134,7 +143,7 @@ class RolloutForm(forms.Form):
     def __init__(self, *args: Any, deployment: Deployment, **kwargs: Any) -> None:
         initial = {
             "candidate": deployment.candidate_id,
-            "percent": round(100 * deployment.candidate_share, 2),
+            "percent": f"{100 * deployment.candidate_share:g}",
             "is_shadow": deployment.is_shadow,
         }
         super().__init__(*args, initial=initial, **kwargs)

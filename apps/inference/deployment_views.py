@@ -19,6 +19,7 @@ from apps.inference.deployment_forms import (
     DeploymentForm,
     NewDeploymentForm,
     RolloutForm,
+    bound_of,
 )
 from apps.inference.memory import loaded_versions
 from apps.inference.models import Deployment, DeploymentEvent, Sticky
@@ -105,7 +106,7 @@ def _detail(request: PageRequest, deployment: Deployment) -> dict[str, Any]:
         "spans": HOURS,
         "arms": list(figures.values()),
         "chart": traffic_chart(deployment, hours=hours),
-        "gates": [(FIGURE_NAMES[gate["figure"]], gate) for gate in deployment.gates],
+        "gates": [(FIGURE_NAMES[gate["figure"]], bound_of(gate), gate) for gate in deployment.gates],
         "memory": [(version, loaded.get(version.pk, [])) for version in _versions(deployment)],
         "page": events,
         "events": [(event, _changes(event)) for event in events],
@@ -135,7 +136,7 @@ def _said(name: str, value: Any) -> str:
     if name in ("version", "candidate"):
         return f"v{value}"
     if name == "gates":
-        return ", ".join(f"{FIGURE_NAMES[gate['figure']]} {gate['bound']:g}" for gate in value) or "–"
+        return ", ".join(f"{FIGURE_NAMES[gate['figure']]} {bound_of(gate)}" for gate in value) or "–"
     return str(Sticky(value).label) if name == "sticky" else str(value)
 
 

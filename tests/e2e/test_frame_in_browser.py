@@ -29,6 +29,8 @@ PAGES = [
     "/w/harbour/evaluations/new",
     "/w/harbour/evaluations/suites",
     "/w/harbour/evaluations/suites/new",
+    "/w/harbour/deployments/",
+    "/w/harbour/deployments/new",
     "/w/harbour/predictions/",
     "/w/harbour/predictions/new",
     "/w/harbour/predictions/how-it-works",
