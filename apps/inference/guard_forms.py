@@ -26,7 +26,10 @@ class GuardPolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("One a line. Other ways of writing them are found as well."),
     )
     personal_kinds = forms.MultipleChoiceField(
-        label=_("Kinds"), required=False, widget=forms.CheckboxSelectMultiple, help_text=_("None: all of them.")
+        label=_("Kinds"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        help_text=_("None: all of them."),
     )
     classifier_labels = forms.CharField(
         label=_("Labels that count"),
@@ -38,7 +41,7 @@ class GuardPolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         Deployment.objects.none(),
         label=_("Deployments"),
         required=False,
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
         help_text=_("They are guarded by this policy instead of the default."),
     )
 

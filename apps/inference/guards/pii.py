@@ -42,7 +42,7 @@ def find(text: str, kinds: Collection[str] | None = None) -> list[Finding]:
     taken = bytearray(len(read))
     found = []
     for kind, search in SEARCHES.items():  # the surest first: it keeps its place
-        if kinds is not None and kind not in kinds:
+        if (kinds is not None and kind not in kinds) or NEEDED.get(kind, "") not in read:
             continue
         for start, end in search(read):
             if not any(taken[start:end]):
@@ -293,6 +293,8 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+NEEDED = {Kind.CREDENTIALS: "://", Kind.EMAIL: "@"}
+"""What a text without the kind mostly lacks, which is quick to see."""
 SEARCHES: dict[Kind, Callable[[str], Spans]] = {
     Kind.SECRET: _secrets,
     Kind.CREDENTIALS: _matches(CREDENTIALS),

@@ -132,7 +132,12 @@ def _simplified() -> dict[str, str]:
 
 def simplified(text: str) -> str:
     """The text in simplified characters, each in its place."""
-    return text.translate({ord(old): new for old, new in _simplified().items()}) if _HAN.search(text) else text
+    return text.translate(_table()) if _HAN.search(text) else text
+
+
+@cache
+def _table() -> dict[int, str]:
+    return {ord(old): new for old, new in _simplified().items()}
 
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
