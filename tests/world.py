@@ -18,7 +18,7 @@ from core.openai.ids import public_id
 SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
 OURS = ("core", "accounts", "notifications", "datasets", "registry", "training", "inference", "evaluation", "dashboard")
-FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version"}
+FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version", "generation"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}
 OPENAI = {"file": public_id("file", FIRST_ID), "job": public_id("fine_tuning_job", FIRST_ID), "model": str(FIRST_ID)}
@@ -60,8 +60,11 @@ def address(route: str, parameters: dict[str, str], slug: str) -> str:
     return path
 
 
-FIXED = {"inference.generation": {"state": "done"}}
-"""What a row must be besides: an answer that is still written streams until it ends."""
+FIXED: dict[str, dict[str, Any]] = {
+    "inference.generation": {"state": "done"},  # an answer that is still written streams until it ends
+    "inference.feedback": {"online_request": None, "prediction": None},  # it is about one answer
+}
+"""What a row must be besides."""
 
 
 def build() -> dict[Any, Any]:

@@ -13,6 +13,7 @@ from apps.inference.api import (
 )
 from apps.inference.deployment_api import DeploymentViewSet, LoadedVersions
 from apps.inference.explain_api import ExplanationViewSet
+from apps.inference.feedback_api import FeedbackViewSet
 from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
 from apps.inference.usage_api import UsageViewSet
 
@@ -44,6 +45,8 @@ urlpatterns = [
     ),
     path("guard-policies/<int:pk>/test", GuardPolicyViewSet.as_view({"post": "test"})),
     path("guard-decisions", GuardDecisionViewSet.as_view({"get": "list"})),
+    path("feedback", FeedbackViewSet.as_view({"get": "list", "post": "create"})),
+    path("feedback/<int:pk>", FeedbackViewSet.as_view({"get": "retrieve"})),
     path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
     path(

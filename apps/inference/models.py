@@ -291,3 +291,94 @@ class Usage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.key_name} {self.version_name}"
+
+
+class Thumb(models.TextChoices):
+    """Whether somebody liked an answer."""
+
+    UP = "up", _("Good")
+    DOWN = "down", _("Bad")
+
+
+class Reason(models.TextChoices):
+    """Why somebody liked an answer or not."""
+
+    WRONG = "wrong", _("Not true")
+    INCOMPLETE = "incomplete", _("Something is missing")
+    OFF_TOPIC = "off_topic", _("Beside the question")
+    STYLE = "style", _("Wrong tone or form")
+    HARMFUL = "harmful", _("Harmful")
+    OTHER = "other", _("Another reason")
+
+
+class Said(models.Model):
+    """What a feedback says; the texts are blank where the answer's own texts are not stored."""
+
+    thumb = models.CharField(max_length=10, blank=True, choices=Thumb.choices)
+    reason = models.CharField(max_length=12, blank=True, choices=Reason.choices)
+    note = models.TextField(blank=True)
+    corrected_answer = models.TextField(blank=True)
+    corrected_labels = ArrayField(models.TextField(), null=True, blank=True)  # [] says that no label fits
+
+    class Meta:
+        abstract = True
+
+
+class Feedback(Said):
+    """What one author thinks of one answer; a change keeps what it said before as a FeedbackRevision.
+
+    Exactly one of generation, online_request and prediction is the target, `index` says which of its answers or texts.
+    """
+
+    workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="feedback", db_index=False)
+    model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="+", db_index=False)
+    generation = models.ForeignKey(
+        Generation, models.CASCADE, null=True, blank=True, related_name="feedback", db_index=False
+    )
+    online_request = models.ForeignKey(
+        OnlineRequest, models.CASCADE, null=True, blank=True, related_name="feedback", db_index=False
+    )
+    prediction = models.ForeignKey(
+        Prediction, models.CASCADE, null=True, blank=True, related_name="feedback", db_index=False
+    )
+    index = models.PositiveSmallIntegerField(default=0)
+    author = models.CharField(max_length=220)  # "user 7", "key 3" or "end user ann": whose the row is
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
+    end_user = models.CharField(max_length=200, blank=True)  # for whom the caller speaks, as it names them
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=[target, "index", "author"],
+                condition=models.Q(**{f"{target}__isnull": False}),
+                name=f"feedback_of_{target}",
+            )
+            for target in ("generation", "online_request", "prediction")
+        ] + [
+            models.CheckConstraint(
+                condition=models.Q(generation__isnull=False, online_request=None, prediction=None)
+                | models.Q(generation=None, online_request__isnull=False, prediction=None)
+                | models.Q(generation=None, online_request=None, prediction__isnull=False),
+                name="feedback_of_one_answer",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "-id"], name="feedback_workspace"),
+            models.Index(fields=["model_version", "updated_at"], name="feedback_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"feedback {self.pk}"
+
+
+class FeedbackRevision(Said):
+    """What a feedback said before a change; rows are only ever added."""
+
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="revisions")
+    at = models.DateTimeField(default=timezone.now)  # when it was changed
+
+    def __str__(self) -> str:
+        return f"revision of feedback {self.feedback_id}"

@@ -1,23 +1,28 @@
 """Batches, predictions and explanations as pages, API and workers read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from apps.inference.models import (
     Arm,
     BatchJob,
     Deployment,
+    Feedback,
+    Generation,
     GuardDecision,
     GuardPolicy,
     OnlineKind,
     OnlineRequest,
     OnlineState,
     Prediction,
+    Thumb,
 )
-from apps.registry.models import Alias
+from apps.registry.models import Alias, ModelVersion
 from apps.registry.selectors import resolve
 from core.errors import Refused
 from core.jobs.states import State
@@ -146,3 +151,47 @@ def guard_policies(workspace: Any) -> QuerySet[GuardPolicy]:
 def guard_decisions(workspace: Any) -> QuerySet[GuardDecision]:
     """Decisions with their policies and keys, newest first."""
     return GuardDecision.objects.filter(workspace=workspace).select_related("policy", "api_key").order_by("-id")
+
+
+@dataclass(frozen=True)
+class FeedbackShare:
+    """How many liked what a version said, of those who showed a thumb."""
+
+    up: int
+    down: int
+
+    @property
+    def share(self) -> float | None:
+        """Thumbs up of all thumbs, 0..1; None without any."""
+        return self.up / (self.up + self.down) if self.up + self.down else None
+
+
+def feedback_share(version: ModelVersion, *, since: datetime, until: datetime | None = None) -> FeedbackShare:
+    """Thumbs for what a version said, given from `since` on and before `until`."""
+    rows = Feedback.objects.filter(model_version=version, updated_at__gte=since)
+    rows = rows.filter(updated_at__lt=until) if until else rows
+    up, down = Count("pk", filter=Q(thumb=Thumb.UP)), Count("pk", filter=Q(thumb=Thumb.DOWN))
+    return FeedbackShare(**rows.aggregate(up=up, down=down))
+
+
+@dataclass(frozen=True)
+class SaidAnswer:
+    """What a version said, as far as it can be corrected."""
+
+    text: str = ""
+    labels: Sequence[str] = ()
+
+
+def said_answer(row: Generation | OnlineRequest | Prediction, index: int) -> SaidAnswer:
+    """One answer of a row; blank where its texts are not kept."""
+    if isinstance(row, Prediction):
+        return SaidAnswer(row.answer, row.labels)
+    told = row.answers if isinstance(row, Generation) else row.results
+    found = told[index] if index < len(told) else {}
+    return SaidAnswer(found.get("text", found.get("answer", "")), found.get("labels", ()))
+
+
+def feedback_of(workspace: Any) -> QuerySet[Feedback]:
+    """All feedback of a workspace with versions and authors, newest first."""
+    rows = Feedback.objects.filter(workspace=workspace).select_related("model_version__family", "user", "api_key")
+    return rows.order_by("-id")

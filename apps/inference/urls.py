@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference import explain_views, guard_views, playground, usage_views, views
+from apps.inference import explain_views, feedback_views, guard_views, playground, usage_views, views
 
 app_name = "inference"
 
@@ -26,6 +26,7 @@ urlpatterns = [
     path("guards/<int:pk>", guard_views.policy, name="guards_policy"),
     path("guards/<int:pk>/test", guard_views.test, name="guards_test"),
     path("guards/<int:pk>/delete", guard_views.delete, name="guards_delete"),
+    path("feedback/<str:target>/<int:index>", feedback_views.feedback, name="feedback"),
     path("how-it-works", explain_views.explain, name="explain"),
     path("how-it-works/<int:pk>", explain_views.explained, name="explained"),
 ]

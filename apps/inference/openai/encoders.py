@@ -19,6 +19,7 @@ from apps.registry.models import Task
 from core.errors import Refused
 from core.events import hub
 from core.openai.body import Body, Flag, Text, Whole, read_body
+from core.openai.ids import public_id
 from core.openai.shape import error_body
 from core.streaming import releasing
 from words import say, spoken
@@ -84,6 +85,7 @@ class EmbeddingDoor(Door):
                     field="dimensions",
                 )
             return {
+                "id": public_id("embedding", done.pk),
                 "object": "list",
                 "model": asked["model"],
                 "data": [
@@ -124,7 +126,7 @@ class ClassifyDoor(Door):
                 }
                 for at, each in enumerate(done.results)
             ]
-            return {"id": f"classify-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
+            return {"id": public_id("classification", done.pk), "object": "list", **_tail(done, asked), "data": data}
 
         return Committed(partial(_answer, row, shape))
 
@@ -153,7 +155,7 @@ class RerankDoor(Door):
                 }
                 for each in done.results[: asked.get("top_n", len(documents))]
             ]
-            return {"id": f"rerank-{done.pk}", **_tail(done, asked), "results": results}
+            return {"id": public_id("rerank", done.pk), **_tail(done, asked), "results": results}
 
         return Committed(partial(_answer, row, shape))
 
@@ -173,7 +175,7 @@ class ScoreDoor(Door):
         def shape(done: OnlineRequest) -> dict[str, Any]:
             scores = sorted(done.results, key=lambda each: each["index"])
             data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in scores]
-            return {"id": f"score-{done.pk}", "object": "list", **_tail(done, asked), "data": data}
+            return {"id": public_id("score", done.pk), "object": "list", **_tail(done, asked), "data": data}
 
         return Committed(partial(_answer, row, shape))
 

@@ -17,6 +17,13 @@ PREFIXES: Final = {
     "completion": "cmpl-",
     "batch": "batch_",
     "moderation": "modr-",
+    "classification": "classify-",
+    "embedding": "embd-",
+    "rerank": "rerank-",
+    "score": "score-",
+    "generation": "generation-",
+    "online_request": "request-",
+    "prediction": "prediction-",
 }
 """Kind -> prefix; all public ids are made and read here."""
 

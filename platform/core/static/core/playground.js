@@ -126,8 +126,16 @@ class Talk {
     } else {
       this.messages.push({ role: "assistant", content: written });
       this.figures.textContent = figures.join(" · ");
+      if (written) this.offerFeedback(body);
     }
     onEnd(event.error);
+  }
+
+  offerFeedback(body) {
+    const slot = document.createElement("div");
+    body.after(slot);
+    const url = root.dataset.feedback.replace("generation-0", `generation-${this.id}`);
+    window.htmx.ajax("GET", url, { target: slot, swap: "outerHTML" });
   }
 
   takeBack(body) {
