@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0
 TOP = 5
 DECIMALS = 7  # of a vector's numbers, which are 32-bit
-ONLINE_SECONDS = 15.0  # half the lease of a request: nobody else takes it while its answer is written
 
 
 def serve(stop: threading.Event, models: Models | None = None) -> None:
@@ -87,7 +86,7 @@ def answer_next(models: Models, teller: Teller | None = None) -> bool:
 def _tokens_of(model: Any, request: OnlineRequest) -> int:
     """Tokens of the texts as an encoder's tokenizer reads them; 0 of what has none of its own."""
     tokenizer = getattr(model, "tokenizer", None)
-    if tokenizer is None or not request.texts:
+    if tokenizer is None:
         return 0
     read = tokenizer(list(request.texts), truncation=True, max_length=getattr(model, "max_length_tokens", None))
     return sum(map(len, read["input_ids"]))
@@ -142,12 +141,6 @@ def ranked(ranker: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     return [{"index": at, "score": round(score, DECIMALS)} for at, score in ranker.rank(query, texts)]
 
 
-def written(model: Any, request: OnlineRequest) -> list[dict[str, Any]]:
-    """The answer to the chat, as far as it gets within ONLINE_SECONDS."""
-    found = model.answers([request.messages], max_new_tokens=request.max_new_tokens, seconds=ONLINE_SECONDS)
-    return [{"answer": each.text.replace("\0", ""), "finish": each.finish, "tokens": each.tokens} for each in found]
-
-
 def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """What the model computes over the sentence."""
     return [explainer.explain(request.texts[0])]
@@ -159,7 +152,6 @@ ANSWERS: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
     Task.EXTRACTION: found,
     Task.EMBEDDING: embedded,
     Task.RERANKING: ranked,
-    Task.GENERATION: written,
     "explain": explained,
 }
 """For each use what a loaded model says to a request."""

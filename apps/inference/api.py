@@ -12,15 +12,15 @@ from apps.datasets.models import DatasetVersion
 from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
-from apps.inference.models import BatchJob, Finish, OnlineRequest
-from apps.inference.selectors import shown_requests
+from apps.inference.models import BatchJob, Finish, Generation, GenerationKind, OnlineRequest
+from apps.inference.selectors import shown_requests, written_requests
 from apps.inference.serializers import (
     AskChatSerializer,
     AskQuestionSerializer,
     AskRankingSerializer,
     AskSerializer,
     BatchJobSerializer,
-    OnlineChatSerializer,
+    ChatAnswerSerializer,
     OnlineFoundSerializer,
     OnlineMarkedSerializer,
     OnlineRankedSerializer,
@@ -271,27 +271,28 @@ class OnlineExtractViewSet(OnlineViewSet):
         return self._answer(pk)
 
 
-class OnlineChatViewSet(WorkspaceViewSet):
+class ChatAnswerViewSet(WorkspaceViewSet):
     """A chat answered at once."""
 
-    queryset = OnlineRequest.objects.all()
-    serializer_class = OnlineChatSerializer
+    queryset = Generation.objects.all()
+    serializer_class = ChatAnswerSerializer
     read_permission = "inference.read"
     write_permission = "inference.write"
     spends_tokens = True
 
-    @extend_schema(summary="Answer a chat now", request=AskChatSerializer, responses={202: OnlineChatSerializer})
+    @extend_schema(summary="Answer a chat now", request=AskChatSerializer, responses={202: ChatAnswerSerializer})
     def create(self, request: Request) -> Response:
         """The answer is ready within some seconds: read it by the returned id."""
         serializer = AskChatSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
-        found = route_of(self.actor, request, values.pop("model"))
-        made = services.ask_chat(actor=self.actor, version=found.version, route=found, **values)
+        reference = values.pop("model")
+        found = route_of(self.actor, request, reference)
+        made = services.answer_chat(actor=self.actor, version=found.version, reference=reference, route=found, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The answer to a chat")
     def retrieve(self, request: Request, pk: int) -> Response:
         """State and, once done, the answer."""
-        rows = shown_requests().filter(model_version__task=Task.GENERATION)
+        rows = written_requests().filter(kind=GenerationKind.CHAT)
         return Response(self.get_serializer(fetch(self.actor, rows, self.read_permission, pk=pk)).data)

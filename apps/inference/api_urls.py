@@ -4,7 +4,7 @@ from django.urls import path
 
 from apps.inference.api import (
     BatchViewSet,
-    OnlineChatViewSet,
+    ChatAnswerViewSet,
     OnlineEmbedViewSet,
     OnlineExtractViewSet,
     OnlineRankViewSet,
@@ -14,8 +14,10 @@ from apps.inference.api import (
 from apps.inference.deployment_api import DeploymentViewSet, LoadedVersions
 from apps.inference.explain_api import ExplanationViewSet
 from apps.inference.feedback_api import FeedbackViewSet
+from apps.inference.generation_api import GenerationViewSet
 from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
 from apps.inference.usage_api import UsageViewSet
+from core.streaming import releasing
 
 urlpatterns = [
     path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
@@ -32,7 +34,7 @@ urlpatterns = [
     path("rank/<int:pk>", OnlineRankViewSet.as_view({"get": "retrieve"})),
     path("extract", OnlineExtractViewSet.as_view({"post": "create"})),
     path("extract/<int:pk>", OnlineExtractViewSet.as_view({"get": "retrieve"})),
-    path("answers", OnlineChatViewSet.as_view({"post": "create"})),
+    path("answers", ChatAnswerViewSet.as_view({"post": "create"})),
     path("explanations", ExplanationViewSet.as_view({"post": "create"})),
     path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),
     path("explanations/<int:pk>/attention", ExplanationViewSet.as_view({"get": "attention"})),
@@ -45,9 +47,12 @@ urlpatterns = [
     ),
     path("guard-policies/<int:pk>/test", GuardPolicyViewSet.as_view({"post": "test"})),
     path("guard-decisions", GuardDecisionViewSet.as_view({"get": "list"})),
+    path("generations", GenerationViewSet.as_view({"get": "list"})),
+    path("generations/<int:pk>", GenerationViewSet.as_view({"get": "retrieve"})),
+    path("generations/<int:pk>/cancel", GenerationViewSet.as_view({"post": "cancel"})),
+    path("generations/<int:pk>/events", releasing(GenerationViewSet.as_view({"get": "events"}))),
     path("feedback", FeedbackViewSet.as_view({"get": "list", "post": "create"})),
     path("feedback/<int:pk>", FeedbackViewSet.as_view({"get": "retrieve"})),
-    path("answers/<int:pk>", OnlineChatViewSet.as_view({"get": "retrieve"})),
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),
     path(
         "deployments/<int:pk>",
@@ -58,4 +63,5 @@ urlpatterns = [
     path("deployments/<int:pk>/events", DeploymentViewSet.as_view({"get": "events"})),
     path("deployments/<int:pk>/figures", DeploymentViewSet.as_view({"get": "figures"})),
     path("loaded-versions", LoadedVersions.as_view()),
+    path("answers/<int:pk>", ChatAnswerViewSet.as_view({"get": "retrieve"})),
 ]

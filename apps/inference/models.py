@@ -16,6 +16,7 @@ from apps.inference.deployments import Sticky as Sticky
 from apps.inference.guards.models import GuardDecision as GuardDecision
 from apps.inference.guards.models import GuardPolicy as GuardPolicy
 from core.jobs.models import Job
+from core.openai.ids import public_id
 from core.words import WordsField, WordsJSONField
 
 
@@ -74,7 +75,6 @@ class Finish(models.TextChoices):
 
     STOP = "stop", _("Ended by the model")
     LENGTH = "length", _("Cut at the longest length")
-    TIME = "time", _("Cut when the time was over")
     TOO_LONG = "too_long", _("The prompt leaves no room")
     UNREADABLE = "unreadable", _("The model cannot read this chat")
 
@@ -139,7 +139,7 @@ class OnlineKind(models.TextChoices):
 
 
 class OnlineRequest(models.Model):
-    """Texts labelled, a chat answered or a sentence explained while somebody waits: a row for the resident role."""
+    """Texts labelled or a sentence explained while somebody waits: a row for the resident role."""
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
@@ -151,8 +151,6 @@ class OnlineRequest(models.Model):
     texts = models.JSONField(
         default=list, blank=True
     )  # of a reader question and passage; of a ranker the query and then its texts; of an explanation one sentence
-    messages = models.JSONField(default=list, blank=True)  # for a chat version
-    max_new_tokens = models.PositiveIntegerField(default=256)
     is_whole = models.BooleanField(default=False)  # of a classifier: the probability of every label is wanted
     priority = models.SmallIntegerField(default=0, db_default=0)  # smaller goes first
     is_stored = models.BooleanField(default=True, db_default=True)  # False: the texts go as soon as it was read
@@ -161,8 +159,7 @@ class OnlineRequest(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     # per text: labels and [[label, probability], ...], spans, or a vector; of a ranker index and score of each text, the
-    # best first; of a chat one: answer, finish and tokens; of an
-    # explanation what `engine.gpt.explain` tells
+    # best first; of an explanation what `engine.gpt.explain` tells
     results = models.JSONField(default=list, blank=True)
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     slot = models.CharField(max_length=60, blank=True)  # its place among the key's requests at once
@@ -186,6 +183,16 @@ class OnlineRequest(models.Model):
 
     def __str__(self) -> str:
         return f"request {self.pk}"
+
+    @property
+    def feedback_id(self) -> str:
+        """The id by which feedback of it is given, whatever it was asked through."""
+        return public_id("online_request", self.pk)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the request to its answer."""
+        return (self.answered_at - self.created_at).total_seconds() if self.answered_at else None
 
 
 class GenerationKind(models.TextChoices):
@@ -262,10 +269,38 @@ class Generation(models.Model):
                 condition=models.Q(deployment__isnull=False),
                 name="generation_deployment",
             ),
+            models.Index(
+                fields=["finished_at"], condition=models.Q(finished_at__isnull=False), name="generation_finished"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"generation {self.pk}"
+
+    @property
+    def public_id(self) -> str:
+        """The id under which callers of /v1 know it."""
+        return public_id("chat_completion" if self.kind == GenerationKind.CHAT else "completion", self.pk)
+
+    @property
+    def feedback_id(self) -> str:
+        """The id by which feedback of it is given, whatever it was asked through."""
+        return public_id("generation", self.pk)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits or is being written."""
+        return self.state in (GenerationState.WAITING, GenerationState.RUNNING)
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """From the request to its first token."""
+        return (self.first_token_at - self.created_at).total_seconds() if self.first_token_at else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the request to its end."""
+        return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None
 
 
 class Usage(models.Model):

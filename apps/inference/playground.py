@@ -78,7 +78,7 @@ def _guarded(request: PageRequest, form: PlaygroundForm) -> dict[str, Any]:
 def events(request: PageRequest, pk: int) -> HttpResponseBase:
     """The answer as server-sent events, from its first character on whenever it is asked for."""
     row = fetch(request.actor, Generation.objects.exclude(arm=Arm.SHADOW), "inference.read", pk=pk)
-    return event_stream(_events(row))
+    return event_stream(told_events(row))
 
 
 @require_POST
@@ -90,7 +90,8 @@ def stop(request: PageRequest, pk: int) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-async def _events(row: Generation) -> AsyncIterator[str]:
+async def told_events(row: Generation) -> AsyncIterator[str]:
+    """The steps of an answer as server-sent events."""
     async for step in Progress(row).steps():
         told = _told(step)
         yield f"data: {json.dumps(told, ensure_ascii=False)}\n\n" if told else HEARTBEAT

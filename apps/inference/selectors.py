@@ -6,7 +6,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Coalesce, Left
 
 from apps.inference.models import (
     Arm,
@@ -87,6 +89,11 @@ def _batch_files() -> set[str]:
 def shown_requests() -> QuerySet[OnlineRequest]:
     """Single requests whose answers somebody asked for: neither explanations nor what a shadow said."""
     return OnlineRequest.objects.filter(kind=OnlineKind.PREDICT).exclude(arm=Arm.SHADOW)
+
+
+def written_requests() -> QuerySet[Generation]:
+    """Requests to versions that write, without what a shadow was asked."""
+    return Generation.objects.exclude(arm=Arm.SHADOW)
 
 
 def explanations(workspace: Any) -> QuerySet[OnlineRequest]:
@@ -194,4 +201,31 @@ def said_answer(row: Generation | OnlineRequest | Prediction, index: int) -> Sai
 def feedback_of(workspace: Any) -> QuerySet[Feedback]:
     """All feedback of a workspace with versions and authors, newest first."""
     rows = Feedback.objects.filter(workspace=workspace).select_related("model_version__family", "user", "api_key")
+    return rows.order_by("-id")
+
+
+SNIPPET = 160  # characters of what was asked that a list shows
+
+
+def generations(workspace: Any, *, texts: bool = False) -> QuerySet[Generation]:
+    """Requests to versions that write with version, caller and feedback, newest first.
+
+    Without `texts` each has only the beginning of what was asked last (`asked`) and how its first answer ended (`finish`).
+    """
+    rows = written_requests().filter(workspace=workspace)
+    rows = rows.select_related("model_version__family", "api_key", "requested_by")
+    rows = rows.prefetch_related("feedback").order_by("-id")
+    if texts:
+        return rows
+    said = KeyTextTransform("content", KeyTransform("-1", "messages"))
+    return rows.defer("messages", "prompts", "answers").annotate(
+        asked=Left(Coalesce(said, KeyTextTransform("0", "prompts"), Value("")), SNIPPET),
+        finish=KeyTextTransform("finish", KeyTransform("0", "answers")),
+    )
+
+
+def online_requests(workspace: Any) -> QuerySet[OnlineRequest]:
+    """Single requests to versions that read with version, caller and feedback, newest first."""
+    rows = shown_requests().filter(workspace=workspace)
+    rows = rows.select_related("model_version__family", "requested_by").prefetch_related("feedback")
     return rows.order_by("-id")

@@ -2,12 +2,20 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from apps.datasets.models import Split
-from apps.inference.models import BatchJob, Finish, OnlineRequest, Prediction
-from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_RANKED_TEXTS
+from apps.inference.models import (
+    BatchJob,
+    Finish,
+    Generation,
+    GenerationState,
+    OnlineRequest,
+    OnlineState,
+    Prediction,
+)
+from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_RANKED_TEXTS, OPEN
 from core.api.spoken import SpokenListField
 from engine.specs.records import ROLES
 
@@ -245,16 +253,32 @@ class AnswerSerializer(serializers.Serializer[Any]):
     tokens = serializers.IntegerField()
 
 
-class OnlineChatSerializer(serializers.ModelSerializer[OnlineRequest]):
+class ChatAnswerSerializer(serializers.ModelSerializer[Generation]):
     """A chat and, once done, the answer to it."""
 
+    state = serializers.SerializerMethodField()
     messages = MessageSerializer(many=True, read_only=True)
-    results = AnswerSerializer(many=True, read_only=True)
+    max_new_tokens = serializers.IntegerField(source="sampling.max_tokens", read_only=True)
+    results = serializers.SerializerMethodField()
+    answered_at = serializers.DateTimeField(source="finished_at", read_only=True, allow_null=True)
 
     class Meta:
-        model = OnlineRequest
+        model = Generation
         fields = (
             "id", "model_version", "state", "messages", "max_new_tokens", "results", "error_message", "created_at",
             "answered_at",
         )  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(OnlineState.choices))
+    def get_state(self, row: Generation) -> str:
+        """Waiting until it is over; one that was cancelled failed."""
+        if row.state in OPEN:
+            return str(OnlineState.WAITING)
+        return str(OnlineState.DONE if row.state == GenerationState.DONE else OnlineState.FAILED)
+
+    @extend_schema_field(AnswerSerializer(many=True))
+    def get_results(self, row: Generation) -> list[dict[str, Any]]:
+        """The answer once there is one."""
+        told = row.answers if row.state == GenerationState.DONE else []
+        return [{"answer": each["text"].strip(), "finish": each["finish"], "tokens": each["tokens"]} for each in told]

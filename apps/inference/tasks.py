@@ -31,7 +31,7 @@ class Use:
     columns: tuple[str, ...]  # of a file, guessed in this order
     title: Callable[[Any], str]  # of a job, from what it works on
     rows: str  # template of the stored rows
-    answer: str  # template of the answer to a single request
+    answer: str  # template of the answer to a single request; "" where it is written
     now: str | Promise  # on the button of the try-it box
     header: tuple[str, ...]  # of an export as a table
     said: Callable[[Prediction], dict[str, Any]]  # what the version said of a row, for exports
@@ -152,7 +152,7 @@ USES: dict[str, Use] = {
         columns=PROMPT_COLUMNS,
         title=lambda data: say("Answer {data}", data=data),
         rows="inference/_rows_answers.html",
-        answer="inference/_asked_chat.html",
+        answer="",
         now=_("Answer now"),
         header=("position", "id", "text", "messages", "answer", "finish", "answer_tokens", *MADE_BY),
         said=_answer,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.inference import explain_views, feedback_views, guard_views, playground, usage_views, views
+from apps.inference import explain_views, feedback_views, guard_views, playground, request_views, usage_views, views
 
 app_name = "inference"
 
@@ -26,6 +26,12 @@ urlpatterns = [
     path("guards/<int:pk>", guard_views.policy, name="guards_policy"),
     path("guards/<int:pk>/test", guard_views.test, name="guards_test"),
     path("guards/<int:pk>/delete", guard_views.delete, name="guards_delete"),
+    path("written/<int:pk>", views.written, name="written"),
+    path("requests", request_views.written, name="requests"),
+    path("requests/<int:pk>", request_views.generation, name="requests-one"),
+    path("requests/<int:pk>/cancel", request_views.cancel, name="requests-cancel"),
+    path("requests/read", request_views.read, name="requests-read"),
+    path("requests/read/<int:pk>", request_views.online, name="requests-read-one"),
     path("feedback/<str:target>/<int:index>", feedback_views.feedback, name="feedback"),
     path("how-it-works", explain_views.explain, name="explain"),
     path("how-it-works/<int:pk>", explain_views.explained, name="explained"),

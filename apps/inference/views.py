@@ -10,8 +10,8 @@ from apps.inference import services
 from apps.inference.exports import FORMATS, download
 from apps.inference.filters import BatchFilter, row_filter
 from apps.inference.forms import ASK_FORMS, AskForm, BatchForm, QuestionForm, RankForm, RerankForm, TryForm
-from apps.inference.models import BatchJob, Finish, OnlineRequest, OnlineState
-from apps.inference.selectors import batch_jobs, label_chart, ranked, shown_requests, similarities
+from apps.inference.models import BatchJob, Generation, GenerationKind, OnlineRequest, OnlineState
+from apps.inference.selectors import batch_jobs, label_chart, ranked, shown_requests, similarities, written_requests
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.access import PageRequest, fetch, page
@@ -130,13 +130,14 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
         except Refused as refused:
             form.add_error(None, refused.message)
         else:
-            return render(request, "inference/_asked.html", {"asked": made})
+            part = "inference/_written.html" if isinstance(made, Generation) else "inference/_asked.html"
+            return render(request, part, {"asked": made})
     return render(request, "inference/_try.html", {"form": form, "version": version, "use": use})
 
 
 def _ask(
     request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | RankForm | TryForm
-) -> OnlineRequest:
+) -> OnlineRequest | Generation:
     if isinstance(form, RerankForm):
         query, *texts = form.texts()
         return services.ask_ranking(actor=request.actor, version=version, query=query, texts=texts)
@@ -147,7 +148,7 @@ def _ask(
     if isinstance(form, QuestionForm):
         return services.ask_question(actor=request.actor, version=version, **form.cleaned_data)
     said = {"role": "user", "content": form.cleaned_data["message"]}
-    return services.ask_chat(actor=request.actor, version=version, messages=[said])
+    return services.answer_chat(actor=request.actor, version=version, reference=str(version), messages=[said])
 
 
 @require_GET
@@ -163,6 +164,14 @@ def asked(request: PageRequest, pk: int) -> HttpResponse:
         "pairs": list(zip(found.texts, found.results, strict=False)) if is_done else [],
         "similarities": similarities(found),
         "ranked": ranked(found),
-        "answers": [{**row, "end": Finish(row["finish"]).label} for row in found.results] if found.messages else [],
     }
     return render(request, "inference/_asked.html", context)
+
+
+@require_GET
+@page("inference.read")
+def written(request: PageRequest, pk: int) -> HttpResponse:
+    """The answer to a chat, or a part that asks again."""
+    rows = written_requests().filter(kind=GenerationKind.CHAT)
+    found = fetch(request.actor, rows, "inference.read", pk=pk)
+    return render(request, "inference/_written.html", {"asked": found})

@@ -57,6 +57,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
         (
             Room("deployments", _("Deployments"), "rocket", "deployments:list", "inference.read", "r"),
             Room("playground", _("Playground"), "messages", "inference:playground", "inference.read", "y"),
+            Room("requests", _("Requests"), "list-details", "inference:requests", "inference.read", "q"),
             Room("inference", _("Predictions"), "tags", "inference:list", "inference.read", "p"),
             Room("guards", _("Guards"), "shield", "inference:guards", "inference.read"),
             Room("usage", _("Usage"), "chart-bar", "inference:usage", "inference.read"),
@@ -86,9 +87,8 @@ def place_of(request: HttpRequest) -> str:
         return "jobs" if name.startswith("job") else LINEAGE.get(name, "home")
     if match.namespace == "inference":
         name = match.url_name or ""
-        return next(
-            (place for place in ("explain", "guards", "playground", "usage") if name.startswith(place)), "inference"
-        )
+        places = ("explain", "guards", "playground", "requests", "usage")
+        return next((place for place in places if name.startswith(place)), "inference")
     return match.namespace
 
 

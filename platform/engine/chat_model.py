@@ -1,6 +1,5 @@
 """A loaded chat version: how likely it finds given answers, and what it answers itself, in batches."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,15 +107,14 @@ class ChatModel:
         phase: str = "",
         start: int = 0,
         total: int = 0,
-        seconds: float = 0,
     ) -> list[Answer]:
-        """Greedy answers in the order of `prompts`; `seconds` (0: none) ends them early, finish "time".
+        """Greedy answers in the order of `prompts`.
 
         Prompts of like length share a batch; rows with less room than `max_new_tokens` go with their equals, so that
         the company of a prompt never shortens its answer. Raises Stopped when the report asks for it.
         """
         report, phase = report or Silent(), phase or say("answering")
-        watch = _Watch(report, time.monotonic() + seconds if seconds else None)
+        watch = _Watch(report)
         answers = [Answer("", 0, "unreadable")] * len(prompts)
         sequences: dict[int, list[int]] = {}
         for at, prompt in enumerate(prompts):
@@ -137,7 +135,7 @@ class ChatModel:
                 places = [rows[at] for at in batch]
                 written = self._generate([sequences[at] for at in places], room, watch)
                 for at, ids in zip(places, written, strict=True):
-                    answers[at] = self._answer(ids, is_late=watch.is_late)
+                    answers[at] = self._answer(ids)
                 done += len(batch)
                 report.progress(start + done, total or len(prompts), "answers", phase)
         return answers
@@ -151,13 +149,13 @@ class ChatModel:
         found: list[list[int]] = written[:, ids.shape[1] :].tolist()
         return found
 
-    def _answer(self, ids: list[int], *, is_late: bool) -> Answer:
+    def _answer(self, ids: list[int]) -> Answer:
         end = next((at for at, token in enumerate(ids) if token in self.ends), None)
         kept = ids if end is None else ids[:end]
         text = str(self.template.tokenizer.decode(kept, skip_special_tokens=True)).strip()
         if end is not None:
             return Answer(text, end + 1, "stop")
-        return Answer(text, len(kept), "time" if is_late else "length")
+        return Answer(text, len(kept), "length")
 
     def _padded(self, sequences: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
         """(ids, attention mask), [B, T] each, on the model's device."""
@@ -173,18 +171,15 @@ class ChatModel:
 
 
 class _Watch:
-    """Asked after each token: raises Stopped when the report says so, ends all rows when the time is over."""
+    """Asked after each token: raises Stopped when the report says so."""
 
-    def __init__(self, report: Report, deadline: float | None) -> None:
+    def __init__(self, report: Report) -> None:
         self.report = report
-        self.deadline = deadline
-        self.is_late = False
 
     def __call__(self, input_ids: Tensor, _scores: Any, **_options: Any) -> Tensor:
         if self.report.should_stop():
             raise Stopped
-        self.is_late = self.deadline is not None and time.monotonic() > self.deadline
-        return torch.full((len(input_ids),), self.is_late, device=input_ids.device)
+        return torch.full((len(input_ids),), False, device=input_ids.device)
 
 
 def load_chat_model(folder: Path) -> ChatModel:

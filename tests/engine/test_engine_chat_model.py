@@ -190,12 +190,6 @@ def test_prompts_without_room_are_told_and_the_others_get_what_is_left(tiny_chat
     assert all(length + answer.tokens <= 96 for length, answer in zip(lengths[1:], found[1:], strict=True))
 
 
-def test_a_deadline_ends_answers_and_says_so(tiny_chat: Tiny) -> None:
-    found = load_chat_model(tiny_chat()).answers(PROMPTS[:2], max_new_tokens=60, seconds=1e-9)
-
-    assert {(answer.tokens, answer.finish) for answer in found} == {(1, "time")}
-
-
 def test_evaluation_figures_follow_from_their_rows(tiny_chat: Tiny) -> None:
     model = load_chat_model(tiny_chat())
     talks = [said("where", "look"), said("only asked"), said("卡", "map", "and", "我的"), said("x" * 400, "late")]

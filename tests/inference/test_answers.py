@@ -11,7 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.inference import services
-from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction
+from apps.inference.models import BatchJob, Generation, Prediction
 from apps.registry.models import ModelVersion
 from core.errors import Refused
 from core.jobs.run import Stopped
@@ -20,8 +20,8 @@ from engine import chat_tasks, tasks
 from engine.chat_model import load_chat_model
 from engine.report import Silent
 from workers import inference as runner
-from workers.generation import Models, answer_next
 from workers.loop import run_next
+from workers.writing import Desk, Writers
 
 Version = Callable[..., ModelVersion]
 
@@ -60,6 +60,15 @@ def done(batch_job: BatchJob) -> list[Prediction]:
     batch_job.refresh_from_db()
     assert batch_job.job.state == State.SUCCEEDED, batch_job.job.error_message
     return list(Prediction.objects.filter(batch_job=batch_job).order_by("position"))
+
+
+def write_all() -> None:
+    """What the resident role does until nothing is left to write."""
+    desk = Desk(Writers(10**9))
+    for _turn in range(400):
+        if not desk.turn():
+            return
+    raise AssertionError("it does not end")
 
 
 def alone(version: ModelVersion, prompts: list[Any], max_new_tokens: int) -> Iterator[tuple[str, str]]:
@@ -220,19 +229,33 @@ def test_a_chat_is_answered_at_once(actor: Any, stranger: Any, chat_version: Ver
     body = {"model": "bot", "messages": [user("where is my card?")], "max_new_tokens": 7}
     asked = client.post("/api/v1/answers", body)
     assert asked.status_code == 202, asked.json()
-
-    assert answer_next(Models())
-
     address = f"/api/v1/answers/{asked.json()['id']}"
+    before = client.get(address).json()
+
+    write_all()
+
     found = client.get(address).json()
     [(text, finish)] = alone(version, [body["messages"]], 7)
-    assert found["state"] == OnlineState.DONE
+    assert (before["state"], before["results"], before["answered_at"]) == ("waiting", [], None)
+    assert (found["state"], found["messages"], found["max_new_tokens"]) == ("done", body["messages"], 7)
     assert [(row["answer"], row["finish"]) for row in found["results"]] == [(text, finish)]
+    assert found["answered_at"] and found["results"][0]["tokens"] <= 7
     assert client.get(address.replace("answers", "classify")).status_code == 404
     assert api(stranger).get(address).status_code == 404
     assert client.post("/api/v1/classify", {"model": "bot", "texts": ["a"]}).json()["code"] == "wrong_task"
     wrong = client.post("/api/v1/answers", {**body, "messages": [{"role": "assistant", "content": "a"}]})
     assert wrong.json()["code"] == "nothing_asked"
+
+
+def test_a_chat_that_leaves_no_room_says_so(actor: Any, chat_version: Version, api: Any) -> None:
+    client, _version = api(actor), chat_version()
+    asked = client.post("/api/v1/answers", {"model": "bot", "messages": [user("x" * 500)]})
+
+    write_all()
+
+    found = client.get(f"/api/v1/answers/{asked.json()['id']}").json()
+    assert (found["state"], found["results"]) == ("failed", [])
+    assert "room for" in found["error_message"]
 
 
 def test_a_chat_version_is_tried_on_its_page(
@@ -244,18 +267,18 @@ def test_a_chat_version_is_tried_on_its_page(
     box = browser.get(address).content.decode()
 
     waiting = browser.post(address, {"message": "<b>where</b>\nis my card?"}).content.decode()
-    assert answer_next(Models())
+    write_all()
 
-    asked = OnlineRequest.objects.get()
-    answer = browser.get(f"/w/{workspace.slug}/predictions/asked/{asked.pk}").content.decode()
+    asked = Generation.objects.get()
+    answer = browser.get(f"/w/{workspace.slug}/predictions/written/{asked.pk}").content.decode()
     assert f'hx-get="{address}"' in shown
     assert "Your message" in box
-    assert "Working" in waiting
+    assert "Working" in waiting and f"/predictions/written/{asked.pk}" in waiting
     assert asked.messages == [user("<b>where</b>\nis my card?")]
-    assert str(asked.results[0]["tokens"]) in answer
+    assert f"{asked.answers[0]['tokens']} token" in answer
     stranger = page(charlie)
     assert stranger.get(address).status_code == 404
-    assert stranger.get(f"/w/{workspace.slug}/predictions/asked/{asked.pk}").status_code == 404
+    assert stranger.get(f"/w/{workspace.slug}/predictions/written/{asked.pk}").status_code == 404
 
 
 @pytest.mark.usefixtures("here")

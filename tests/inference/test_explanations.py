@@ -69,7 +69,7 @@ def test_an_explanation_is_neither_an_answer_nor_seen_elsewhere(
     assert client.get(f"/api/v1/answers/{asked.pk}").status_code == 404
     only_reading = api(actor, scopes=["inference.read"])
     assert only_reading.post("/api/v1/explanations", {"model": "bot"}).status_code == 403
-    answered = services.ask_chat(actor=actor, version=asked.model_version, messages=[{"role": "user", "content": "x"}])
+    answered = OnlineRequest.objects.create(workspace=actor.workspace, model_version=asked.model_version, texts=["x"])
     assert client.get(f"/api/v1/explanations/{answered.pk}").status_code == 404
 
 
@@ -191,7 +191,7 @@ def test_a_classifier_is_not_explained(actor: Any, workspace: Any, alice: Any, t
 def test_explanations_are_forgotten_after_some_days_and_answers_are_not(actor: Any, chat_version: Version) -> None:
     version = chat_version()
     old = services.ask_explanation(actor=actor, version=version, text="old")
-    answered = services.ask_chat(actor=actor, version=version, messages=[{"role": "user", "content": "x"}])
+    answered = OnlineRequest.objects.create(workspace=actor.workspace, model_version=version, texts=["x"])
     OnlineRequest.objects.update(created_at=timezone.now() - timedelta(days=8))
     new = services.ask_explanation(actor=actor, version=version, text="new")
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.inference.models import Generation, GenerationKind
-from core.openai.ids import public_id
 
 FINISHES = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
@@ -37,7 +36,7 @@ class Shape:
         self.is_chat = row.kind == GenerationKind.CHAT
         self.echo = echo
         self.shows_nothing = shows_nothing  # max_tokens 0: the prompt alone
-        self.id = public_id("chat_completion" if self.is_chat else "completion", row.pk)
+        self.id = row.public_id
 
     def whole(self, answers: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> dict[str, Any]:
         """The answer of a request that does not stream."""

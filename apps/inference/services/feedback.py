@@ -15,14 +15,13 @@ from apps.inference.models import (
     Generation,
     GenerationKind,
     GenerationState,
-    OnlineKind,
     OnlineRequest,
     OnlineState,
     Prediction,
     Reason,
     Thumb,
 )
-from apps.inference.selectors import said_answer
+from apps.inference.selectors import said_answer, shown_requests, written_requests
 from apps.registry.models import Task
 from core.access import Actor, fetch
 from core.errors import Refused, conflict
@@ -92,10 +91,10 @@ def feedback_target(actor: Actor, name: str, index: int, permission: str) -> Tar
     """
     kind = next((kind for kind, prefix in PREFIXES.items() if name.startswith(prefix)), "")
     if kind in GENERATIONS:
-        rows = Generation.objects.filter(**GENERATIONS[kind])
+        rows = written_requests().filter(**GENERATIONS[kind])
         return _generation(_row(actor, rows, permission, kind, name), index)
     if kind in REQUESTS:
-        asked = OnlineRequest.objects.filter(kind=OnlineKind.PREDICT, **REQUESTS[kind])
+        asked = shown_requests().filter(**REQUESTS[kind])
         return _online(_row(actor, asked, permission, kind, name), index)
     if kind == "prediction":
         stored = Prediction.objects.defer("vector")
@@ -120,8 +119,8 @@ def _generation(row: Generation, index: int) -> Target:
 def _online(row: OnlineRequest, index: int) -> Target:
     if row.state == OnlineState.WAITING:
         raise _too_early()
-    _require_index(index, len(row.results))
-    return Target(row, "online_request", index)
+    _require_index(index, len(row.results) if row.is_stored else MOST_ANSWERS)
+    return Target(row, "online_request", index, row.is_stored)
 
 
 def _too_early() -> Refused:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.inference.guards.models import Direction
 from apps.inference.models import Arm, Generation, GenerationKind, GenerationState
-from apps.inference.services.asking import checked_messages, require_usable
+from apps.inference.services.asking import answer_length, checked_messages, require_usable
 from apps.inference.services.guarding import Guarded, OutputGuard, is_guarded, keep_decisions
 from apps.inference.services.metering import count_generations, require_quota
 from apps.inference.services.routes import Route, as_shadow
@@ -62,6 +62,22 @@ def generate_chat(
     _require_short(sum(len(message["content"]) for message in found), "messages")
     asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
     return _make(asked, kind=GenerationKind.CHAT, messages=found)
+
+
+def answer_chat(
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    reference: str,
+    messages: Sequence[Mapping[str, str]],
+    max_new_tokens: int | None = None,
+    route: Route | None = None,
+) -> Generation:
+    """Ask for the likeliest answer to a chat, as long as batches write them."""
+    sampling = Sampling(temperature=0.0, max_tokens=answer_length(max_new_tokens))
+    return generate_chat(
+        actor=actor, version=version, reference=reference, messages=messages, sampling=sampling, route=route
+    )
 
 
 @transaction.atomic

@@ -9,8 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
-from apps.inference.services.asking import ONLINE_CHANNEL, answer_length, checked_messages, require_usable
-from apps.inference.services.guarding import is_guarded
+from apps.inference.services.asking import ONLINE_CHANNEL, require_usable
 from apps.inference.services.metering import count_online, require_quota
 from apps.inference.services.routes import Route, as_shadow
 from apps.inference.tasks import use_of
@@ -18,7 +17,7 @@ from apps.registry.models import ModelVersion
 from apps.registry.selectors import version_folder
 from core.access import Actor
 from core.api.throttle import take_slot
-from core.errors import Refused, conflict
+from core.errors import Refused
 from core.queue import notify
 from words import say
 
@@ -135,33 +134,6 @@ def ask_ranking(
 
 
 @transaction.atomic
-def ask_chat(
-    *,
-    actor: Actor,
-    version: ModelVersion,
-    messages: Sequence[Mapping[str, str]],
-    max_new_tokens: int | None = None,
-    route: Route | None = None,
-) -> OnlineRequest:
-    """Ask for the answer to one chat now; the resident role writes it within some seconds."""
-    require_usable(version)
-    if is_guarded(actor, route.deployment if route else None):
-        raise conflict("not_guarded", say("This workspace guards its prompts, and this way passes by the guards."))
-    if use_of(version).reads != "messages":
-        raise Refused(
-            "wrong_task",
-            say("“{version}” does not answer chats. Choose a chat version.", version=version),
-            field="model",
-        )
-    found = checked_messages(messages, "messages")
-    if sum(len(message["content"]) for message in found) > MAX_TEXT_CHARACTERS:
-        raise Refused(
-            "text_too_long", say("A chat has at most {most} characters.", most=MAX_TEXT_CHARACTERS), field="messages"
-        )
-    return _make(actor, route or Route(version), messages=found, max_new_tokens=answer_length(max_new_tokens))
-
-
-@transaction.atomic
 def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> OnlineRequest:
     """Ask for everything a GPT computes on the way from a sentence to its next token."""
     require_usable(version)
@@ -251,7 +223,7 @@ def answer(
 def forget_online(pk: int) -> None:
     """Blank texts and results of an answered request that was not to be stored."""
     rows = OnlineRequest.objects.filter(pk=pk, is_stored=False).exclude(state=OnlineState.WAITING)
-    rows.update(texts=[], messages=[], results=[])
+    rows.update(texts=[], results=[])
 
 
 def expire_explanations(*, now: datetime | None = None) -> dict[str, int]:

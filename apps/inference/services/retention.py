@@ -26,9 +26,9 @@ def expire_texts(*, now: datetime | None = None) -> dict[str, int]:
 
 def _unread(now: datetime) -> QuerySet[OnlineRequest]:
     rows = OnlineRequest.objects.filter(deployment__isnull=False, answered_at__lt=now - UNREAD, is_stored=False)
-    return rows.exclude(texts=[], messages=[], results=[])
+    return rows.exclude(texts=[], results=[])
 
 
 def _blank_online(rows: QuerySet[OnlineRequest]) -> int:
     ended = rows.exclude(state=OnlineState.WAITING)
-    return ended.update(texts=[], messages=[], results=[], is_stored=False)
+    return ended.update(texts=[], results=[], is_stored=False)

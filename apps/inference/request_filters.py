@@ -1,0 +1,92 @@
+"""Filters of requests, shared by page, API and what is sampled from them."""
+
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.forms import DateInput
+from django.utils.translation import gettext_lazy as _
+from django_filters import BooleanFilter, CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
+
+from apps.inference.models import Feedback, Generation, GenerationState, OnlineRequest, OnlineState, Thumb
+from apps.inference.templatetags.inference import ENDS
+from apps.registry.models import ModelVersion, Task
+from apps.registry.selectors import version_choices
+from core.access import Actor
+
+CORRECTED = ~Q(corrected_answer="") | Q(corrected_labels__isnull=False)
+
+
+def _versions(request: Any) -> QuerySet[ModelVersion]:
+    """The versions of the caller's workspace; a page carries its actor, a request of the API as its auth."""
+    actor = getattr(request, "actor", None) or getattr(request, "auth", None)
+    return version_choices(actor.workspace) if isinstance(actor, Actor) else ModelVersion.objects.none()
+
+
+def _writing_versions(request: Any) -> QuerySet[ModelVersion]:
+    return _versions(request).filter(task=Task.GENERATION)
+
+
+def _reading_versions(request: Any) -> QuerySet[ModelVersion]:
+    return _versions(request).exclude(task=Task.GENERATION)
+
+
+def _day() -> DateInput:
+    return DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class RequestFilter(FilterSet):
+    """By day, thumb and correction; `target` is the foreign key of Feedback."""
+
+    target = ""
+    since = DateFilter(field_name="created_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
+    until = DateFilter(field_name="created_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
+    thumb = ChoiceFilter(choices=Thumb.choices, method="with_thumb", label=_("Thumb"), empty_label=_("Any or none"))
+    corrected = BooleanFilter(method="with_correction", label=_("Corrected only"))
+
+    def with_thumb(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        """Rows with an answer that somebody gave this thumb."""
+        return rows.filter(Exists(self._feedback().filter(thumb=value)))
+
+    def with_correction(self, rows: QuerySet[Any], _name: str, value: bool) -> QuerySet[Any]:
+        """Rows with an answer that somebody corrected, or those without one."""
+        found = Exists(self._feedback().filter(CORRECTED))
+        return rows.filter(found if value else ~found)
+
+    def _feedback(self) -> QuerySet[Feedback]:
+        return Feedback.objects.filter(**{self.target: OuterRef("pk")})
+
+
+class GenerationFilter(RequestFilter):
+    """By version, state, end and end user as well."""
+
+    target = "generation"
+    model_version = ModelChoiceFilter(
+        queryset=_writing_versions, label=_("Model version"), empty_label=_("Any version")
+    )
+    state = ChoiceFilter(choices=GenerationState.choices, label=_("State"), empty_label=_("Any state"))
+    finish = ChoiceFilter(
+        choices=list(ENDS.items()), method="with_finish", label=_("End of the answer"), empty_label=_("Any end")
+    )
+    end_user = CharFilter(label=_("End user"))
+
+    class Meta:
+        model = Generation
+        fields = ("model_version", "state", "finish", "since", "until", "thumb", "corrected", "end_user")
+
+    def with_finish(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        """Rows with an answer that ended like this."""
+        return rows.filter(answers__contains=[{"finish": value}])
+
+
+class OnlineFilter(RequestFilter):
+    """By version and state as well."""
+
+    target = "online_request"
+    model_version = ModelChoiceFilter(
+        queryset=_reading_versions, label=_("Model version"), empty_label=_("Any version")
+    )
+    state = ChoiceFilter(choices=OnlineState.choices, label=_("State"), empty_label=_("Any state"))
+
+    class Meta:
+        model = OnlineRequest
+        fields = ("model_version", "state", "since", "until", "thumb", "corrected")

@@ -1,0 +1,26 @@
+"""Words of inference for templates."""
+
+from django import template
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from apps.inference.models import Finish
+
+register = template.Library()
+
+ENDS: dict[str, str | Promise] = {**dict(Finish.choices), "cancelled": _("Cancelled"), "error": _("Went wrong")}
+
+
+@register.filter
+def finish_name(value: str) -> str:
+    """How an answer ended, in words; a dash for one that has not."""
+    return str(ENDS.get(value, value)) or "–"
+
+
+BADGES = {"waiting": "queued", "done": "succeeded"}
+
+
+@register.filter
+def badge(state: str) -> str:
+    """The colour of a request's state: that of the job's state it is like."""
+    return BADGES.get(state, state)
