@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.dashboard.kinds import Kind
 from apps.dashboard.selectors import model_versions
 from apps.datasets.models import DatasetVersion, ImportJob
+from apps.datasets.models import Source as DataSource
 from apps.evaluation.models import EvaluationJob
 from apps.inference.models import BatchJob
 from apps.registry.models import Alias, BaseModel, ModelVersion, Source, VersionExport, VersionImport
@@ -26,6 +27,7 @@ DEEPEST = 10  # generations of versions made from versions
 
 KINDS: dict[str, tuple[Kind, str]] = {  # kind of node -> words and icon, permission that shows it
     "import": (Kind(_("Import"), "file-import"), "datasets.read"),
+    "requests": (Kind(_("Requests to model versions"), "list-details"), "datasets.read"),
     "dataset_version": (Kind(_("Dataset version"), "database"), "datasets.read"),
     "base_model": (Kind(_("Base model"), "stack-2"), "registry.read"),
     "model_import": (Kind(_("Import a model"), "package-import"), "registry.read"),
@@ -262,7 +264,8 @@ def _imports(build: _Builder, versions: Iterable[DatasetVersion]) -> None:
         ]
         if after:
             place: dict[str, Any] = {"pk": row.dataset_id, "number": row.pk, "side": "upstream"}
-            key = build.add("import", row.pk, row, "datasets:import", row.file_hash[:8], **place)
+            kind = "requests" if row.source == DataSource.REQUESTS else "import"
+            key = build.add(kind, row.pk, row, "datasets:import", row.file_hash[:8], **place)
             for version in after:
                 build.edge(key, ("dataset_version", version.pk))
 

@@ -153,6 +153,7 @@ class Source(models.TextChoices):
 
     UPLOAD = "upload", _("Upload")
     URL = "url", pgettext_lazy("web", "Address")
+    REQUESTS = "requests", _("Requests to model versions")
 
 
 class ImportJob(models.Model):
@@ -169,6 +170,7 @@ class ImportJob(models.Model):
     options = models.JSONField(default=dict, blank=True)  # formats.options.ReadOptions
     mapping = models.JSONField(default=dict, blank=True)  # formats.mapping.Mapping
     columns = models.JSONField(default=list, blank=True)
+    origin = models.JSONField(default=dict, blank=True)  # of rows that another room gave: how they were chosen
     dry_run = models.BooleanField(default=False)
     position = models.JSONField(default=list, blank=True)  # offset, row, line: where to go on
     new_count = models.BigIntegerField(default=0)

@@ -224,11 +224,12 @@ class ImportSerializer(serializers.ModelSerializer[ImportJob]):
     options = ObjectField()
     mapping = ObjectField()
     columns = serializers.ListField(child=serializers.CharField())
+    origin = ObjectField(help_text="Of requests that became examples: how they were chosen.")
 
     class Meta:
         model = ImportJob
         fields = (
-            "id", "source", "url", "file_name", "file_bytes", "file_hash", "options", "mapping", "columns", "dry_run",
+            "id", "source", "url", "file_name", "file_bytes", "file_hash", "options", "mapping", "columns", "origin", "dry_run",
             "new_count", "updated_count", "unchanged_count", "bad_count", "created_at", "job",
         )  # fmt: skip
         read_only_fields = fields

@@ -16,6 +16,7 @@ from apps.inference.explain_api import ExplanationViewSet
 from apps.inference.feedback_api import FeedbackViewSet
 from apps.inference.generation_api import GenerationViewSet
 from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
+from apps.inference.sample_api import SampleView
 from apps.inference.usage_api import UsageViewSet
 from core.streaming import releasing
 
@@ -47,6 +48,7 @@ urlpatterns = [
     ),
     path("guard-policies/<int:pk>/test", GuardPolicyViewSet.as_view({"post": "test"})),
     path("guard-decisions", GuardDecisionViewSet.as_view({"get": "list"})),
+    path("samples", SampleView.as_view()),
     path("generations", GenerationViewSet.as_view({"get": "list"})),
     path("generations/<int:pk>", GenerationViewSet.as_view({"get": "retrieve"})),
     path("generations/<int:pk>/cancel", GenerationViewSet.as_view({"post": "cancel"})),

@@ -22,12 +22,14 @@ def _versions(request: Any) -> QuerySet[ModelVersion]:
     return version_choices(actor.workspace) if isinstance(actor, Actor) else ModelVersion.objects.none()
 
 
-def _writing_versions(request: Any) -> QuerySet[ModelVersion]:
-    return _versions(request).filter(task=Task.GENERATION)
+def _choice(*, writes: bool) -> Any:
+    """The versions that write, or those that read, for whoever asks."""
 
+    def found(request: Any) -> QuerySet[ModelVersion]:
+        rows = _versions(request)
+        return rows.filter(task=Task.GENERATION) if writes else rows.exclude(task=Task.GENERATION)
 
-def _reading_versions(request: Any) -> QuerySet[ModelVersion]:
-    return _versions(request).exclude(task=Task.GENERATION)
+    return found
 
 
 def _day() -> DateInput:
@@ -61,7 +63,7 @@ class GenerationFilter(RequestFilter):
 
     target = "generation"
     model_version = ModelChoiceFilter(
-        queryset=_writing_versions, label=_("Model version"), empty_label=_("Any version")
+        queryset=_choice(writes=True), label=_("Model version"), empty_label=_("Any version")
     )
     state = ChoiceFilter(choices=GenerationState.choices, label=_("State"), empty_label=_("Any state"))
     finish = ChoiceFilter(
@@ -83,7 +85,7 @@ class OnlineFilter(RequestFilter):
 
     target = "online_request"
     model_version = ModelChoiceFilter(
-        queryset=_reading_versions, label=_("Model version"), empty_label=_("Any version")
+        queryset=_choice(writes=False), label=_("Model version"), empty_label=_("Any version")
     )
     state = ChoiceFilter(choices=OnlineState.choices, label=_("State"), empty_label=_("Any state"))
 

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from apps.inference import explain_views, feedback_views, guard_views, playground, request_views, usage_views, views
+from apps.inference import (
+    explain_views,
+    feedback_views,
+    guard_views,
+    playground,
+    request_views,
+    sample_views,
+    usage_views,
+    views,
+)
 
 app_name = "inference"
 
@@ -30,6 +39,7 @@ urlpatterns = [
     path("requests", request_views.written, name="requests"),
     path("requests/<int:pk>", request_views.generation, name="requests-one"),
     path("requests/<int:pk>/cancel", request_views.cancel, name="requests-cancel"),
+    path("requests/sample", sample_views.sample, name="requests-sample"),
     path("requests/read", request_views.read, name="requests-read"),
     path("requests/read/<int:pk>", request_views.online, name="requests-read-one"),
     path("feedback/<str:target>/<int:index>", feedback_views.feedback, name="feedback"),

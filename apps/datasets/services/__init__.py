@@ -5,6 +5,7 @@ from apps.datasets.services.datasets import archive, create, delete, set_labels,
 from apps.datasets.services.examples import add, bulk_change, edit, remove, restore
 from apps.datasets.services.exports import expire_files, export
 from apps.datasets.services.files import delete_file, expire_api_files, import_file, make_file, receive_file
+from apps.datasets.services.given import import_requests
 from apps.datasets.services.imports import choose, receive, receive_url, start
 from apps.datasets.services.profiles import request_profile
 from apps.datasets.services.splitting import request_split
@@ -26,6 +27,7 @@ __all__ = [
     "export",
     "freeze",
     "import_file",
+    "import_requests",
     "make_file",
     "receive",
     "receive_file",

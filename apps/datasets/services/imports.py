@@ -255,7 +255,7 @@ def start(*, actor: Actor, import_job: ImportJob, dry_run: bool = False) -> Impo
 
 
 def _again(actor: Actor, import_job: ImportJob) -> ImportJob:
-    if not import_job.file_path and import_job.source == Source.UPLOAD:
+    if not import_job.file_path and import_job.source != Source.URL:
         raise conflict("file_gone", say("The file was removed after its retention period. Upload it again."))
     copied = (
         "dataset",
@@ -268,6 +268,7 @@ def _again(actor: Actor, import_job: ImportJob) -> ImportJob:
         "options",
         "mapping",
         "columns",
+        "origin",
     )
     return ImportJob.objects.create(created_by=actor.user, **{name: getattr(import_job, name) for name in copied})
 

@@ -71,6 +71,7 @@ from apps.inference.services.rollouts import (
     wanted_versions,
 )
 from apps.inference.services.routes import Route, StickyKey, place_of, route
+from apps.inference.services.sampling import require_sampled, sample_requests
 
 __all__ = [
     "DEPLOYMENTS_CHANNEL",
@@ -131,9 +132,11 @@ __all__ = [
     "predict_version",
     "prepared",
     "promote",
+    "require_sampled",
     "require_usable",
     "roll_back",
     "route",
+    "sample_requests",
     "sampling_of",
     "screen",
     "screened",
