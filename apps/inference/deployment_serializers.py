@@ -120,3 +120,7 @@ class LoadedVersionSerializer(serializers.Serializer[Any]):
     loaded_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
     is_pinned = serializers.BooleanField()
+    way = serializers.CharField(help_text="What multiplies: torch, openvino fp32, openvino int8 or remote.")
+    equal_share = serializers.FloatField(
+        allow_null=True, help_text="Of int8: the share of answers to texts of its own that are those of fp32."
+    )

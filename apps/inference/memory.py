@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.residents import told
@@ -33,6 +34,16 @@ class Loaded:
     loaded_at: datetime | None
     last_used_at: datetime | None
     is_pinned: bool
+    way: str = ""  # what multiplies: torch, openvino fp32, openvino int8, remote
+    equal_share: float | None = None  # of int8: answers to texts of its own that are fp32's, 0..1
+
+    @property
+    def how(self) -> str:
+        """What multiplies, in words; "" where that is nothing special."""
+        if self.equal_share is not None:
+            share = f"{self.equal_share:.0%}"
+            return gettext("OpenVINO in int8, {share} of its answers as in fp32").format(share=share)
+        return {"openvino fp32": "OpenVINO", "remote": gettext("Another server")}.get(self.way, "")
 
     @property
     def said(self) -> str:
@@ -51,9 +62,15 @@ def loaded_versions(workspace: Any) -> dict[int, list[Loaded]]:
 
 
 def _loaded(process: str, told_of: dict[str, Any]) -> Loaded:
-    kept = {name: told_of[name] for name in ("version", "use", "state", "bytes", "is_pinned")}
-    times = {name: _moment(told_of[name]) for name in ("loaded_at", "last_used_at")}
-    return Loaded(process=process, reason=from_text(told_of["reason"]), **kept, **times)
+    names = ("version", "use", "state", "bytes", "is_pinned", "way", "equal_share")
+    kept: dict[str, Any] = {name: told_of[name] for name in names}
+    return Loaded(
+        process=process,
+        reason=from_text(told_of["reason"]),
+        loaded_at=_moment(told_of["loaded_at"]),
+        last_used_at=_moment(told_of["last_used_at"]),
+        **kept,
+    )
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -144,6 +144,7 @@ def test_what_is_in_memory_is_shown_to_its_workspace_only(
     facts = {
         "version": version.pk, "workspace": actor.workspace.pk, "use": "writing", "state": "ready",
         "reason": to_text(""), "bytes": 5_000_000, "loaded_at": 0.0, "last_used_at": None, "is_pinned": True,
+        "way": "openvino int8", "equal_share": 0.9375,
     }  # fmt: skip
     tell("generation", "here:1", {"versions": [facts]})
     try:
@@ -156,7 +157,8 @@ def test_what_is_in_memory_is_shown_to_its_workspace_only(
     assert other == []
     assert [(each["version"], each["state"], each["bytes"]) for each in found] == [(version.pk, "ready", 5_000_000)]
     assert datetime.fromisoformat(found[0]["loaded_at"]) == datetime(1970, 1, 1, tzinfo=UTC)
-    assert "here:1" in shown and "pinned" in shown
+    assert (found[0]["way"], found[0]["equal_share"]) == ("openvino int8", 0.9375)
+    assert "here:1" in shown and "pinned" in shown and "94% of its answers as in fp32" in shown
 
 
 def test_the_chart_counts_requests_by_side(

@@ -18,7 +18,7 @@ from engine.generate.loop import TorchLoop
 from engine.generate.memory import Memory
 from engine.generate.network import Network
 from engine.generate.opening import open_writer
-from engine.generate.openvino_agreement import agreement
+from engine.generate.openvino_agreement import agreement, own_texts
 from engine.generate.openvino_convert import converted, is_available, read_manifest, why_not
 from engine.generate.openvino_network import OpenVinoNetwork, PageStore
 from engine.generate.request import Finish, Request
@@ -291,6 +291,26 @@ def test_agreement_with_torch_is_measured(folder: Path, graphs: Path, tmp_path: 
     other = written(tmp_path / "other", SHAPES["llama, grouped queries"], seed=6)
     foreign = agreement(other, converted(folder, graphs), prompts, new_tokens=12)
     assert foreign.equal_share < 1 and foreign.first_difference == 0
+
+
+@needs_openvino
+def test_what_int8_changes_is_measured_once_before_it_answers(
+    tiny_chat: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_chat("llama")
+    first = open_writer(folder, cache_bytes=2_000_000, graphs=tmp_path, precision="int8")
+    assert first.equal_share is not None and 0 <= first.equal_share <= 1
+    kept = [json.loads(path.read_text())["agreement"] for path in tmp_path.glob("*/lingxi.json")]
+    assert [(each["prompts"], each["equal_share"]) for each in kept] == [(16, first.equal_share)]
+
+    monkeypatch.setattr("engine.generate.openvino_agreement.agreement", None)  # it would be an error to call it
+    again = open_writer(folder, cache_bytes=2_000_000, graphs=tmp_path, precision="int8")
+    exact = open_writer(folder, cache_bytes=2_000_000, graphs=tmp_path)
+
+    assert (again.way, again.equal_share) == ("openvino int8", first.equal_share)
+    assert (exact.way, exact.equal_share) == ("openvino fp32", None)
+    texts = own_texts(load_gpt(folder), tokens=8)
+    assert len(texts) == 16 and {len(text) for text in texts} == {8} and texts == own_texts(load_gpt(folder), tokens=8)
 
 
 @needs_openvino
