@@ -84,9 +84,18 @@ class Ranker:
 
     def rank(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
         """(position, score from 0 to 1) of the texts, the best first; of equal ones the earlier."""
-        logits = self.score([(query, text) for text in texts])
-        shares = chances(logits)
-        return [(at, float(shares[at])) for at in np.argsort(-logits, kind="stable").tolist()]
+        return self.rank_each([(query, texts)])[0]
+
+    def rank_each(self, queries: Sequence[tuple[str, Sequence[str]]]) -> list[list[tuple[int, float]]]:
+        """The same for several queries, each with texts of its own, whose pairs are read together."""
+        logits = self.score([(query, text) for query, texts in queries for text in texts])
+        ends = np.cumsum([len(texts) for _, texts in queries])
+        return [_ordered(part) for part in np.split(logits, ends[:-1])]
+
+
+def _ordered(logits: Scores) -> list[tuple[int, float]]:
+    shares = chances(logits)
+    return [(at, float(shares[at])) for at in np.argsort(-logits, kind="stable").tolist()]
 
 
 def chances(logits: Scores) -> Scores:

@@ -108,3 +108,37 @@ def test_documents_are_ranked_and_scored(
     bare = post("rerank", model=name, query="x", documents=objects, return_documents=False).json()
     assert len(bare["results"]) == 3 and "document" not in bare["results"][0]
     assert post("rerank", model=name, query="x", documents=["a", 5]).status_code == 400
+
+
+BAD = [
+    '"\\ud800"',
+    '["a card", "a \\udfff"]',
+    '"a\\u0000b"',
+    '" "',
+    "null",
+    "5",
+    "[[1]]",
+    "true",
+    f'"{"x" * 1_000_000}"',
+]
+
+
+@pytest.mark.parametrize("path", ["embeddings", "score"])
+def test_bad_texts_get_a_clear_error_each(
+    server: str, secret: str, embedder_version: Version, ranker_version: Version, path: str
+) -> None:
+    version, more = (embedder_version(), "") if path == "embeddings" else (ranker_version(), '"text_1": "x", ')
+    field = "input" if path == "embeddings" else "text_2"
+    bodies = [f'{{"model": "{version.family.name}", {more}"{field}": {given}}}' for given in BAD]
+    if path == "score":
+        bodies.append(f'{{"model": "{version.family.name}", "text_1": "\\ud800", "text_2": "x"}}')
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+
+    with httpx.Client(base_url=server, headers=headers, timeout=30, trust_env=False) as client:
+        answers = [client.post(f"/v1/{path}", content=body) for body in bodies]
+
+    for answer in answers:
+        assert answer.status_code == 400, answer.text
+        error = answer.json()["error"]
+        assert error["type"] == "invalid_request_error" and error["message"] and error["code"]
+        assert error["param"] in (field, "texts", "text_1")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.characters import has_lone_surrogate
 from engine.specs.problems import Problem
 from engine.specs.records import check_record
 from words import say
@@ -62,7 +63,7 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
                     say("Remove it from the file."),
                 )
             ]
-        if not value.isascii() and _surrogate(value):
+        if not value.isascii() and has_lone_surrogate(value):
             return [
                 Problem(
                     "lone_surrogate",
@@ -82,11 +83,3 @@ def _unstorable(value: Any, field: str = "") -> list[Problem]:
             Problem("wrong_type", field, say("“{field}” is not a finite number.", field=field), say("Leave it empty."))
         ]
     return []
-
-
-def _surrogate(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False

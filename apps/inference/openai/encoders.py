@@ -16,6 +16,7 @@ from apps.inference.following import Lease
 from apps.inference.models import OnlineRequest, OnlineState
 from apps.inference.openai.doors import Committed, Door
 from apps.registry.models import Task
+from core.characters import has_lone_surrogate
 from core.errors import Refused
 from core.events import hub
 from core.openai.body import Body, Flag, Text, Whole, read_body
@@ -210,6 +211,10 @@ def texts_of(given: Any, field: str) -> list[str]:
         raise Refused("invalid_type", say("“{name}” is a text or a list of texts.", name=field), field=field)
     if not all(text.strip() for text in texts):
         raise Refused("empty", say("“{name}” is empty.", name=field), field=field)
+    if any(has_lone_surrogate(text) for text in texts):
+        raise Refused(
+            "lone_surrogate", say("“{field}” holds half a character (a lone surrogate).", field=field), field=field
+        )
     return list(texts)
 
 

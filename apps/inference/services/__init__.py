@@ -9,6 +9,7 @@ from apps.inference.services.batches import (
     predict_version,
     prepared,
 )
+from apps.inference.services.claiming import ONLINE_ATTEMPTS, Turns, claim_online
 from apps.inference.services.deployments import (
     DEPLOYMENTS_CHANNEL,
     change_deployment,
@@ -51,13 +52,11 @@ from apps.inference.services.guarding import (
 from apps.inference.services.online import (
     MAX_RANKED_TEXTS,
     MAX_SENTENCE_CHARACTERS,
-    ONLINE_ATTEMPTS,
     answer,
     ask,
     ask_explanation,
     ask_question,
     ask_ranking,
-    claim_online,
     expire_explanations,
     forget_online,
 )
@@ -88,6 +87,7 @@ __all__ = [
     "Route",
     "StickyKey",
     "Target",
+    "Turns",
     "Wanted",
     "answer",
     "answer_chat",

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
@@ -27,8 +26,6 @@ MAX_RANKED_CHARACTERS = 1_000_000  # of all of them
 MAX_TEXT_CHARACTERS = 100_000
 MAX_SENTENCE_CHARACTERS = 1000  # far more than the tokens that are shown
 EXPLANATION_DAYS = 7
-ONLINE_LEASE = timedelta(seconds=30)
-ONLINE_ATTEMPTS = 3
 
 
 @transaction.atomic
@@ -173,32 +170,6 @@ def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
         OnlineRequest.objects.create(**values | as_shadow(route))
     notify(ONLINE_CHANNEL)
     return made
-
-
-def claim_online() -> OnlineRequest | None:
-    """The most urgent waiting request, the oldest of equals, leased to the caller under a fresh token; given up after a few attempts."""
-    now = timezone.now()
-    with transaction.atomic():
-        waiting = OnlineRequest.objects.select_for_update(skip_locked=True).filter(state=OnlineState.WAITING)
-        found = (
-            waiting.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)).order_by("priority", "id").first()
-        )
-        if found is None:
-            return None
-        if found.attempt_count >= ONLINE_ATTEMPTS:
-            found.state = OnlineState.FAILED
-            found.error_message = say("This request could not be answered. Try again.")
-            found.save(update_fields=["state", "error_message"])
-            count_online([found.pk])
-            return None
-        OnlineRequest.objects.filter(pk=found.pk).update(
-            token=F("token") + 1,
-            attempt_count=F("attempt_count") + 1,
-            lease_expires_at=now + ONLINE_LEASE,
-            claimed_at=now,
-        )
-    found.refresh_from_db()
-    return found
 
 
 @transaction.atomic

@@ -195,6 +195,11 @@ GENERATION_PRECISION = env(
 GENERATION_CACHE_BYTES = env_int(
     "LINGXI_GENERATION_CACHE_BYTES", 1_000_000_000, "Memory for keys and values of one version's running requests."
 )
+ONLINE_GATHER_MILLISECONDS = env_int(
+    "LINGXI_ONLINE_GATHER_MILLISECONDS",
+    4,
+    "How long a request for labels or vectors may wait for others to be read together with; 0 waits for none.",
+)
 LEFTOVER_HOURS = env_int(
     "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."
 )
