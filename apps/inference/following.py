@@ -7,7 +7,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from apps.inference.models import Generation, GenerationState
+from apps.inference.looking import ENDED, looks
+from apps.inference.models import Generation
 from core.events import Event, hub
 from core.limits import RENEW_SECONDS, renew
 from core.streaming import releasing
@@ -15,7 +16,6 @@ from core.streaming import releasing
 PATIENCE_SECONDS = 1.0
 LOOKS = frozenset({1, 2, 4})  # silent seconds after which the row is looked at, and then every SELDOM
 SELDOM = 10
-ENDED = (GenerationState.DONE, GenerationState.CANCELLED, GenerationState.FAILED)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ class Progress:
                 for step in self._steps_of(event):
                     yield step
                 continue
-            row = await sync_to_async(releasing(self._stored))() if silent in LOOKS or silent % SELDOM == 0 else None
+            is_told, is_look = event is not None, silent in LOOKS or silent % SELDOM == 0
+            row = None
+            if is_told or (is_look and await looks().has_ended(self.row.pk)):
+                row = await sync_to_async(releasing(self._stored))()
             if row is not None and row.state in ENDED:
                 for step in self._rest(row):
                     yield step

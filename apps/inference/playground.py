@@ -21,6 +21,7 @@ from core.streaming import event_stream, releasing
 from words import spoken
 
 HEARTBEAT = ": still here\n\n"
+HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
 
 
 @require_GET
@@ -92,9 +93,14 @@ def stop(request: PageRequest, pk: int) -> HttpResponse:
 
 async def told_events(row: Generation) -> AsyncIterator[str]:
     """The steps of an answer as server-sent events."""
+    silent = 0
     async for step in Progress(row).steps():
         told = _told(step)
-        yield f"data: {json.dumps(told, ensure_ascii=False)}\n\n" if told else HEARTBEAT
+        silent = 0 if told else silent + 1
+        if told:
+            yield f"data: {json.dumps(told, ensure_ascii=False)}\n\n"
+        elif silent % HEARTBEATS == 0:
+            yield HEARTBEAT
 
 
 def _told(step: Step) -> dict[str, Any]:
