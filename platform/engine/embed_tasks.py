@@ -13,6 +13,7 @@ from engine.data import R, TextRows, read_texts
 from engine.embedder_folder import open_embedder
 from engine.evaluate_vectors import evaluate_vectors, write_query_rows
 from engine.failures import RunFailed
+from engine.fused import quick
 from engine.measured import kept_evaluation
 from engine.pairs import PairRows, read_pairs
 from engine.portions import in_portions
@@ -25,7 +26,7 @@ LEAST_SCORE = 0.5
 def evaluate_embedder(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Measure an embedder folder on the pairs or labelled texts of data.split (all splits when it is empty)."""
     rows = measured_rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
-    embedder = open_embedder(Path(order["model"]))
+    embedder = quick(open_embedder(Path(order["model"])))
     measured, examples = evaluate_vectors(
         rows,
         partial(embedder.embed, report=report),
@@ -71,7 +72,7 @@ def _some(rows: R) -> R:
 
 def embed_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Make a vector of every text of a Parquet file, a Parquet part per window; rows before `skip_rows` are stored."""
-    embedder = open_embedder(Path(order["model"]))
+    embedder = quick(open_embedder(Path(order["model"])))
     columns = [order["data"].get("column", "text")]
     done = in_portions(order, data, out, report, columns=columns, stream=embedder.stream, told=_vectors_told)
     return {"rows": done, "width": embedder.model.width}

@@ -251,7 +251,9 @@ def _layer(
     """
     attention = layer.attention.self
     heads, size = attention.num_attention_heads, attention.attention_head_size
-    queries_keys_values = projected((attention.query, attention.key, attention.value), hidden)  # [T, 3D]
+    joint = getattr(attention, "joint", None)  # of a version that is only asked (engine.fused)
+    parts = (attention.query, attention.key, attention.value)
+    queries_keys_values = projected(parts, hidden) if joint is None else joint(hidden)  # [T, 3D]
     drop = attention.dropout.p if training else 0.0
     mixed = []
     for run in runs:

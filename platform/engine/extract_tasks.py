@@ -8,6 +8,7 @@ import pyarrow as pa
 from engine.data import QaRows, read_questions
 from engine.evaluate_answers import evaluate_answers, write_answer_rows
 from engine.failures import RunFailed
+from engine.fused import quick
 from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.reader import Found
@@ -25,7 +26,7 @@ def evaluate_reader(order: dict[str, Any], data: Path, out: Path, report: Report
             rows.extend(found[name])
     if not len(rows):
         raise RunFailed("no_rows", say("There are no questions to measure on."), say("Choose another split."))
-    reader = open_reader(Path(order["model"]))
+    reader = quick(open_reader(Path(order["model"])))
     pairs = list(zip(rows.questions, rows.contexts, strict=True))
     said = reader.read(pairs, gold=rows.answers, report=report)
     measured, examples = evaluate_answers(said, rows, seed=int(order.get("seed", 17)))
@@ -38,7 +39,7 @@ def find_answers(order: dict[str, Any], data: Path, out: Path, report: Report) -
 
     Rows before `skip_rows` are already stored.
     """
-    reader = open_reader(Path(order["model"]))
+    reader = quick(open_reader(Path(order["model"])))
     columns = [order["data"].get("column", "question"), "context"]
     done = in_portions(order, data, out, report, columns=columns, stream=reader.stream, told=_answers_told)
     return {"rows": done}

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from engine.embed_tasks import LEAST_SCORE, measured_rows, require_found
 from engine.evaluate_ranking import evaluate_ranking, write_ranked_rows
+from engine.fused import quick
 from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.ranker import Scores, chances
@@ -20,7 +21,7 @@ CANDIDATES = 50
 def evaluate_ranker(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Measure a ranker on the pairs or labelled texts of data.split (all splits when it is empty)."""
     rows = measured_rows(data, order["data"].get("kind") or "pairs", order["data"].get("split", ""))
-    ranker = open_ranker(Path(order["model"]))
+    ranker = quick(open_ranker(Path(order["model"])))
     measured, examples = evaluate_ranking(
         rows,
         partial(ranker.score, report=report),
@@ -38,7 +39,7 @@ def score_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> 
 
     The query stands in `data.column`, the text in the column `context`.
     """
-    ranker = open_ranker(Path(order["model"]))
+    ranker = quick(open_ranker(Path(order["model"])))
     columns = [order["data"].get("column", "text"), "context"]
     done = in_portions(order, data, out, report, columns=columns, stream=ranker.stream, told=_scores_told)
     return {"rows": done}

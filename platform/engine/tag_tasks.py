@@ -8,6 +8,7 @@ import pyarrow as pa
 from engine.data import SpanRows, read_spans
 from engine.evaluate_spans import evaluate_spans, refuse_unknown, write_span_rows
 from engine.failures import RunFailed
+from engine.fused import quick
 from engine.measured import kept_evaluation
 from engine.portions import in_portions
 from engine.report import Report
@@ -29,7 +30,7 @@ def evaluate_tagger(order: dict[str, Any], data: Path, out: Path, report: Report
             rows.extend(found[name])
     if not len(rows):
         raise RunFailed("no_rows", say("There are no texts to measure on."), say("Choose another split."))
-    tagger = open_tagger(Path(order["model"]))
+    tagger = quick(open_tagger(Path(order["model"])))
     refuse_unknown(rows, tagger.labels)
     marked = tagger.mark(rows.texts, gold=rows.spans, report=report)
     measured, examples = evaluate_spans(marked, rows, tagger.labels, seed=int(order.get("seed", 17)))
@@ -39,7 +40,7 @@ def evaluate_tagger(order: dict[str, Any], data: Path, out: Path, report: Report
 
 def mark_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Mark every text of a Parquet file, one Parquet part per portion; rows before `skip_rows` are already stored."""
-    tagger = open_tagger(Path(order["model"]))
+    tagger = quick(open_tagger(Path(order["model"])))
     columns = [order["data"].get("column", "text")]
     done = in_portions(order, data, out, report, columns=columns, stream=tagger.stream, told=_spans_told)
     return {"rows": done, "labels": list(tagger.labels)}

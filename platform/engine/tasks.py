@@ -20,6 +20,7 @@ from engine.evaluate import evaluate, write_rows
 from engine.export import export
 from engine.extract_tasks import evaluate_reader, find_answers
 from engine.failures import RunFailed
+from engine.fused import quick
 from engine.gpt.explain import load_explainer
 from engine.measured import kept_evaluation
 from engine.portions import in_portions
@@ -116,7 +117,7 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
     split = order["data"].get("split", "")
     found = read_texts(data)
     parts = [found[name] for name in sorted(found) if not split or name == split]
-    classifier = load_classifier(Path(order["model"]))
+    classifier = quick(load_classifier(Path(order["model"])))
     rows = TextRows()
     for part in parts:
         rows.extend(part.pick([at for at, labels in enumerate(part.labels) if labels or classifier.multi_label]))
@@ -141,7 +142,7 @@ def evaluate_version(order: dict[str, Any], data: Path, out: Path, report: Repor
 
 def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
     """Label every row of a Parquet file, one Parquet part per window; rows before `skip_rows` are already stored."""
-    classifier = load_classifier(Path(order["model"]))
+    classifier = quick(load_classifier(Path(order["model"])))
     columns = [order["data"].get("column", "text")]
     done = in_portions(order, data, out, report, columns=columns, stream=classifier.stream, told=_labels_told)
     return {"rows": done, "labels": list(classifier.names)}
@@ -193,11 +194,11 @@ PREDICT = {
     "generation": answer_rows,
 }
 LOAD: dict[str, Callable[[Path], Any]] = {
-    "classification": load_classifier,
-    "tagging": open_tagger,
-    "extraction": open_reader,
-    "embedding": open_embedder,
-    "reranking": open_ranker,
+    "classification": lambda folder: quick(load_classifier(folder)),
+    "tagging": lambda folder: quick(open_tagger(folder)),
+    "extraction": lambda folder: quick(open_reader(folder)),
+    "embedding": lambda folder: quick(open_embedder(folder)),
+    "reranking": lambda folder: quick(open_ranker(folder)),
     "generation": load_chat_model,
     "explain": load_explainer,
 }
