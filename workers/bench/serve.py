@@ -28,12 +28,12 @@ from apps.registry.services import register_version
 from core.access import Actor
 from engine.bench.generation import VOCABULARY, make_model
 from engine.specs.sampling import Sampling
-from workers.bench import switch
+from workers.bench import online, switch
 from workers.bench.measure import Measure, Options
 from workers.bench.tenant import own_workspace
-from workers.bench.web import log_in, rss_mb, serving
+from workers.bench.web import busy_seconds, log_in, rss_mb, serving
 
-PARTS = ("engine", "http", "idle", "switch")
+PARTS = ("engine", "http", "online", "idle", "switch")
 PROMPT_TOKENS, NEW_TOKENS = 100, 64
 BY_OPENVINO = ("openvino", "openvino int8")
 SHARED_TOKENS = 300
@@ -63,15 +63,17 @@ def measures(options: Options) -> Iterator[Measure]:
         yield from _engine(options)
     if "switch" in chosen:
         yield from _switch(options)
-    if "http" not in chosen and "idle" not in chosen:
+    if set(chosen) <= {"engine", "switch"}:
         return
     with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
         version = _version(actor, Path(place))
         key = create_api_key(actor=actor, name="bench", scopes=sorted(actor.permissions))[1]
-        with serving() as (web, address):
+        with serving(LINGXI_API_RATE_PER_MINUTE="1000000") as (web, address):
             if "http" in chosen:
                 with _generation():
                     yield from _http(options, version, address, key)
+            if "online" in chosen:
+                yield from online.measures(options, actor, Path(place), address, key)
             if "idle" in chosen:
                 yield from _idle(options, actor, version, web.pid, address, key)
 
@@ -152,15 +154,18 @@ def _idle(options: Options, actor: Actor, version: ModelVersion, pid: int, addre
     path = f"/w/{actor.workspace.slug}/predictions/playground/{row.pk}/events"
     cookies = log_in(actor)
     _calls(address, key, 2)
-    before = rss_mb(pid)
+    before, busy = rss_mb(pid), busy_seconds(pid)
     listeners = [_listen(address, cookies, path) for _ in range(count)]
     taken = _calls(address, key, seconds)
-    growth = rss_mb(pid) - before
+    growth, busy = rss_mb(pid) - before, busy_seconds(pid) - busy
     for each in listeners:
         each.close()
     Generation.objects.filter(pk=row.pk).delete()
     told = f"{count} listeners, {len(taken)} calls in {seconds} s, median {1000 * _share(taken, 0.5):.0f} ms"
     yield Measure("API beside idle listeners, p95", 1000 * _share(taken, 0.95), "ms", at_most=100, detail=told)
+    yield Measure(
+        "processor time of the web process, by call", 1000 * busy / len(taken), "ms", detail="listeners included"
+    )
     yield Measure("growth of the web process", growth, "MB", at_most=50, detail=f"from {before:.0f} MB")
 
 

@@ -64,14 +64,14 @@ def _lists() -> list[str]:
 
 
 @contextmanager
-def serving() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """(a web process of its own, its address)"""
+def serving(**more: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """(a web process of its own, its address); `more` stands in its environment."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command, env={**os.environ, "LINGXI_DATABASE_POOL": "10"})
+    process = subprocess.Popen(command, env={**os.environ, "LINGXI_DATABASE_POOL": "10", **more})
     try:
         _wait(f"{address}/readyz", process)
         yield process, address
@@ -123,3 +123,10 @@ def rss_mb(pid: int) -> float:
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         words = next(line for line in file if line.startswith("VmRSS"))
     return int(words.split()[1]) / 1000
+
+
+def busy_seconds(pid: int) -> float:
+    """Processor time that a process took so far."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        words = file.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")

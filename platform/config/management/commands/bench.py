@@ -22,9 +22,9 @@ BENCHES = {
     "answers": "workers.bench.answers",
     "continual": "workers.bench.continual",
     "datasets": "workers.bench.datasets",
+    "encode": "workers.bench.encode",
     "entities": "workers.bench.entities",
     "methods": "workers.bench.methods",
-    "predict": "workers.bench.predict",
     "quality": "workers.bench.quality",
     "serve": "workers.bench.serve",
     "train": "workers.bench.train",
@@ -49,9 +49,9 @@ class Command(BaseCommand):
             "--data",
             type=Path,
             help="quality: CSV of texts and labels; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
-            "train: a text; methods: a play",
+            "train: a text; methods: a play; encode: CSV of texts and labels",
         )
-        parser.add_argument("--test", type=Path, help="quality: the CSV file that is measured on")
+        parser.add_argument("--test", type=Path, help="quality: the CSV file that is measured on; encode: a second CSV")
         parser.add_argument("--shots", type=int, default=0, help="quality: learn few-shot from so many texts a label")
         parser.add_argument("--peer", choices=("probe", "naive_bayes"), default="probe", help="quality: what is beaten")
         parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19], help="one run each")
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             "--only",
             nargs="+",
             default=[],
-            help="train: speed, packing, characters; serve: engine, http, idle, switch; continual: naive, replay, ...",
+            help="train: speed, packing, characters; serve: engine, http, online, idle, switch; continual: naive, replay, ...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
