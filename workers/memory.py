@@ -52,9 +52,10 @@ class Held:
         """Whether somebody's answer is being written with it."""
         return self.use == WRITING and self.state == "ready" and bool(self.model.is_busy)
 
-    def is_like(self, other: "Held") -> bool:
-        """Whether it is the same version for the same use."""
-        return (self.version.pk, self.use) == (other.version.pk, other.use)
+    @property
+    def key(self) -> Key:
+        """What it is, whatever it is called."""
+        return self.version.content_hash, self.use
 
 
 class Models:
@@ -102,7 +103,7 @@ class Models:
     def state_of(self, version: ModelVersion, use: str) -> Held | None:
         """How a version is, or lately was; None when it was not asked for."""
         with self._lock:
-            return next((one for one in self.all() if (one.version.pk, one.use) == (version.pk, use)), None)
+            return next((one for one in self.all() if one.key == (version.content_hash, use)), None)
 
     def pin(self, keys: Iterable[Key]) -> None:
         """These stay, and no others do."""
@@ -133,18 +134,18 @@ class Models:
         try:
             self._verify(held.version)
             model = self._opened(held)
-            if tried and not _is_at_work(model):
+            if tried and not _is_shared(model):
                 TRY[held.use](model)
+            held.bytes = _bytes_of(held, model)
         except Exception as error:
             with self._lock:
                 held.state, held.error, held.reason = "failed", error, _said(error)
-                self._part_with((held.version.content_hash, held.use), held)
+                self._part_with(held.key, held)
             held.over.set()
             raise
         with self._lock:
             held.model, held.state, held.loaded_at, held.last_used_at = model, "ready", time.time(), time.time()
-            held.bytes = _bytes_of(held)
-            self._gone = deque((one for one in self._gone if not one.is_like(held)), maxlen=GONE_KEPT)
+            self._gone = deque((one for one in self._gone if one.key != held.key), maxlen=GONE_KEPT)
             self._make_room(besides=held)
         held.over.set()
         logger.info("%s loaded for %s in %.1f s", held.version, held.use, time.monotonic() - began)
@@ -210,7 +211,7 @@ class Models:
     def _part_with(self, key: Key, last: Held) -> None:
         """Only how it was is remembered; what nothing of is loaded any more is verified again the next time."""
         self._held.pop(key, None)
-        self._gone = deque([last, *(one for one in self._gone if not one.is_like(last))], maxlen=GONE_KEPT)
+        self._gone = deque([last, *(one for one in self._gone if one.key != last.key)], maxlen=GONE_KEPT)
         if not any(one[0] == key[0] for one in self._held):
             self._verified.discard(key[0])
 
@@ -229,9 +230,10 @@ def _is_part_of(model: Any, other: Any) -> bool:
     return model is other or (loop is not None and getattr(model, "backend", None) is loop)
 
 
-def _is_at_work(model: Any) -> bool:
-    """Whether another thread steps the loop of a base already, whose adapters were compared with their merged weights."""
-    return bool(getattr(model, "adapter", "")) and bool(model.backend.load().running)
+def _is_shared(model: Any) -> bool:
+    """Whether it answers by the loop of a base, which another thread may step at any time; its adapter was compared with its
+    merged weights instead."""
+    return bool(getattr(model, "adapter", ""))
 
 
 def use_of_traffic(version: ModelVersion) -> str:
@@ -244,13 +246,13 @@ def graphs_folder() -> Path:
     return storage.home() / "cache" / "openvino"
 
 
-def _bytes_of(held: Held) -> int:
+def _bytes_of(held: Held, model: Any) -> int:
     """What it takes: measured, or what its files take where weights are packed in a way that shows no tensors."""
     from engine.memory import held_bytes
 
     if held.use == WRITING:
-        return int(held.model.memory_bytes)
-    return max(held_bytes(held.model), int(held.version.size_bytes))
+        return int(model.memory_bytes)
+    return max(held_bytes(model), int(held.version.size_bytes))
 
 
 def _said(error: BaseException) -> str:
@@ -262,6 +264,7 @@ def _said(error: BaseException) -> str:
 
 
 def _write_one_token(writer: Any) -> None:
+    """RunFailed where the answer does not come: another server says so in its last word."""
     from engine.failures import RunFailed
     from engine.specs.sampling import Sampling
 

@@ -1,17 +1,18 @@
 """Forms of the prediction pages."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import DatasetVersion, Split
-from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTERS
+from apps.inference.selectors import deployments
+from apps.inference.services import LARGEST_ANSWER_TOKENS, MAX_SENTENCE_CHARACTERS, Route, StickyKey, route
 from apps.inference.tasks import USES
 from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_choices
 from core.access import Actor
+from core.errors import Refused
 from engine.specs.explanation import DEFAULT_SENTENCE
 from engine.specs.sampling import Sampling
 
@@ -150,9 +151,9 @@ class ExplainForm(forms.Form):
 
 
 class PlaygroundForm(forms.Form):
-    """What is said so far, to which version, and how the answer is drawn."""
+    """What is said so far, to which version or deployment, and how the answer is drawn."""
 
-    model_version = forms.ModelChoiceField(ModelVersion.objects.none(), label=_("Model version"))
+    model_version = forms.CharField(label=_("Model version"), max_length=300)  # an id, or an alias with a deployment
     messages = forms.JSONField(label=_("Messages"), widget=forms.HiddenInput)
     temperature = forms.FloatField(
         label=_("Temperature"),
@@ -195,17 +196,22 @@ class PlaygroundForm(forms.Form):
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        models = self.fields["model_version"]
-        assert isinstance(models, forms.ModelChoiceField)
-        models.queryset = version_choices(actor.workspace).filter(task=Task.GENERATION)
-        models.empty_label = None
+        self._actor = actor
+        self.versions = version_choices(actor.workspace).filter(task=Task.GENERATION)
+        self.deployments = deployments(actor.workspace).filter(alias__family__task=Task.GENERATION)
+
+    def clean_model_version(self) -> Route:
+        """Who answers; one session stays on one side of a deployment."""
+        try:
+            found = route(self._actor, self.cleaned_data["model_version"], self.sticky_key)
+        except Refused as refused:
+            raise forms.ValidationError(refused.message, code=refused.code) from refused
+        return found
 
     @property
-    def versions(self) -> Iterable[ModelVersion]:
-        """All that can be chosen."""
-        models = self.fields["model_version"]
-        assert isinstance(models, forms.ModelChoiceField)
-        return models.queryset or ()
+    def sticky_key(self) -> StickyKey:
+        """The person stands for both: the playground is one long conversation."""
+        return StickyKey(user=str(self._actor.user.pk), conversation=f"playground {self._actor.user.pk}")
 
     def sampling(self) -> Sampling:
         """The options of the answer."""

@@ -29,7 +29,8 @@ HEARTBEATS = 15  # silent seconds after which a comment tells that the line is a
 def playground(request: PageRequest) -> HttpResponse:
     """The page; everything else happens in its module."""
     form = PlaygroundForm(actor=request.actor, initial={"model_version": request.GET.get("version", "")})
-    names = {version.pk: f"{version.family.name}:{version.number}" for version in form.versions}
+    names = {str(version.pk): f"{version.family.name}:{version.number}" for version in form.versions}
+    names |= {str(deployment): str(deployment) for deployment in form.deployments}
     address = request.build_absolute_uri("/v1")
     return render(request, "inference/playground.html", {"form": form, "names": names, "address": address})
 
@@ -43,12 +44,14 @@ def ask(request: PageRequest) -> JsonResponse:
         name, found = next(iter(form.errors.items()))
         label = form.fields[name].label if name in form.fields else ""
         return JsonResponse({"error": f"{label}: {found[0]}" if label else str(found[0])}, status=422)
-    version = form.cleaned_data["model_version"]
+    found = form.cleaned_data["model_version"]
+    version = found.version
     try:
         made = services.generate_chat(
             actor=request.actor,
             version=version,
-            reference=f"{version.family.name}:{version.number}",
+            route=found,
+            reference=str(found.deployment or f"{version.family.name}:{version.number}"),
             **_guarded(request, form),
         )
     except Refused as refused:
@@ -59,7 +62,7 @@ def ask(request: PageRequest) -> JsonResponse:
 def _guarded(request: PageRequest, form: PlaygroundForm) -> dict[str, Any]:
     """Messages, sampling and extras, as the workspace's guards let them through."""
     messages, sampling = form.cleaned_data["messages"], form.sampling()
-    policy = services.policy_for(request.actor)
+    policy = services.policy_for(request.actor, form.cleaned_data["model_version"].deployment)
     if policy is None:
         return {"messages": messages, "sampling": sampling}
     trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
@@ -122,6 +125,7 @@ def _over(row: Generation) -> dict[str, Any]:
     return {
         "type": "over",
         "state": row.state,
+        "by": str(row.model_version) if row.deployment_id else "",
         "error": spoken(row.error_message) if row.state == GenerationState.FAILED else "",
         "prompt_tokens": row.prompt_tokens,
         "cached_tokens": row.cached_tokens,

@@ -215,6 +215,18 @@ def test_a_version_that_does_not_answer_gets_no_traffic_and_is_tried_again_later
 
 
 @pytest.mark.django_db
+def test_versions_of_equal_files_are_one_in_memory(tiny_chat: Callable[..., Path], workspace: Any, alice: Any) -> None:
+    folder, models = tiny_chat(), Models(10**9, CACHE)
+    given = {"workspace": workspace, "folder": folder, "recipe": "sft", "task": "generation", "by": alice}
+    one, other = register_version(name="a", **given), register_version(name="b", **given)
+
+    assert models.get(one, WRITING) is models.get(other, WRITING)
+
+    held = models.state_of(other, WRITING)
+    assert held is not None and held.state == "ready"
+
+
+@pytest.mark.django_db
 def test_pinned_deployments_keep_their_versions_loaded(
     actor: Actor, label_version: Version, deploy: Callable[..., Any]
 ) -> None:
@@ -226,6 +238,20 @@ def test_pinned_deployments_keep_their_versions_loaded(
 
     held = models.state_of(version, Task.CLASSIFICATION)
     assert held is not None and held.state == "ready" and held.is_pinned
+
+
+def test_a_server_that_cannot_be_reached_is_no_version_that_works() -> None:
+    from engine.generate.remote import Server, open_remote
+
+    def unreachable(_path: str, _body: Any) -> Any:
+        raise OSError("nobody listens")
+
+    writer = open_remote(Server(address="http://localhost:9", model="x"), unreachable)
+
+    with pytest.raises(RunFailed) as failed:
+        memory.TRY[WRITING](writer)
+
+    assert failed.value.code == "remote_unreachable" and "nobody listens" in failed.value.message
 
 
 def test_facts_of_a_process_are_told_and_taken_back() -> None:

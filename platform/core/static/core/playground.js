@@ -119,6 +119,7 @@ class Talk {
     const stopped = event.state === "cancelled" ? root.dataset.stopped : "";
     this.tell(event.state === "failed" ? root.dataset.failed : stopped || (this.finish === "length" ? root.dataset.length : ""));
     const figures = [fill(root.dataset.counts, { prompt: event.prompt_tokens, cached: event.cached_tokens, answer: event.answer_tokens })];
+    if (event.by) figures.unshift(fill(root.dataset.by, { version: event.by }));
     if (event.first !== null) figures.push(fill(root.dataset.first, { seconds: event.first.toFixed(2) }));
     if (event.rate !== null) figures.push(fill(root.dataset.rate, { rate: event.rate.toFixed(0) }));
     if (event.state === "failed") {
