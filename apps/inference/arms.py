@@ -1,7 +1,7 @@
 """What the sides of a deployment did: requests, errors and times, from the rows themselves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.inference.models import Arm, Deployment
+from apps.inference.selectors import feedback_share
 
 CALLERS_FAULTS = frozenset(
     {
@@ -48,6 +49,12 @@ class ArmFigures:
     first_p95_seconds: float | None = None
     whole_p50_seconds: float | None = None
     whole_p95_seconds: float | None = None
+    thumbs_count: int = 0  # of the side's version, wherever they were given
+    thumbs_up_share: float | None = None
+
+    def count_of(self, figure: str) -> int:
+        """How many answers, or thumbs, a figure rests on."""
+        return self.thumbs_count if figure == "thumbs_up_share" else self.count
 
     @property
     def error_share(self) -> float | None:
@@ -56,7 +63,7 @@ class ArmFigures:
 
 
 def arm_figures(deployment: Deployment, since: datetime) -> dict[str, ArmFigures]:
-    """Arm -> its figures over everything that ended since then; every arm is there. One query."""
+    """Arm -> its figures over everything that ended since then; every arm is there. One query, and one for the thumbs of each version."""
     shares = "ARRAY[0.5, 0.95]::float8[]"
     rows = _rows(
         f"""SELECT arm, count(*), count(*) FILTER (WHERE failed),
@@ -69,6 +76,10 @@ def arm_figures(deployment: Deployment, since: datetime) -> dict[str, ArmFigures
     found = {arm: ArmFigures(Arm(arm)) for arm in Arm.values}
     for arm, count, errors, firsts, wholes in rows:
         found[arm] = ArmFigures(Arm(arm), count, errors, *(firsts or (None, None)), *(wholes or (None, None)))
+    for arm, version in ((Arm.STABLE, deployment.answering), (Arm.CANDIDATE, deployment.candidate)):
+        if version is not None:
+            thumbs = feedback_share(version, since=since)
+            found[arm] = replace(found[arm], thumbs_count=thumbs.up + thumbs.down, thumbs_up_share=thumbs.share)
     return found
 
 

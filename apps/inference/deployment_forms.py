@@ -16,6 +16,7 @@ FIGURE_NAMES = {
     "error_share": _("Share of errors, at most"),
     "first_p95_seconds": _("p95 of the first token, at most"),
     "whole_p95_seconds": _("p95 of the whole answer, at most"),
+    "thumbs_up_share": _("Share of thumbs up, at least"),
 }
 
 OPTION_NAMES = {

@@ -7,7 +7,12 @@ from typing import Any
 from core.errors import Refused
 from words import say
 
-FIGURES = {"error_share": "at_most", "first_p95_seconds": "at_most", "whole_p95_seconds": "at_most"}
+FIGURES = {
+    "error_share": "at_most",
+    "first_p95_seconds": "at_most",
+    "whole_p95_seconds": "at_most",
+    "thumbs_up_share": "at_least",
+}
 """What can be bounded, and from which side; the figures are those of apps.inference.arms.ArmFigures."""
 MOST_WINDOW_MINUTES = 7 * 24 * 60
 

@@ -17,10 +17,12 @@ from apps.inference.models import (
     Deployment,
     DeploymentEvent,
     EventKind,
+    Feedback,
     Generation,
     GenerationState,
     OnlineRequest,
     Sticky,
+    Thumb,
 )
 from apps.inference.services import Extras, StickyKey, place_of, route
 from apps.notifications.models import Notice
@@ -294,6 +296,20 @@ def test_a_slow_first_token_is_a_gate_too_and_what_was_before_the_share_does_not
     assert services.check_gates() == {"candidates_taken_back": 0}
 
     ended(deployment, Arm.CANDIDATE, 5, first=1.0)
+
+    assert services.check_gates() == {"candidates_taken_back": 1}
+
+
+def test_thumbs_down_are_a_gate_too(actor: Actor, named_version: Named, deploy: Deploy) -> None:
+    gate = {"figure": "thumbs_up_share", "bound": 0.5, "window_minutes": 60, "min_count": 3}
+    deployment = deploy(named_version(), candidate=named_version(), candidate_share=0.5, gates=[gate])
+    ended(deployment, Arm.CANDIDATE, 3)
+    for at, row in enumerate(Generation.objects.order_by("id")):
+        assert services.check_gates() == {"candidates_taken_back": 0}
+        Feedback.objects.create(
+            workspace=actor.workspace, model_version=row.model_version, generation=row, author=f"user {at}",
+            thumb=Thumb.UP if at == 0 else Thumb.DOWN,
+        )  # fmt: skip
 
     assert services.check_gates() == {"candidates_taken_back": 1}
 

@@ -207,4 +207,5 @@ def _figures(found: Any) -> dict[str, Any]:
         "error_share": found.error_share,
         "first_p95_seconds": found.first_p95_seconds,
         "whole_p95_seconds": found.whole_p95_seconds,
+        "thumbs_up_share": found.thumbs_up_share,
     }

@@ -102,7 +102,7 @@ def _broken(deployment: Deployment, now: datetime) -> Iterator[tuple[Gate, ArmFi
     for gate in (Gate(**given) for given in deployment.gates):
         figures = arm_figures(deployment, max(since, now - timedelta(minutes=gate.window_minutes)))[arm]
         value = getattr(figures, gate.figure)
-        if not gate.holds(value, figures.count):
+        if not gate.holds(value, figures.count_of(gate.figure)):
             yield gate, figures, value
 
 
@@ -126,7 +126,7 @@ def _take_back(deployment: Deployment, gate: Gate, figures: ArmFigures, value: f
         "{figure} was {value:.4g} over {count} answers; the gate allows {bound:.4g}.",
         figure=gate.figure,
         value=value,
-        count=figures.count,
+        count=figures.count_of(gate.figure),
         bound=gate.bound,
     )
     told: dict[str, Any] = {
