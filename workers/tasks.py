@@ -80,6 +80,7 @@ def clean_up() -> None:
     removed["notices"] = notifications.apply_retention()
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
     removed |= inference.expire_explanations() | inference.expire_unread() | inference.expire_texts()
+    removed |= inference.expire_decisions()
     removed |= datasets.expire_api_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)

@@ -129,4 +129,5 @@ class DecisionFilter(FilterSet):
     def __init__(self, *args: Any, workspace: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         place = workspace or getattr(getattr(self.request, "auth", None), "workspace", None)
-        self.filters["policy"].queryset = GuardPolicy.objects.filter(workspace=place).order_by("name")
+        policies: Any = self.filters["policy"]
+        policies.queryset = GuardPolicy.objects.filter(workspace=place).order_by("name")

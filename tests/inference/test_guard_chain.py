@@ -1,9 +1,11 @@
 """What the guards say together: redacted texts, decisions with reasons and places, sentences, answers while they are written."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.accounts.models import AuditEntry, Workspace
 from apps.inference import services
@@ -191,11 +193,29 @@ def test_a_classifier_that_does_not_answer_blocks_where_it_may(
     policy = services.change_policy(
         actor=actor, policy=policy, classifier=version, classifier_labels=[version.labels[0]], classifier_input="block"
     )
+    late = services.screen(actor, policy, ["hello"])
     failed = services.screen(actor, policy, ["hello", " "])
     assert failed.question is not None and failed.question.texts == ["hello"]
     OnlineRequest.objects.update(state=OnlineState.FAILED)
 
-    for row in (guarding.wait_for(failed.question), None):
+    monkeypatch.setattr(guarding, "PATIENCE", timedelta(0))
+    for screening, row in ((failed, services.answer_to(failed.question.pk)), (late, guarding.wait_for(late.question))):
         with pytest.raises(Refused, match="could not be asked"):
-            services.screened(actor, failed, row)
+            services.screened(actor, screening, row)
+    assert OnlineRequest.objects.get(pk=failed.question.pk).texts == []
     assert set(GuardDecision.objects.values_list("rule", flat=True)) == {"unavailable"}
+
+
+def test_decisions_go_with_the_audit_trail(actor: Actor, policy: GuardPolicy) -> None:
+    services.guarding.keep_decisions(
+        services.guard_input(actor, policy, [MAIL]).decisions,
+        policy=policy,
+        workspace=actor.workspace,
+        direction="input",
+    )
+    later = timezone.now() + timedelta(days=31)
+
+    assert services.expire_decisions(now=later) == {"guard_decisions": 0}
+    Workspace.objects.update(audit_retention_days=30)
+    assert services.expire_decisions() == {"guard_decisions": 0}
+    assert services.expire_decisions(now=later) == {"guard_decisions": 1}

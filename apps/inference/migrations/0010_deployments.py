@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             name='DeploymentEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('created', 'Set up'), ('changed', 'Changed'), ('promoted', 'Candidate promoted'), ('rolled_back', 'Rolled back'), ('gate', 'Taken back by a gate'), ('switched', 'Traffic switched'), ('ready', 'Candidate loaded and tried'), ('not_ready', 'Could not be loaded')], max_length=20)),
+                ('kind', models.CharField(choices=[('created', 'Set up'), ('changed', 'Settings changed'), ('promoted', 'Candidate promoted'), ('rolled_back', 'Rolled back'), ('gate', 'Taken back by a gate'), ('switched', 'Traffic switched'), ('ready', 'Candidate loaded and tried'), ('not_ready', 'Could not be loaded')], max_length=20)),
                 ('at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('by', models.CharField(blank=True, max_length=300)),
                 ('by_user_id', models.BigIntegerField(null=True)),

@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 
 from apps.inference import services
-from apps.inference.models import Deployment, OnlineRequest, OnlineState
+from apps.inference.models import Deployment, OnlineRequest
 from apps.inference.openai.doors import Committed
 from apps.inference.services.guarding import PATIENCE, Guarded, Screening
 from core.access import Actor
@@ -48,9 +48,9 @@ async def answered(question: OnlineRequest | None) -> OnlineRequest | None:
         return None
     looks = int(PATIENCE.total_seconds() / LOOK_SECONDS)
     async for _event in hub().follow(f"online:{question.pk}", patience=LOOK_SECONDS):
-        row = await sync_to_async(releasing(_stored))(question.pk)
+        row = await sync_to_async(releasing(services.answer_to))(question.pk)
         looks -= 1
-        if row.state != OnlineState.WAITING:
+        if row is not None:
             return row
         if not looks:
             return None
@@ -77,7 +77,3 @@ def refusal(refused: Refused) -> JsonResponse:
     status = 400 if refused.status == 422 else refused.status
     field = refused.problems[0].field
     return JsonResponse(error_body(status, spoken(whole(refused)), code=refused.code, param=field), status=status)
-
-
-def _stored(pk: int) -> OnlineRequest:
-    return OnlineRequest.objects.get(pk=pk)

@@ -38,6 +38,7 @@ from apps.inference.services.generations import (
 from apps.inference.services.guarding import (
     Guarded,
     OutputGuard,
+    answer_to,
     decisions_of,
     guard_input,
     is_guarded,
@@ -61,7 +62,7 @@ from apps.inference.services.online import (
     forget_online,
 )
 from apps.inference.services.policies import change_policy, create_policy, delete_policy
-from apps.inference.services.retention import expire_texts
+from apps.inference.services.retention import expire_decisions, expire_texts
 from apps.inference.services.rollouts import (
     Wanted,
     check_gates,
@@ -91,6 +92,7 @@ __all__ = [
     "Wanted",
     "answer",
     "answer_chat",
+    "answer_to",
     "ask",
     "ask_explanation",
     "ask_question",
@@ -107,6 +109,7 @@ __all__ = [
     "decisions_of",
     "delete_deployment",
     "delete_policy",
+    "expire_decisions",
     "expire_explanations",
     "expire_files",
     "expire_texts",

@@ -132,11 +132,19 @@ def wait_for(question: OnlineRequest | None) -> OnlineRequest | None:
     """The answered question; None when there is none or nobody answers in time."""
     until = time.monotonic() + PATIENCE.total_seconds()
     while question is not None and time.monotonic() < until:
-        row = OnlineRequest.objects.get(pk=question.pk)
-        if row.state != OnlineState.WAITING:
+        if (row := answer_to(question.pk)) is not None:
             return row
         time.sleep(POLL_SECONDS)
     return None
+
+
+def answer_to(question: int) -> OnlineRequest | None:
+    """The answered question, whose texts are kept nowhere any more; None while it waits."""
+    row = OnlineRequest.objects.get(pk=question)
+    if row.state == OnlineState.WAITING:
+        return None
+    OnlineRequest.objects.filter(pk=question).update(texts=[], results=[])
+    return row
 
 
 def ask_classifier(policy: GuardPolicy, texts: Sequence[str], *, api_key: Any = None) -> OnlineRequest:
@@ -147,6 +155,7 @@ def ask_classifier(policy: GuardPolicy, texts: Sequence[str], *, api_key: Any = 
         model_version_id=policy.classifier_id,
         texts=list(texts),
         is_whole=True,
+        is_stored=False,
         api_key=api_key,
     )
     notify(ONLINE_CHANNEL)
@@ -238,9 +247,12 @@ class OutputGuard:
         if time.monotonic() < self._looked + POLL_SECONDS / 2:
             return
         self._looked = time.monotonic()
-        for row in OnlineRequest.objects.filter(pk__in=self._asked_at).exclude(state=OnlineState.WAITING):
-            self._answers[row.pk] = row.results[0]["all"] if row.state == OnlineState.DONE else None
-            del self._asked_at[row.pk]
+        waiting = OnlineRequest.objects.filter(pk__in=self._asked_at, state=OnlineState.WAITING)
+        for pk in set(self._asked_at) - set(waiting.values_list("pk", flat=True)):
+            row = answer_to(pk)
+            said = row.results[0]["all"] if row is not None and row.state == OnlineState.DONE else None
+            self._answers[pk] = said
+            del self._asked_at[pk]
         late = timezone.now() - PATIENCE
         for pk in [pk for pk, at in self._asked_at.items() if at < late]:
             self._answers[pk] = None

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.inference.models import Deployment, Generation, OnlineRequest, OnlineState
+from apps.accounts.models import Workspace
+from apps.inference.models import Deployment, Generation, GuardDecision, OnlineRequest, OnlineState
 from apps.inference.services.generations import OPEN, UNREAD
 
 
@@ -24,8 +25,17 @@ def expire_texts(*, now: datetime | None = None) -> dict[str, int]:
     return done
 
 
+def expire_decisions(*, now: datetime | None = None) -> dict[str, int]:
+    """Forget what guards decided when the workspace's audit trail of that day goes."""
+    now, count = now or timezone.now(), 0
+    for pk, days in Workspace.objects.exclude(audit_retention_days=None).values_list("pk", "audit_retention_days"):
+        old = GuardDecision.objects.filter(workspace_id=pk, created_at__lt=now - timedelta(days=days or 0))
+        count += old.delete()[0]
+    return {"guard_decisions": count}
+
+
 def _unread(now: datetime) -> QuerySet[OnlineRequest]:
-    rows = OnlineRequest.objects.filter(deployment__isnull=False, answered_at__lt=now - UNREAD, is_stored=False)
+    rows = OnlineRequest.objects.filter(answered_at__lt=now - UNREAD, is_stored=False)
     return rows.exclude(texts=[], results=[])
 
 
