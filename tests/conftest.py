@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery"
 pytest_plugins = (
     "tests.fixtures.adapters",
+    "tests.fixtures.emptying",
     "tests.fixtures.few_shot",
     "tests.fixtures.guards",
     "tests.fixtures.jobs",
