@@ -21,7 +21,8 @@ from engine.chat_model import load_chat_model
 from engine.report import Silent
 from workers import inference as runner
 from workers.loop import run_next
-from workers.writing import Desk, Writers
+from workers.memory import Models
+from workers.writing import Desk
 
 Version = Callable[..., ModelVersion]
 
@@ -64,7 +65,7 @@ def done(batch_job: BatchJob) -> list[Prediction]:
 
 def write_all() -> None:
     """What the resident role does until nothing is left to write."""
-    desk = Desk(Writers(10**9))
+    desk = Desk(Models(10**9))
     for _turn in range(400):
         if not desk.turn():
             return
