@@ -21,7 +21,12 @@ OURS = ("core", "accounts", "notifications", "datasets", "registry", "training",
 FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version", "generation"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}
-OPENAI = {"file": public_id("file", FIRST_ID), "job": public_id("fine_tuning_job", FIRST_ID), "model": str(FIRST_ID)}
+OPENAI = {
+    "file": public_id("file", FIRST_ID),
+    "job": public_id("fine_tuning_job", FIRST_ID),
+    "batch": public_id("batch", FIRST_ID),
+    "model": str(FIRST_ID),
+}
 """Parameters of addresses below /v1 -> the public id of dora's row."""
 NUMBERS = count(1)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from django.db import OperationalError
 
+from apps.inference.services import fail_batch
 from apps.notifications.services import job_ended
 from apps.training.services import call_fine_tuning_of, call_sweep_of
 from core.errors import Refused
@@ -40,6 +41,7 @@ def run_next(queue: str, runners: Mapping[str, Runner] = RUNNERS) -> int | None:
     job_ended(job=run.job)
     call_sweep_of(run.job)
     call_fine_tuning_of(run.job)
+    fail_batch(job=run.job)
     wake(queue)
     return int(run.job.pk)
 

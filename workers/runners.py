@@ -5,6 +5,7 @@ from typing import Any
 
 from core.jobs.run import Run
 from workers import accounts, datasets, evaluation, registry
+from workers.batches import run_api_batch
 from workers.demo import run_demo
 from workers.fine_tuning import run_fine_tuning
 from workers.inference import run_batch
@@ -25,6 +26,7 @@ RUNNERS: dict[str, Runner] = {
     "datasets.profile": datasets.run_profile,
     "evaluation.compare": evaluation.run_comparison,
     "evaluation.run": evaluation.run_evaluation,
+    "inference.api_batch": run_api_batch,
     "inference.batch": run_batch,
     "registry.export": registry.run_export,
     "registry.import": registry.run_import,

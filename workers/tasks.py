@@ -62,6 +62,7 @@ def sweep() -> None:
         training.call_sweep_of(job)
         training.call_fine_tuning_of(job)
     training.stop_orphans()
+    inference.mend_batches()
     if any((taken := inference.check_gates()).values()):
         logger.warning("gates: %s", taken)
     notifications.deliver_due()
@@ -81,7 +82,7 @@ def clean_up() -> None:
     removed |= datasets.expire_files() | registry.expire_files() | inference.expire_files()
     removed |= inference.expire_explanations() | inference.expire_unread() | inference.expire_texts()
     removed |= inference.expire_decisions()
-    removed |= datasets.expire_api_files()
+    removed |= inference.expire_items() | datasets.expire_api_files()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

@@ -37,6 +37,7 @@ LISTEN_SECONDS = 0.01  # between two looks at what other servers have written
 CONTENT_FILTER = "content_filter"  # the end of an answer that a guard blocked
 YOUNG_SECONDS = 3600.0
 TOGETHER = 64  # requests in the engine's hands, running or waiting for a seat
+PATIENT = 32  # of them such that nobody waits for: a full house of those would keep others at the door
 
 
 @dataclass
@@ -112,11 +113,11 @@ class Desk:
         """Claim what waits, write one step of everything, store what ended; False when there was nothing to do."""
         for pk in unwanted or ():
             self._cancel(pk)
-        claimed = claim_generations(TOGETHER - len(self._works)) if look and len(self._works) < TOGETHER else []
+        if self._works and time.monotonic() > self._beat_at:
+            self._beat()  # before looking: after a slow step its own rows would be there for the taking
+        claimed = self._claimed() if look and len(self._works) < TOGETHER else []
         for row in claimed:
             self._begin(row)
-        if self._works and time.monotonic() > self._beat_at:
-            self._beat()
         for writer in self._busy():
             try:
                 self._step(writer)
@@ -137,6 +138,10 @@ class Desk:
         """Writers with something to write, also those that were let go meanwhile: answers in flight end on them."""
         busy = [work.writer for work in self._works.values() if work.writer.is_busy]
         return list({id(writer.backend): writer for writer in busy}.values())
+
+    def _claimed(self) -> list[Generation]:
+        patient = sum(work.row.priority > 0 for work in self._works.values())
+        return claim_generations(TOGETHER - len(self._works), patient=PATIENT - patient)
 
     def _begin(self, row: Generation) -> None:
         from engine.failures import RunFailed

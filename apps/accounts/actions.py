@@ -68,6 +68,8 @@ ACTIONS: dict[str, str | Promise] = {
     "model_version.import": _("model import started"),
     "model_version.register": _("model version registered"),
     "model_version.verify": _("files of a version verified"),
+    "batch.create": _("batch created"),
+    "batch.cancel": _("batch cancelled"),
     "prediction.start": _("prediction started"),
     "file.upload": _("API file uploaded"),
     "file.delete": _("API file deleted"),

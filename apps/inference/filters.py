@@ -5,7 +5,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
 
-from apps.inference.models import BatchJob, Finish, Prediction
+from apps.inference.models import ApiBatch, BatchJob, BatchState, Finish, Prediction
 from apps.registry.models import Task
 from core.jobs.states import State
 
@@ -19,6 +19,17 @@ class BatchFilter(FilterSet):
     class Meta:
         model = BatchJob
         fields = ("state", "model_version")
+
+
+class ApiBatchFilter(FilterSet):
+    """By state and by a part of the file's name."""
+
+    state = ChoiceFilter(choices=BatchState.choices, label=_("State"), empty_label=_("Any state"))
+    name = CharFilter(field_name="input_name", lookup_expr="icontains", label=_("Part of the file's name"))
+
+    class Meta:
+        model = ApiBatch
+        fields = ("state", "name")
 
 
 class PredictionFilter(FilterSet):

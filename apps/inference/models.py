@@ -8,6 +8,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.inference.batch_models import ApiBatch as ApiBatch
+from apps.inference.batch_models import BatchItem as BatchItem
+from apps.inference.batch_models import BatchState as BatchState
+from apps.inference.batch_models import ItemState as ItemState
 from apps.inference.deployments import Arm as Arm
 from apps.inference.deployments import Deployment as Deployment
 from apps.inference.deployments import DeploymentEvent as DeploymentEvent

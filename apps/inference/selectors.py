@@ -11,13 +11,16 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Coalesce, Left
 
 from apps.inference.models import (
+    ApiBatch,
     Arm,
+    BatchItem,
     BatchJob,
     Deployment,
     Feedback,
     Generation,
     GuardDecision,
     GuardPolicy,
+    ItemState,
     OnlineKind,
     OnlineRequest,
     OnlineState,
@@ -33,6 +36,7 @@ from engine.specs.explanation import Row, head_rows
 from words import say
 
 EXPORT_ROWS = 2000
+ITEM_ROWS = 200  # which may be large
 
 
 def batch_jobs(workspace: Any) -> QuerySet[BatchJob]:
@@ -42,6 +46,25 @@ def batch_jobs(workspace: Any) -> QuerySet[BatchJob]:
         .select_related("job", "model_version__family", "dataset_version__dataset", "created_by")
         .order_by("-id")
     )
+
+
+def api_batches(workspace: Any) -> QuerySet[ApiBatch]:
+    """Batches by /v1/batches of a workspace, newest first, with job and model joined."""
+    rows = ApiBatch.objects.filter(workspace=workspace)
+    files = ("output_file", "error_file")
+    return rows.select_related("job", "model_version__family", "created_by", *files).order_by("-id")
+
+
+def batch_items(batch: ApiBatch) -> QuerySet[BatchItem]:
+    """The requests of such a batch in the order of its file."""
+    return BatchItem.objects.filter(batch=batch).order_by("position")
+
+
+def items_of(batch: ApiBatch, state: ItemState, *, behind: int = -1) -> Iterator[BatchItem]:
+    """Every request in a state behind a position, in order, in memory of a few hundred."""
+    while rows := list(batch_items(batch).filter(state=state, position__gt=behind)[:ITEM_ROWS]):
+        yield from rows
+        behind = rows[-1].position
 
 
 def predictions(batch_job: BatchJob) -> QuerySet[Prediction]:

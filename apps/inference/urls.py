@@ -3,6 +3,7 @@
 from django.urls import path
 
 from apps.inference import (
+    batch_views,
     explain_views,
     feedback_views,
     guard_views,
@@ -24,6 +25,11 @@ urlpatterns = [
     path("<int:pk>/file", views.file, name="file"),
     path("try/<int:version_pk>", views.ask, name="try"),
     path("asked/<int:pk>", views.asked, name="asked"),
+    path("batches", batch_views.index, name="batches"),
+    path("batches/<int:pk>", batch_views.detail, name="batch"),
+    path("batches/<int:pk>/live", batch_views.live, name="batch_live"),
+    path("batches/<int:pk>/cancel", batch_views.cancel, name="batch_cancel"),
+    path("batches/<int:pk>/files/<slug:what>", batch_views.file, name="batch_file"),
     path("playground", playground.playground, name="playground"),
     path("playground/ask", playground.ask, name="playground-ask"),
     path("playground/<int:pk>/events", playground.events, name="playground-events"),

@@ -74,7 +74,9 @@ def embed_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> 
     """Make a vector of every text of a Parquet file, a Parquet part per window; rows before `skip_rows` are stored."""
     embedder = quick(open_embedder(Path(order["model"])))
     columns = [order["data"].get("column", "text")]
-    done = in_portions(order, data, out, report, columns=columns, stream=embedder.stream, told=_vectors_told)
+    done = in_portions(
+        order, data, out, report, columns=columns, stream=embedder.stream, told=_vectors_told, model=embedder
+    )
     return {"rows": done, "width": embedder.model.width}
 
 

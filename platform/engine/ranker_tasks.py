@@ -41,7 +41,7 @@ def score_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> 
     """
     ranker = quick(open_ranker(Path(order["model"])))
     columns = [order["data"].get("column", "text"), "context"]
-    done = in_portions(order, data, out, report, columns=columns, stream=ranker.stream, told=_scores_told)
+    done = in_portions(order, data, out, report, columns=columns, stream=ranker.stream, told=_scores_told, model=ranker)
     return {"rows": done}
 
 

@@ -144,7 +144,9 @@ def predict_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -
     """Label every row of a Parquet file, one Parquet part per window; rows before `skip_rows` are already stored."""
     classifier = quick(load_classifier(Path(order["model"])))
     columns = [order["data"].get("column", "text")]
-    done = in_portions(order, data, out, report, columns=columns, stream=classifier.stream, told=_labels_told)
+    done = in_portions(
+        order, data, out, report, columns=columns, stream=classifier.stream, told=_labels_told, model=classifier
+    )
     return {"rows": done, "labels": list(classifier.names)}
 
 

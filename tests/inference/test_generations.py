@@ -133,7 +133,7 @@ def test_a_worker_that_died_is_followed_by_one_that_writes_the_same(ask: Callabl
     dead = desk
     second = Desk(Models(10**9), Heard())
     assert not second.turn(), "nobody takes what is leased"
-    Generation.objects.filter(pk=row.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    Generation.objects.filter(pk=row.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
     write_all(second)
     row.refresh_from_db()
     stored = row.answers[0]["text"]
@@ -392,3 +392,31 @@ def test_folders_of_others_answer_as_transformers_does(tiny_chat: Callable[..., 
             text += "".join(delta.text for delta in writer.backend.step())
         expected = load_chat_model(folder).answers([messages], max_new_tokens=10)[0]
         assert text.strip() == expected.text
+
+
+def test_requests_that_nobody_waits_for_leave_seats_free(ask: Callable[..., Generation]) -> None:
+    """A batch may have thousands of rows at the door; who comes to talk still finds a seat."""
+    patient = [ask(extras=services.Extras(priority=10)) for _ in range(4)]
+    urgent = [ask() for _ in range(2)]
+    flexible = ask(extras=services.Extras(priority=5))
+
+    first = services.claim_generations(5, patient=2)
+    second = services.claim_generations(5, patient=0)
+
+    assert first == [*urgent, flexible, patient[0]]
+    assert second == []
+
+
+def test_after_a_step_longer_than_its_lease_a_writer_does_not_claim_its_own_rows(
+    desk: Desk, ask: Callable[..., Generation]
+) -> None:
+    row = ask(max_tokens=3)
+    desk.turn()
+    Generation.objects.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    desk._beat_at = 0.0  # the clock of the same step
+
+    while desk.turn():
+        pass
+
+    row.refresh_from_db()
+    assert (row.state, row.token, row.attempt_count) == (GenerationState.DONE, 1, 1)

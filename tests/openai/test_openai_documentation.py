@@ -1,6 +1,7 @@
 """The examples of the documentation run as they stand, against a live server."""
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from django.conf import settings
 
 from apps.inference.models import Generation
 from tests.openai.lines import chats
+from tests.serving import at_work
+from workers.loop import run_next
 
 TEXT = (Path(settings.ROOT) / "docs/openai-compatibility.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.S)
@@ -23,14 +26,30 @@ def run(code: str, server: str, secret: str) -> str:
 
 
 def test_the_documentation_has_an_example_of_each_kind() -> None:
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_the_example_of_a_chat(server: str, secret: str, writer: None, chat_version: Callable[..., Any]) -> None:
     chat_version(name="Support")
-    (code,) = [each for each in EXAMPLES if "chat.completions" in each]
+    (code,) = [each for each in EXAMPLES if "chat.completions.create" in each]
     assert run(code, server, secret)
     assert Generation.objects.count() == 2
+
+
+def test_the_example_of_a_batch(server: str, secret: str, writer: None, chat_version: Callable[..., Any]) -> None:
+    chat_version(name="Support")
+    (code,) = [each for each in EXAMPLES if "batches" in each]
+
+    with at_work(work):
+        said = run(code, server, secret)
+
+    assert [line.split()[0] for line in said.splitlines()] == ["mail-0", "mail-1"]
+
+
+def work(stop: threading.Event) -> None:
+    """A worker of the queue io."""
+    while not stop.wait(0.1):
+        run_next("io")
 
 
 def test_the_example_of_fine_tuning(

@@ -24,16 +24,16 @@ from apps.inference import services
 from apps.inference.models import Generation
 from apps.registry.models import ModelVersion
 from apps.registry.selectors import version_folder
-from apps.registry.services import register_version
 from core.access import Actor
-from engine.bench.generation import VOCABULARY, make_model
+from engine.bench.generation import VOCABULARY
 from engine.specs.sampling import Sampling
-from workers.bench import online, switch
+from workers.bench import kills, online, switch
 from workers.bench.measure import Measure, Options
+from workers.bench.models import bench_version
 from workers.bench.tenant import own_workspace
 from workers.bench.web import busy_seconds, log_in, rss_mb, serving
 
-PARTS = ("engine", "http", "online", "idle", "switch")
+PARTS = ("engine", "http", "online", "idle", "kills", "switch")
 PROMPT_TOKENS, NEW_TOKENS = 100, 64
 BY_OPENVINO = ("openvino", "openvino int8")
 SHARED_TOKENS = 300
@@ -61,12 +61,14 @@ def measures(options: Options) -> Iterator[Measure]:
     chosen = options.only or PARTS
     if "engine" in chosen:
         yield from _engine(options)
+    if "kills" in chosen:
+        yield from kills.measures(options)
     if "switch" in chosen:
         yield from _switch(options)
-    if set(chosen) <= {"engine", "switch"}:
+    if set(chosen) <= {"engine", "kills", "switch"}:
         return
     with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
-        version = _version(actor, Path(place))
+        version = bench_version(actor, Path(place))
         key = create_api_key(actor=actor, name="bench", scopes=sorted(actor.permissions))[1]
         with serving(LINGXI_API_RATE_PER_MINUTE="1000000") as (web, address):
             if "http" in chosen:
@@ -167,20 +169,6 @@ def _idle(options: Options, actor: Actor, version: ModelVersion, pid: int, addre
         "processor time of the web process, by call", 1000 * busy / len(taken), "ms", detail="listeners included"
     )
     yield Measure("growth of the web process", growth, "MB", at_most=50, detail=f"from {before:.0f} MB")
-
-
-def _version(actor: Actor, place: Path) -> ModelVersion:
-    """The GPT of the engine's bench with a word for each of its tokens."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    folder = make_model(place / "model")
-    words = Tokenizer(models.WordLevel({f"w{at}": at for at in range(VOCABULARY)}, unk_token="w0"))  # noqa: S106
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="w0", eos_token="w1").save_pretrained(folder)  # noqa: S106
-    return register_version(
-        workspace=actor.workspace, folder=folder, name="bench", recipe="pretrain", task="generation", by=actor.user
-    )
 
 
 @contextmanager

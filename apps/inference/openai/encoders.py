@@ -3,6 +3,8 @@
 import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -25,7 +27,23 @@ from core.openai.shape import error_body
 from core.streaming import releasing
 from words import say, spoken
 
-Shape = Callable[[OnlineRequest], dict[str, Any]]
+
+@dataclass(frozen=True)
+class Done:
+    """What was said of one request: `results` as OnlineRequest keeps them, `tokens` read."""
+
+    number: int
+    at: datetime
+    results: Sequence[Mapping[str, Any]]
+    tokens: int
+    name: str = ""  # of a request in a batch, which has no row of its own
+
+    def id(self, kind: str) -> str:
+        """The id of its answer."""
+        return self.name or public_id(kind, self.number)
+
+
+Shape = Callable[[Mapping[str, Any], Done], dict[str, Any]]
 
 
 class EmbeddingBody(Body):
@@ -75,28 +93,7 @@ class EmbeddingDoor(Door):
         texts = texts_of(asked["input"], "input")
         found = self.route_of(asked)
         row = services.ask(actor=self.actor, version=found.version, texts=texts, task=Task.EMBEDDING, route=found)
-        wanted = asked.get("dimensions")
-
-        def shape(done: OnlineRequest) -> dict[str, Any]:
-            vectors = [each["vector"] for each in done.results]
-            if wanted is not None and vectors and wanted != len(vectors[0]):
-                raise Refused(
-                    "unsupported_parameter",
-                    say("This version makes vectors of {count} numbers and of no other size.", count=len(vectors[0])),
-                    field="dimensions",
-                )
-            return {
-                "id": public_id("embedding", done.pk),
-                "object": "list",
-                "model": asked["model"],
-                "data": [
-                    {"object": "embedding", "index": at, "embedding": encoded(vector, asked["encoding_format"])}
-                    for at, vector in enumerate(vectors)
-                ],
-                "usage": {"prompt_tokens": done.token_count, "total_tokens": done.token_count},
-            }
-
-        return Committed(partial(_answer, row, shape))
+        return Committed(partial(_answer, row, asked, vectors_shaped))
 
 
 class ClassifyDoor(Door):
@@ -115,21 +112,7 @@ class ClassifyDoor(Door):
             is_whole=True,
             route=found,
         )
-
-        def shape(done: OnlineRequest) -> dict[str, Any]:
-            data = [
-                {
-                    "index": at,
-                    "label": ", ".join(each["labels"]) or None,
-                    "probs": [probability for _label, probability in each["all"]],
-                    "num_classes": len(each["all"]),
-                    "labels": [label for label, _probability in each["all"]],
-                }
-                for at, each in enumerate(done.results)
-            ]
-            return {"id": public_id("classification", done.pk), "object": "list", **_tail(done, asked), "data": data}
-
-        return Committed(partial(_answer, row, shape))
+        return Committed(partial(_answer, row, asked, labels_shaped))
 
 
 class RerankDoor(Door):
@@ -138,27 +121,12 @@ class RerankDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for the order."""
         asked = read_body(request, RerankBody)
-        given = asked["documents"]
-        if isinstance(given, list) and all(isinstance(each, Mapping) for each in given):
-            given = [each.get("text") for each in given]
-        documents = texts_of(given, "documents")
+        documents = documents_of(asked)
         found = self.route_of(asked)
         row = services.ask_ranking(
             actor=self.actor, version=found.version, query=asked["query"], texts=documents, route=found
         )
-
-        def shape(done: OnlineRequest) -> dict[str, Any]:
-            results = [
-                {
-                    "index": each["index"],
-                    "relevance_score": each["score"],
-                    **({"document": {"text": documents[each["index"]]}} if asked["return_documents"] else {}),
-                }
-                for each in done.results[: asked.get("top_n", len(documents))]
-            ]
-            return {"id": public_id("rerank", done.pk), **_tail(done, asked), "results": results}
-
-        return Committed(partial(_answer, row, shape))
+        return Committed(partial(_answer, row, asked, order_shaped))
 
 
 class ScoreDoor(Door):
@@ -172,25 +140,76 @@ class ScoreDoor(Door):
         row = services.ask_ranking(
             actor=self.actor, version=found.version, query=asked["text_1"], texts=seconds, route=found
         )
-
-        def shape(done: OnlineRequest) -> dict[str, Any]:
-            scores = sorted(done.results, key=lambda each: each["index"])
-            data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in scores]
-            return {"id": public_id("score", done.pk), "object": "list", **_tail(done, asked), "data": data}
-
-        return Committed(partial(_answer, row, shape))
+        return Committed(partial(_answer, row, asked, scores_shaped))
 
 
-async def _answer(asked: OnlineRequest, shape: Shape) -> HttpResponseBase:
-    lease = Lease(asked.slot)
-    async for _event in hub().follow(f"online:{asked.pk}", patience=0.5):
+def vectors_shaped(asked: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """OpenAI's list of embeddings; Refused for a size that the version does not make."""
+    vectors, wanted = [each["vector"] for each in done.results], asked.get("dimensions")
+    if wanted is not None and vectors and wanted != len(vectors[0]):
+        raise Refused(
+            "unsupported_parameter",
+            say("This version makes vectors of {count} numbers and of no other size.", count=len(vectors[0])),
+            field="dimensions",
+        )
+    return {
+        "id": done.id("embedding"),
+        "object": "list",
+        "model": asked["model"],
+        "data": [
+            {"object": "embedding", "index": at, "embedding": encoded(vector, asked["encoding_format"])}
+            for at, vector in enumerate(vectors)
+        ],
+        "usage": {"prompt_tokens": done.tokens, "total_tokens": done.tokens},
+    }
+
+
+def labels_shaped(asked: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """Labels with all probabilities."""
+    data = [
+        {
+            "index": at,
+            "label": ", ".join(each["labels"]) or None,
+            "probs": [probability for _label, probability in each["all"]],
+            "num_classes": len(each["all"]),
+            "labels": [label for label, _probability in each["all"]],
+        }
+        for at, each in enumerate(done.results)
+    ]
+    return {"id": done.id("classification"), "object": "list", **_tail(done, asked), "data": data}
+
+
+def order_shaped(asked: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """Documents, the best first."""
+    documents = documents_of(asked)
+    results = [
+        {
+            "index": each["index"],
+            "relevance_score": each["score"],
+            **({"document": {"text": documents[each["index"]]}} if asked["return_documents"] else {}),
+        }
+        for each in done.results[: asked.get("top_n", len(documents))]
+    ]
+    return {"id": done.id("rerank"), **_tail(done, asked), "results": results}
+
+
+def scores_shaped(asked: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """Scores in the order of the texts."""
+    found = sorted(done.results, key=lambda each: each["index"])
+    data = [{"index": each["index"], "object": "score", "score": each["score"]} for each in found]
+    return {"id": done.id("score"), "object": "list", **_tail(done, asked), "data": data}
+
+
+async def _answer(waiting: OnlineRequest, asked: Mapping[str, Any], shape: Shape) -> HttpResponseBase:
+    lease = Lease(waiting.slot)
+    async for _event in hub().follow(f"online:{waiting.pk}", patience=0.5):
         await lease.keep()
-        row = await sync_to_async(releasing(_stored))(asked.pk)
+        row = await sync_to_async(releasing(_stored))(waiting.pk)
         if row.state == OnlineState.FAILED:
             return JsonResponse(error_body(503, spoken(row.error_message), code="not_answered"), status=503)
         if row.state == OnlineState.DONE:
             try:
-                document = shape(row)
+                document = shape(asked, Done(row.pk, row.created_at, row.results, row.token_count))
             except Refused as refused:
                 field = refused.problems[0].field
                 return JsonResponse(error_body(400, refused.message, code=refused.code, param=field), status=400)
@@ -218,6 +237,14 @@ def texts_of(given: Any, field: str) -> list[str]:
     return list(texts)
 
 
+def documents_of(asked: Mapping[str, Any]) -> list[str]:
+    """The documents of a request for an order: texts, or objects with a text."""
+    given = asked["documents"]
+    if isinstance(given, list) and all(isinstance(each, Mapping) for each in given):
+        given = [each.get("text") for each in given]
+    return texts_of(given, "documents")
+
+
 def encoded(vector: Sequence[float], form: str) -> str | list[float]:
     """Numbers, or 32-bit floats, the least significant byte first, in base64."""
     if form == "float":
@@ -225,9 +252,9 @@ def encoded(vector: Sequence[float], form: str) -> str | list[float]:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
-def _tail(done: OnlineRequest, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _tail(done: Done, asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "created": int(done.created_at.timestamp()),
+        "created": int(done.at.timestamp()),
         "model": asked["model"],
-        "usage": {"prompt_tokens": done.token_count, "completion_tokens": 0, "total_tokens": done.token_count},
+        "usage": {"prompt_tokens": done.tokens, "completion_tokens": 0, "total_tokens": done.tokens},
     }

@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.inference.guards.models import Direction
-from apps.inference.models import Arm, Generation, GenerationKind, GenerationState
+from apps.inference.models import Arm, Generation, GenerationKind, GenerationState, ItemState
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
 from apps.inference.services.guarding import Guarded, OutputGuard, is_guarded, keep_decisions
 from apps.inference.services.metering import count_generations, require_quota
@@ -58,9 +58,8 @@ def generate_chat(
     route: Route | None = None,
 ) -> Generation:
     """Ask for answers to a chat; the resident role writes them. `route` is how the version was found."""
-    found = checked_messages(messages, "messages")
-    _require_short(sum(len(message["content"]) for message in found), "messages")
     asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
+    found = checked_chat(asked.route.version, messages, sampling, asked.extras)
     return _make(asked, kind=GenerationKind.CHAT, messages=found)
 
 
@@ -92,13 +91,43 @@ def generate_texts(
     route: Route | None = None,
 ) -> Generation:
     """Ask for texts, or lists of token ids, to be continued."""
+    asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
+    check_texts(asked.route.version, prompts, sampling, asked.extras)
+    return _make(asked, kind=GenerationKind.TEXT, prompts=list(prompts))
+
+
+def checked_chat(
+    version: ModelVersion, messages: Sequence[Mapping[str, str]], sampling: Sampling, extras: Extras
+) -> list[dict[str, str]]:
+    """The messages of a chat that could be asked for; Refused with what is wrong."""
+    found = checked_messages(messages, "messages")
+    _require_short(sum(len(message["content"]) for message in found), "messages")
+    _require_possible(version, sampling, extras)
+    return found
+
+
+def check_texts(
+    version: ModelVersion, prompts: Sequence[str | Sequence[int]], sampling: Sampling, extras: Extras
+) -> None:
+    """Refused when these prompts could not be asked for."""
     if not 1 <= len(prompts) <= MAX_PROMPTS:
         raise Refused("bad_count", say("Send 1 to {most} prompts.", most=MAX_PROMPTS), field="prompt")
     _require_short(sum(map(len, prompts)), "prompt")
     if any(isinstance(prompt, str) and "\0" in prompt for prompt in prompts):
         raise Refused("nul", say("A text holds no NUL."), field="prompt")
-    asked = _Asked(actor, route or Route(version), reference, sampling, extras or Extras())
-    return _make(asked, kind=GenerationKind.TEXT, prompts=list(prompts))
+    _require_possible(version, sampling, extras)
+
+
+def _require_possible(version: ModelVersion, sampling: Sampling, extras: Extras) -> None:
+    require_usable(version)
+    if version.task != Task.GENERATION:
+        raise Refused(
+            "wrong_task", say("“{version}” does not write. Choose a version that does.", version=version), field="model"
+        )
+    if problems := sampling.problems():
+        raise Refused(problems[0].code, problems[0].message, field=problems[0].field, hint=problems[0].hint)
+    if not 1 <= extras.answers_per_prompt <= MAX_ANSWERS:
+        raise Refused("bad_count", say("n must lie between 1 and {most}.", most=MAX_ANSWERS), field="n")
 
 
 @dataclass(frozen=True)
@@ -114,15 +143,6 @@ class _Asked:
 
 def _make(asked: _Asked, **columns: Any) -> Generation:
     version, sampling, extras = asked.route.version, asked.sampling, asked.extras
-    require_usable(version)
-    if version.task != Task.GENERATION:
-        raise Refused(
-            "wrong_task", say("“{version}” does not write. Choose a version that does.", version=version), field="model"
-        )
-    if problems := sampling.problems():
-        raise Refused(problems[0].code, problems[0].message, field=problems[0].field, hint=problems[0].hint)
-    if not 1 <= extras.answers_per_prompt <= MAX_ANSWERS:
-        raise Refused("bad_count", say("n must lie between 1 and {most}.", most=MAX_ANSWERS), field="n")
     require_quota(asked.actor)
     _require_guarded(asked)
     values = {
@@ -197,13 +217,18 @@ def _lease() -> timedelta:
 
 
 CLAIM = """
-    WITH ranked AS (
+    WITH open AS (
         SELECT id, priority, row_number() OVER (PARTITION BY workspace_id, priority ORDER BY id) AS turn
         FROM inference_generation
         WHERE state = 'waiting' OR (state = 'running' AND lease_expires_at < now())
+    ), ranked AS (
+        SELECT id, priority, turn,
+               row_number() OVER (PARTITION BY priority > 0 ORDER BY priority, turn, id) AS place
+        FROM open
     )
     SELECT generation.id FROM inference_generation generation JOIN ranked ON ranked.id = generation.id
-    WHERE generation.state = 'waiting' OR (generation.state = 'running' AND generation.lease_expires_at < now())
+    WHERE (generation.state = 'waiting' OR (generation.state = 'running' AND generation.lease_expires_at < now()))
+      AND (ranked.priority <= 0 OR ranked.place <= %s)
     ORDER BY ranked.priority, ranked.turn, generation.id
     LIMIT %s
     FOR UPDATE OF generation SKIP LOCKED
@@ -211,13 +236,16 @@ CLAIM = """
 """The most urgent first; among equals each workspace in turn, its oldest first."""
 
 
-def claim_generations(most: int) -> list[Generation]:
-    """Up to `most` open requests, leased to the caller under fresh tokens; those tried too often are given up."""
+def claim_generations(most: int, *, patient: int | None = None) -> list[Generation]:
+    """Up to `most` open requests, leased to the caller under fresh tokens; those tried too often are given up.
+
+    At most `patient` of them are such that nobody waits for (priority above 0).
+    """
     if most < 1:
         return []
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(CLAIM, [most])
+            cursor.execute(CLAIM, [most if patient is None else patient, most])
             found = [row[0] for row in cursor.fetchall()]
         if not found:
             return []
@@ -308,4 +336,5 @@ def expire_unread(*, now: datetime | None = None) -> dict[str, int]:
 
 def _forget(rows: QuerySet[Generation]) -> int:
     theirs = rows.filter(is_stored=False).exclude(state__in=OPEN).exclude(messages=[], prompts=[], answers=[])
+    theirs = theirs.exclude(batch_item__state=ItemState.RUNNING)  # whose batch will read it, however late
     return theirs.update(messages=[], prompts=[], answers=[], metadata={}, end_user="")

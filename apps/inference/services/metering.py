@@ -1,13 +1,14 @@
 """What was used: counted in the transaction that ends a request, so that each counts once; and what is left of quotas."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from apps.inference.models import Generation, OnlineRequest, Usage
+from apps.inference.models import ApiBatch, Generation, OnlineRequest, Usage
 from core import limits
 from core.access import Actor
 from core.errors import Refused
@@ -60,6 +61,28 @@ def count_online(pks: Sequence[int]) -> None:
     """The same for single requests."""
     _count(COUNT_ONLINE, pks)
     _settle(OnlineRequest.objects.filter(pk__in=pks), F("token_count"))
+
+
+def count_items(batch: ApiBatch, *, requests: int, errors: int, tokens: int, seconds: float) -> None:
+    """Count requests of a batch that went through an encoder, in the transaction that stores their results."""
+    assert batch.model_version is not None
+    day, version = timezone.now().astimezone(UTC).date(), batch.model_version
+    made, _is_new = Usage.objects.get_or_create(
+        workspace_id=batch.workspace_id,
+        day=day,
+        key_id=batch.api_key_id or 0,
+        version_id=version.pk,
+        defaults={
+            "key_name": batch.api_key.name if batch.api_key else "",
+            "version_name": f"{version.family.name}:{version.number}"[:160],
+        },
+    )
+    Usage.objects.filter(pk=made.pk).update(
+        requests=F("requests") + requests,
+        errors=F("errors") + errors,
+        prompt_tokens=F("prompt_tokens") + tokens,
+        seconds=F("seconds") + seconds,
+    )
 
 
 def _count(statement: str, pks: Sequence[int]) -> None:

@@ -43,6 +43,12 @@ def ask(
     With `task` a version of another task is refused, as one that does not read texts always is. `is_whole` asks a
     classifier for the probability of every label. `route` is how the version was found.
     """
+    cleaned = checked_texts(version, texts, task)
+    return _make(actor, route or Route(version), texts=cleaned, is_whole=is_whole)
+
+
+def checked_texts(version: ModelVersion, texts: Sequence[str], task: str = "") -> list[str]:
+    """The texts that are not blank; Refused when the version cannot be asked about them at once."""
     require_usable(version)
     if use_of(version).reads != "text" or (task and version.task != task):
         raise Refused(
@@ -66,7 +72,7 @@ def ask(
             ),
             field="texts",
         )
-    return _make(actor, route or Route(version), texts=cleaned, is_whole=is_whole)
+    return cleaned
 
 
 @transaction.atomic
@@ -101,6 +107,12 @@ def ask_ranking(
     *, actor: Actor, version: ModelVersion, query: str, texts: Sequence[str], route: Route | None = None
 ) -> OnlineRequest:
     """Ask for the order of a few texts by how well each answers a query."""
+    check_ranking(version, query, texts)
+    return _make(actor, route or Route(version), texts=[query, *texts])
+
+
+def check_ranking(version: ModelVersion, query: str, texts: Sequence[str]) -> None:
+    """Refused when the version cannot be asked for this order."""
     require_usable(version)
     if use_of(version).reads != "pair":
         raise Refused(
@@ -127,7 +139,6 @@ def ask_ranking(
             say("All texts together have at most {most:,} characters.", most=MAX_RANKED_CHARACTERS),
             field="texts",
         )
-    return _make(actor, route or Route(version), texts=[query, *texts])
 
 
 @transaction.atomic

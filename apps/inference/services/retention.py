@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Workspace
-from apps.inference.models import Deployment, Generation, GuardDecision, OnlineRequest, OnlineState
+from apps.inference.models import Deployment, Generation, GuardDecision, ItemState, OnlineRequest, OnlineState
 from apps.inference.services.generations import OPEN, UNREAD
 
 
@@ -17,6 +17,7 @@ def expire_texts(*, now: datetime | None = None) -> dict[str, int]:
     for deployment in Deployment.objects.exclude(retention_days=None).order_by("id"):
         before = now - max(timedelta(days=deployment.retention_days or 0), UNREAD)
         written = Generation.objects.filter(deployment=deployment, finished_at__lt=before, is_stored=True)
+        written = written.exclude(batch_item__state=ItemState.RUNNING)  # whose batch will read it
         done["generation_texts"] += written.exclude(state__in=OPEN).update(
             messages=[], prompts=[], answers=[], metadata={}, end_user="", is_stored=False
         )

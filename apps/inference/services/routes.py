@@ -47,20 +47,26 @@ def route(actor: Actor, reference: str, sticky_key: StickyKey | None = None) -> 
 
     Refused when no version is meant. A version that is asked for by id or number is asked itself.
     """
-    meant = resolve(actor.workspace, reference)
+    stable = stable_route(actor.workspace, reference)
+    deployment = stable.deployment
+    if deployment is None:
+        return stable
+    candidate = _candidate(deployment, stable.version, sticky_key or StickyKey())
+    if candidate is None:
+        return stable
+    if deployment.is_shadow:
+        return Route(stable.version, deployment, shadow=candidate)
+    return Route(candidate, deployment, Arm.CANDIDATE)
+
+
+def stable_route(workspace: Any, reference: str) -> Route:
+    """Who answers many requests for `reference` as one: what its alias stands for, no candidate and no shadow."""
+    meant = resolve(workspace, reference)
     if meant.alias_id is None:
         return Route(meant.version)
     rows = Deployment.objects.select_related("serving__family", "candidate__family", "guard_policy").defer(*NARROW)
     deployment = rows.filter(alias_id=meant.alias_id).first()
-    if deployment is None:
-        return Route(meant.version)
-    stable = _stable(deployment, meant.version)
-    candidate = _candidate(deployment, stable, sticky_key or StickyKey())
-    if candidate is None:
-        return Route(stable, deployment)
-    if deployment.is_shadow:
-        return Route(stable, deployment, shadow=candidate)
-    return Route(candidate, deployment, Arm.CANDIDATE)
+    return Route(meant.version if deployment is None else _stable(deployment, meant.version), deployment)
 
 
 def _stable(deployment: Deployment, named: ModelVersion) -> ModelVersion:

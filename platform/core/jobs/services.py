@@ -154,6 +154,11 @@ def prioritise(*, job: Job, priority: int) -> Job:
     return job
 
 
+def is_waited_for(queue: str) -> bool:
+    """Whether a job is due in a queue and nobody has taken it."""
+    return Job.objects.filter(queue=queue, state=State.QUEUED, run_after__lte=timezone.now()).exists()
+
+
 def sweep() -> dict[str, list[int]]:
     """Give jobs of silent workers to others, and wake queues whose messages were lost.
 
