@@ -38,7 +38,7 @@ class ItemState(models.TextChoices):
 BATCH_ENDED = (BatchState.FAILED, BatchState.COMPLETED, BatchState.EXPIRED, BatchState.CANCELLED)
 
 
-BADGES = {
+BADGES: dict[str, str] = {
     BatchState.VALIDATING: "queued",
     BatchState.FAILED: "failed",
     BatchState.COMPLETED: "succeeded",
@@ -125,7 +125,7 @@ class ApiBatch(models.Model):
     @property
     def colour(self) -> str:
         """The state of a job whose badge looks right."""
-        return BADGES.get(self.state, "running")
+        return BADGES.get(str(self.state), "running")
 
     def is_late(self, now: datetime) -> bool:
         """Whether its time is over."""
@@ -163,7 +163,7 @@ class BatchItem(models.Model):
     @property
     def colour(self) -> str:
         """The state of a job whose badge looks right."""
-        return BADGES.get(self.state, "running")
+        return BADGES.get(str(self.state), "running")
 
     @property
     def gist(self) -> str:
