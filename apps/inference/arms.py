@@ -110,4 +110,5 @@ def _rows(query: str, deployment: Deployment, since: datetime, **more: Any) -> S
     values = {"deployment": deployment.pk, "since": since, "faults": list(CALLERS_FAULTS), **more}
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-        return cursor.fetchall()
+        found: Sequence[Any] = cursor.fetchall()
+    return found

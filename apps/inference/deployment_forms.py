@@ -69,7 +69,7 @@ class DeploymentForm(forms.Form):
         if deployment is not None:
             names = ("sticky", "is_warm", "is_pinned", "retention_days")
             given = {name: getattr(deployment, name) for name in names} | given
-        super().__init__(*args, initial={"is_warm": True, **given}, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": {"is_warm": True, **given}})
         held = {gate["figure"]: gate for gate in (deployment.gates if deployment else [])}
         for figure, words in FIGURE_NAMES.items():
             gate = held.get(figure, {})
@@ -147,7 +147,7 @@ class RolloutForm(forms.Form):
             "percent": f"{100 * deployment.candidate_share:g}",
             "is_shadow": deployment.is_shadow,
         }
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": initial})
         versions = self.fields["candidate"]
         assert isinstance(versions, forms.ModelChoiceField)
         rows = ModelVersion.objects.filter(family=deployment.alias.family_id).exclude(pk=deployment.alias.version_id)

@@ -68,7 +68,7 @@ class CreateDeploymentSerializer(ChangeDeploymentSerializer):
     alias = serializers.CharField(max_length=300, help_text="name@alias; a name alone is its champion.")
 
     class Meta(ChangeDeploymentSerializer.Meta):
-        fields = ("alias", *ChangeDeploymentSerializer.Meta.fields)
+        fields: tuple[str, ...] = ("alias", *ChangeDeploymentSerializer.Meta.fields)  # type: ignore[assignment]
 
 
 class DeploymentReasonSerializer(serializers.Serializer[Any]):

@@ -182,27 +182,6 @@ def test_the_playground_talks_to_deployments_and_versions(
     assert list(rows) == [(new.pk, deployment.pk, "candidate", "bot@champion"), (old.pk, None, "stable", "bot:1")]
 
 
-def test_the_playground_talks_to_deployments_and_versions(
-    actor: Actor, page: Callable[[User], Client], named_version: Named, deploy: Deploy
-) -> None:
-    old, new = named_version(), named_version()
-    deployment = deploy(old, candidate=new, candidate_share=1.0)
-    home, client = f"/w/{actor.workspace.slug}/predictions/playground", page(actor.user)
-    said = {
-        "messages": '[{"role": "user", "content": "x"}]', "temperature": 0, "top_p": 1, "top_k": 0,
-        "repetition_penalty": 1, "max_tokens": 5,
-    }  # fmt: skip
-
-    assert "bot@champion" in client.get(home).content.decode()
-    for model in ("bot@champion", str(old.pk)):
-        assert client.post(f"{home}/ask", {**said, "model_version": model}).status_code == 200
-    refused = client.post(f"{home}/ask", {**said, "model_version": "nobody"})
-
-    assert refused.status_code == 422 and "nobody" in refused.json()["error"]
-    rows = Generation.objects.order_by("id").values_list("model_version", "deployment", "arm", "reference")
-    assert list(rows) == [(new.pk, deployment.pk, "candidate", "bot@champion"), (old.pk, None, "stable", "bot:1")]
-
-
 def test_the_chart_counts_requests_by_side(
     actor: Actor, named_version: Named, deploy: Deploy, page: Callable[[User], Client]
 ) -> None:

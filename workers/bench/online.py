@@ -71,7 +71,8 @@ def _crowd(address: str, key: str, version: ModelVersion, count: int, seconds: f
     until = time.perf_counter() + seconds
 
     def caller(number: int) -> list[float]:
-        draw, taken = random.Random(number), []  # noqa: S311 - texts, not secrets
+        draw = random.Random(number)  # noqa: S311 - texts, not secrets
+        taken: list[float] = []
         line = http.client.HTTPConnection(place.hostname or "", place.port, timeout=300)
         while not taken or time.perf_counter() < until:
             body = {"model": version.family.name, "input": draw.choice(texts)}

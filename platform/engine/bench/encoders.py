@@ -137,7 +137,7 @@ def labellers(folder: Path) -> dict[str, Work]:
 
     def head(hidden: Any, mask: Any) -> Any:
         found = mean_of(hidden, mask) * MEAN_SCALE + hidden[:, 0]
-        found = F.layer_norm(found, found.shape[-1:], eps=plain.model.config.layer_norm_eps)
+        found = F.layer_norm(found, found.shape[-1:], eps=float(plain.model.config.layer_norm_eps))  # type: ignore[arg-type,union-attr]
         logits: torch.Tensor = plain.model.head(torch.tanh(found / POOL_SCALE) * POOL_SCALE)  # type: ignore[operator]
         return logits.argmax(-1)
 
