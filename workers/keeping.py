@@ -31,22 +31,27 @@ AGAIN_SECONDS = 30.0  # after which a version that could not be loaded is tried 
 def keep(stop: threading.Event, models: Models) -> None:
     """Care for deployments until `stop`; Redis only wakes, they are looked at every second anyway."""
     process = f"{socket.gethostname()}:{os.getpid()}"
-    tried_at: dict[tuple[int, int], float] = {}
+    failed_at: dict[tuple[int, int], float] = {}
     with Bell(DEPLOYMENTS_CHANNEL) as bell:
         while not stop.is_set():
             try:
                 close_old_connections()
-                attend(models, tried_at)
+                attend(models, failed_at)
             except OperationalError as error:
                 logger.warning("database unreachable: %s", error)
+            except Exception:
+                logger.exception("deployments were not cared for")  # and will be at the next look
             tell(ROLE, process, facts_of(models))
             bell.heard(IDLE_SECONDS)
     leave(ROLE, process)
 
 
-def attend(models: Models, tried_at: dict[tuple[int, int], float] | None = None) -> None:
-    """Pin what deployments want pinned; load, try and let traffic go to what they wait for."""
-    tried_at = {} if tried_at is None else tried_at
+def attend(models: Models, failed_at: dict[tuple[int, int], float] | None = None) -> None:
+    """Pin what deployments want pinned; load, try and let traffic go to what they wait for.
+
+    `failed_at` keeps when a version could not be loaded for a deployment, so that it is not tried again at once.
+    """
+    failed_at = {} if failed_at is None else failed_at
     wanted = wanted_versions()
     models.pin((one.version.content_hash, use_of_traffic(one.version)) for one in wanted if one.is_pinned)
     for one in wanted:
@@ -55,13 +60,14 @@ def attend(models: Models, tried_at: dict[tuple[int, int], float] | None = None)
         is_loaded = held is not None and held.state == "ready"
         if is_loaded and not one.waits:
             continue
-        if not is_loaded and time.monotonic() - tried_at.get(key, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        if key in failed_at and time.monotonic() - failed_at[key] < AGAIN_SECONDS:
             continue
-        tried_at[key] = time.monotonic()
-        _make_ready(models, one)
+        failed_at.pop(key, None)
+        if not _is_made_ready(models, one):
+            failed_at[key] = time.monotonic()
 
 
-def _make_ready(models: Models, wanted: Wanted) -> None:
+def _is_made_ready(models: Models, wanted: Wanted) -> bool:
     use = use_of_traffic(wanted.version)
     try:
         models.get(wanted.version, use, tried=True)
@@ -72,9 +78,10 @@ def _make_ready(models: Models, wanted: Wanted) -> None:
         logger.exception("%s could not be loaded for %s", wanted.version, wanted.deployment)
         held = models.state_of(wanted.version, use)
         version_is_not_ready(wanted=wanted, reason=held.reason if held else "")
-        return
+        return False
     if wanted.waits:
         version_is_ready(wanted=wanted)
+    return True
 
 
 def facts_of(models: Models) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class DeploymentForm(forms.Form):
         if deployment is not None:
             names = ("sticky", "is_warm", "is_pinned", "retention_days")
             given = {name: getattr(deployment, name) for name in names} | given
-        super().__init__(*args, **{**kwargs, "initial": {"is_warm": True, **given}})
+        kwargs["initial"] = {"is_warm": True, **given}
+        super().__init__(*args, **kwargs)
         held = {gate["figure"]: gate for gate in (deployment.gates if deployment else [])}
         for figure, words in FIGURE_NAMES.items():
             gate = held.get(figure, {})
@@ -142,12 +143,12 @@ class RolloutForm(forms.Form):
     reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
 
     def __init__(self, *args: Any, deployment: Deployment, **kwargs: Any) -> None:
-        initial = {
+        kwargs["initial"] = {
             "candidate": deployment.candidate_id,
             "percent": f"{100 * deployment.candidate_share:g}",
             "is_shadow": deployment.is_shadow,
         }
-        super().__init__(*args, **{**kwargs, "initial": initial})
+        super().__init__(*args, **kwargs)
         versions = self.fields["candidate"]
         assert isinstance(versions, forms.ModelChoiceField)
         rows = ModelVersion.objects.filter(family=deployment.alias.family_id).exclude(pk=deployment.alias.version_id)

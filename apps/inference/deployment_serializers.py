@@ -41,6 +41,11 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         read_only_fields = fields
 
 
+CHANGEABLE: tuple[str, ...] = (
+    "candidate", "candidate_share", "is_shadow", "sticky", "gates", "retention_days", "is_pinned", "is_warm", "reason",
+)  # fmt: skip
+
+
 class ChangeDeploymentSerializer(serializers.ModelSerializer[Deployment]):
     """What may be changed; what is left out stays."""
 
@@ -56,10 +61,7 @@ class ChangeDeploymentSerializer(serializers.ModelSerializer[Deployment]):
 
     class Meta:
         model = Deployment
-        fields = (
-            "candidate", "candidate_share", "is_shadow", "sticky", "gates", "retention_days", "is_pinned", "is_warm",
-            "reason",
-        )  # fmt: skip
+        fields = CHANGEABLE
 
 
 class CreateDeploymentSerializer(ChangeDeploymentSerializer):
@@ -68,7 +70,7 @@ class CreateDeploymentSerializer(ChangeDeploymentSerializer):
     alias = serializers.CharField(max_length=300, help_text="name@alias; a name alone is its champion.")
 
     class Meta(ChangeDeploymentSerializer.Meta):
-        fields: tuple[str, ...] = ("alias", *ChangeDeploymentSerializer.Meta.fields)  # type: ignore[assignment]
+        fields = ("alias", *CHANGEABLE)
 
 
 class DeploymentReasonSerializer(serializers.Serializer[Any]):

@@ -17,7 +17,7 @@ from core.access import Actor
 from core.residents import leave, tell, told
 from engine.failures import RunFailed
 from engine.specs.sampling import Sampling
-from workers import memory
+from workers import keeping, memory
 from workers.generation import answer_next
 from workers.keeping import attend, facts_of
 from workers.memory import WRITING, Models
@@ -212,6 +212,24 @@ def test_a_version_that_does_not_answer_gets_no_traffic_and_is_tried_again_later
     assert route(actor, "bot").version == new
     deployment.refresh_from_db()
     assert deployment.warm_error == ""
+
+
+def test_caring_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, looks = threading.Event(), []
+
+    def look(*_given: Any) -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise ValueError("nobody foresaw this")
+        stop.set()
+
+    monkeypatch.setattr(keeping, "attend", look)
+    monkeypatch.setattr(keeping, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "close_old_connections", lambda: None)
+
+    keeping.keep(stop, Models(1))
+
+    assert len(looks) == 2
 
 
 @pytest.mark.django_db

@@ -101,6 +101,7 @@ def promote(*, actor: Actor, deployment: Deployment, reason: str = "") -> Deploy
 def roll_back(*, actor: Actor, deployment: Deployment, reason: str = "") -> Deployment:
     """Take traffic from the candidate; where none has any, the alias goes back to the version it named before."""
     found = locked(deployment)
+    told: dict[str, Any]
     if found.candidate_share > 0:
         told: dict[str, Any] = {"before": {"candidate_share": found.candidate_share}, "after": {"candidate_share": 0.0}}
         found.candidate_share = 0.0

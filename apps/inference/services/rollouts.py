@@ -61,8 +61,8 @@ def version_is_ready(*, wanted: Wanted) -> DeploymentEvent | None:
         before = found.serving.number if found.serving else None
         found.serving, found.warm_error = version, ""
         found.save(update_fields=["serving", "warm_error"])
-        told: dict[str, Any] = {"before": {"version": before}, "after": {"version": version.number}}
-        return remember(found, EventKind.SWITCHED, **told)
+        after = {"version": version.number}
+        return remember(found, EventKind.SWITCHED, before={"version": before}, after=after)
     if version.pk == found.candidate_id and not found.is_candidate_ready:
         found.is_candidate_ready, found.warm_error = True, ""
         found.save(update_fields=["is_candidate_ready", "warm_error"])
@@ -144,8 +144,7 @@ def _take_back(deployment: Deployment, gate: Gate, figures: ArmFigures, value: f
 def _tell(deployment: Deployment, event: DeploymentEvent, title: str, body: str) -> None:
     """A notice to who set the deployment up and who changed it last, as far as they still may see it."""
     last = DeploymentEvent.objects.filter(deployment=deployment, by_user_id__isnull=False).order_by("-id")
-    found = [deployment.created_by_id, *last.values_list("by_user_id", flat=True)[:1]]
-    people = {pk for pk in found if pk is not None}
+    people: set[Any] = {deployment.created_by_id, *last.values_list("by_user_id", flat=True)[:1]}
     members = User.objects.filter(pk__in=people, is_active=True, memberships__workspace=deployment.workspace_id)
     for user in members.distinct():
         notice(
