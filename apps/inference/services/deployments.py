@@ -103,7 +103,7 @@ def roll_back(*, actor: Actor, deployment: Deployment, reason: str = "") -> Depl
     found = locked(deployment)
     told: dict[str, Any]
     if found.candidate_share > 0:
-        told: dict[str, Any] = {"before": {"candidate_share": found.candidate_share}, "after": {"candidate_share": 0.0}}
+        told = {"before": {"candidate_share": found.candidate_share}, "after": {"candidate_share": 0.0}}
         found.candidate_share = 0.0
         found.save(update_fields=["candidate_share"])
     else:

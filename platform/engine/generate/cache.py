@@ -1,17 +1,34 @@
 """Keys and values of all running requests as tensors: the store behind `engine.generate.memory`."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from engine.generate.memory import UNIT, Place
-from engine.gpt.config import GptConfig
+
+
+class Shape(Protocol):
+    """What a store must know of a network."""
+
+    @property
+    def layers(self) -> int:
+        """L"""
+
+    @property
+    def kv_heads(self) -> int:
+        """G"""
+
+    @property
+    def head_width(self) -> int:
+        """d"""
 
 
 class TensorStore:
     """One arena per room, [2, L, rows, G, room, d] (keys and values), and blocks [2, L, G, UNIT, d]."""
 
     def __init__(
-        self, config: GptConfig, *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+        self, config: Shape, *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
         self.config = config
         self.device = device or torch.device("cpu")
@@ -20,7 +37,7 @@ class TensorStore:
         self._blocks: dict[str, Tensor] = {}
 
     @staticmethod
-    def token_bytes(config: GptConfig, dtype: torch.dtype = torch.float32) -> int:
+    def token_bytes(config: Shape, dtype: torch.dtype = torch.float32) -> int:
         """Memory that one position takes."""
         return 2 * config.layers * config.kv_heads * config.head_width * dtype.itemsize
 

@@ -35,7 +35,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Where tokens [first, first + count) of the step lie: positions from `start` on of a row."""
 
     first: int
@@ -69,7 +69,7 @@ class Network:
         ids = torch.tensor([token for reading in readings for token in reading.tokens], device=self.device)
         if self.company is not None:
             self.company.take(readings, self.device)
-        blocks, singles = _parts(readings)
+        blocks, singles = parts_of(readings)
         places = [
             position for reading in readings for position in range(reading.start, reading.start + len(reading.tokens))
         ]
@@ -108,17 +108,17 @@ class Network:
         value[tokens] = values[:, positions[tokens]].transpose(0, 1)
 
 
-def _parts(readings: Sequence[Reading]) -> tuple[list[_Part], list[_Part]]:
+def parts_of(readings: Sequence[Reading]) -> tuple[list[Part], list[Part]]:
     """(blocks of prompts, single tokens) in the order of the step."""
-    blocks: list[_Part] = []
-    singles: list[_Part] = []
+    blocks: list[Part] = []
+    singles: list[Part] = []
     first = 0
     for reading in readings:
         done = 0
         while done < len(reading.tokens):
             at = reading.start + done
             size = min(UNIT - at % UNIT, reading.prompt - at, len(reading.tokens) - done) if at < reading.prompt else 1
-            part = _Part(first + done, size, reading.place, at)
+            part = Part(first + done, size, reading.place, at)
             (blocks if at < reading.prompt else singles).append(part)
             done += size
         first += len(reading.tokens)
@@ -129,7 +129,7 @@ class _Layout:
     """Which tokens are written where and what each of them sees; made once for all layers."""
 
     def __init__(
-        self, blocks: Sequence[_Part], singles: Sequence[_Part], store: TensorStore, device: torch.device
+        self, blocks: Sequence[Part], singles: Sequence[Part], store: TensorStore, device: torch.device
     ) -> None:
         self.store = store
         self.blocks = [(part, causal_mask(part.count, part.start + part.count, device)) for part in blocks]
@@ -177,9 +177,9 @@ class _Group:
     mask: Tensor  # [rows, 1, 1, reach]: True where a row's token may look
 
 
-def _groups(room: int, parts: Sequence[_Part], rows: int, device: torch.device) -> list[_Group]:
+def _groups(room: int, parts: Sequence[Part], rows: int, device: torch.device) -> list[_Group]:
     """Groups in which no row comes twice; it does where written tokens are read again."""
-    found: list[list[_Part]] = []
+    found: list[list[Part]] = []
     turns: dict[int, int] = defaultdict(int)
     for part in parts:
         turn = turns[part.place.row]
@@ -190,7 +190,7 @@ def _groups(room: int, parts: Sequence[_Part], rows: int, device: torch.device) 
     return [_group(room, members, rows, device) for members in found]
 
 
-def _group(room: int, parts: Sequence[_Part], rows: int, device: torch.device) -> _Group:
+def _group(room: int, parts: Sequence[Part], rows: int, device: torch.device) -> _Group:
     reach = min(room, -(-max(part.start + 1 for part in parts) // UNIT) * UNIT)
     seen = torch.ones(rows, dtype=torch.long, device=device)  # a row that is not asked sees one position, not none
     places = torch.tensor([part.place.row for part in parts], device=device)
@@ -206,14 +206,14 @@ def _seen(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     )
 
 
-def _by_room(parts: Sequence[_Part]) -> dict[int, list[_Part]]:
-    found: dict[int, list[_Part]] = defaultdict(list)
+def _by_room(parts: Sequence[Part]) -> dict[int, list[Part]]:
+    found: dict[int, list[Part]] = defaultdict(list)
     for part in parts:
         found[part.place.room].append(part)
     return found
 
 
-def _targets(parts: Sequence[_Part], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _targets(parts: Sequence[Part], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """(numbers in the step, rows, positions) of the tokens of an arena, [n] each."""
     places = [(part.first + step, part.place.row, part.start + step) for part in parts for step in range(part.count)]
     tokens, rows, positions = torch.tensor(places, device=device).unbind(1)

@@ -1,5 +1,6 @@
 """What multiplies for a model folder: the network on torch, or OpenVINO on a CPU where the folder converts."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import torch
 from safetensors import SafetensorError
 
 from engine.base_models import unusable
+from engine.failures import RunFailed
 from engine.generate.adapters import Company
 from engine.generate.cache import TensorStore
+from engine.generate.foreign import ForeignNetwork, open_foreign
 from engine.generate.loop import Reader
 from engine.generate.memory import Store
 from engine.generate.network import Network
@@ -18,7 +21,7 @@ from engine.generate.openvino_convert import Precision, converted, read_manifest
 from engine.generate.openvino_network import OpenVinoNetwork, PageStore
 from engine.generate.packed import can_pack, pack
 from engine.gpt import Gpt
-from engine.gpt.hugging_face import load_gpt
+from engine.gpt.hugging_face import load_gpt, read_config
 from engine.methods import read_adapter
 from engine.methods.folder import FOLDER as ADAPTER_FOLDER
 
@@ -70,6 +73,8 @@ def _on_openvino(place: Path, context_tokens: int, cache_bytes: int) -> Opened:
 
 
 def _on_torch(folder: Path, context_tokens: int, cache_bytes: int) -> Opened:
+    if not is_ours(folder):
+        return _on_transformers(folder, context_tokens, cache_bytes)
     try:
         network: Any = load_gpt(folder)
         if (folder / ADAPTER_FOLDER).is_dir():
@@ -80,6 +85,30 @@ def _on_torch(folder: Path, context_tokens: int, cache_bytes: int) -> Opened:
     if not torch.cuda.is_available() and can_pack():
         pack(network)
     return read_by(network, context_tokens, cache_bytes)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether our own network has the shape of a folder's model."""
+    try:
+        read_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except RunFailed:
+        return False
+    return True
+
+
+def _on_transformers(folder: Path, context_tokens: int, cache_bytes: int) -> Opened:
+    try:
+        model, shape, longest = open_foreign(folder)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise unusable(str(folder), "weights", error) from error
+    store = TensorStore(shape, device=model.device, dtype=model.dtype)
+    context = min(longest, context_tokens)
+    token_bytes = store.token_bytes(shape, model.dtype)
+    capacity = max(context, cache_bytes // token_bytes)
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    size = weights + capacity * token_bytes
+    reader = ForeignNetwork(model, store)
+    return Opened(reader, store, context, capacity, model.config.vocab_size, size, way="transformers")
 
 
 def placed(network: Gpt) -> Gpt:
