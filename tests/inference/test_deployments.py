@@ -148,7 +148,8 @@ def test_a_shadow_of_an_encoder_waits_too_and_is_shown_to_nobody(
     shadow = OnlineRequest.objects.exclude(pk=row.pk).get()
     assert (row.arm, shadow.arm) == (Arm.STABLE, Arm.SHADOW)
     late = OnlineRequest.objects.create(workspace=actor.workspace, model_version=row.model_version, texts=["x"])
-    assert [services.claim_online() for _ in range(3)] == [row, late, shadow]
+    turns = services.Turns()
+    assert [services.claim_online(turns) for _ in range(3)] == [[row, late], [shadow], []]
     assert api(actor).get(f"/api/v1/classify/{row.pk}").status_code == 200
     assert api(actor).get(f"/api/v1/classify/{shadow.pk}").status_code == 404
 
