@@ -1,5 +1,6 @@
 """Pages and API of policies, decisions and usage: alice may, bob may as his role says, charlie sees nothing."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,14 @@ from django.utils import timezone
 
 from apps.accounts.models import ApiKey, AuditEntry, User, Workspace
 from apps.inference import services
-from apps.inference.models import GuardDecision, GuardPolicy, Usage
+from apps.inference.models import Generation, GuardDecision, GuardPolicy, Usage
 from core.access import Actor
+from core.dependents import dependents
 
 MAIL = "ana@example.com"
 GUARDS = ("personal_input", "personal_output", "terms_input", "terms_output", "injection_input", "classifier_input")
 OFF = dict.fromkeys((*GUARDS, "classifier_output"), "off")
+REDACTING = {"personal_input": "redact"}
 FORM = {**OFF, "name": "House", "injection_threshold": "0.6", "classifier_threshold": "0.5"}
 
 
@@ -189,3 +192,33 @@ def test_the_workspace_sets_limits_of_its_keys_and_a_quota(
 
     workspace.refresh_from_db()
     assert (workspace.tokens_per_month, workspace.key_requests_per_minute) == (5000, 60)
+
+
+def test_the_playground_goes_by_the_guards(
+    visitor: Callable[[User], Client], alice: User, workspace: Workspace, actor: Actor, chat_version: Any
+) -> None:
+    version = chat_version()
+    policy = services.create_policy(actor=actor, name="House", is_default=True, personal_output="log", **REDACTING)
+    base = f"/w/{workspace.slug}/predictions/playground/ask"
+    asked = {"model_version": version.pk, "max_tokens": 8, "temperature": 1, "top_p": 1, "top_k": 0}
+    asked |= {"repetition_penalty": 1, "probabilities": "on"}
+    said = {**asked, "messages": json.dumps([{"role": "user", "content": f"I am {MAIL}"}])}
+
+    answer = visitor(alice).post(base, said)
+    row = Generation.objects.get()
+    services.change_policy(actor=actor, policy=policy, personal_input="block")
+    blocked = visitor(alice).post(base, said)
+
+    assert answer.status_code == 200 and row.messages == [{"role": "user", "content": "I am [EMAIL]"}]
+    assert (row.guard_policy, row.sampling["logprobs"]) == (policy, None)
+    assert blocked.status_code == 422 and "House" in blocked.json()["error"]
+    assert Generation.objects.count() == 1
+
+
+def test_a_classifier_that_guards_cannot_be_deleted(actor: Actor, classifier_version: Any) -> None:
+    version = classifier_version()
+    services.create_policy(
+        actor=actor, name="House", classifier=version, classifier_labels=["card"], classifier_input="log"
+    )
+
+    assert dependents(version) == ["guard policy House"]

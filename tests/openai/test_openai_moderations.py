@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
+from apps.accounts.models import ApiKey
 from apps.inference import services
 from apps.inference.models import GuardDecision
 from apps.registry.models import ModelVersion
@@ -66,6 +67,14 @@ def test_inputs_that_are_no_texts_are_refused(strict: OpenAI, given: Any) -> Non
     with pytest.raises(BadRequestError) as refused:
         strict.moderations.create(input=given)
     assert refused.value.param == "input"
+
+
+def test_each_gives_its_place_among_the_requests_at_once_back(strict: OpenAI) -> None:
+    ApiKey.objects.update(concurrent_requests=1)
+
+    found = [strict.with_options(max_retries=0).moderations.create(input="x") for _ in range(3)]
+
+    assert [result.flagged for each in found for result in each.results] == [False] * 3
 
 
 def test_parts_of_type_text_are_read(strict: OpenAI) -> None:

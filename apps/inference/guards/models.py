@@ -66,6 +66,7 @@ class GuardPolicy(models.Model):
     changed_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        verbose_name = _("guard policy")
         constraints: ClassVar = [
             models.UniqueConstraint("workspace", Lower("name"), name="guard_policy_name_once"),
             models.UniqueConstraint(

@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='guard_policies', to='accounts.workspace')),
             ],
+            options={'verbose_name': 'guard policy'},
         ),
         migrations.CreateModel(
             name='GuardDecision',

@@ -17,6 +17,7 @@ from apps.inference.openai.encoders import texts_of
 from apps.inference.openai.guarded import answered
 from apps.inference.services.guarding import Screening
 from core.access import Actor
+from core.api.throttle import give_back
 from core.errors import Refused
 from core.openai.body import Body, Text, read_body
 from core.openai.ids import public_id
@@ -62,7 +63,10 @@ class ModerationDoor(Door):
 
 
 async def _answer(actor: Actor, screening: Screening, model: str) -> HttpResponseBase:
-    row = await answered(screening.question)
+    try:
+        row = await answered(screening.question)
+    finally:
+        await sync_to_async(give_back)(actor)  # no row of this request takes its place
     if screening.question is not None and (row is None or not row.results):
         message = str(say("The classifier could not be asked."))
         return JsonResponse(error_body(503, message, code="not_answered"), status=503)
