@@ -29,6 +29,7 @@ from core.events import Event, Teller
 from words import join, say
 from workers.bell import Bell
 from workers.memory import WRITING, Models, graphs_folder
+from workers.meter import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Desk:
     def __init__(self, models: Models | None = None, teller: Teller | None = None) -> None:
         self.models = models or Models()
         self.teller = teller or Teller()
+        self.meter = Meter()
         self._works: dict[int, Work] = {}
         self._keys: dict[str, tuple[Work, int]] = {}
         self._let_go: set[str] = set()  # answers of requests that failed, whose last word is still to come
@@ -126,6 +128,7 @@ class Desk:
             except Exception:  # noqa: BLE001 - logged by _unexpected
                 self._give_up(writer)
         self._release()
+        self.meter.tell([(work.row, work.writer, work.requests[at]) for work, at in self._keys.values()])
         return bool(claimed or self._works)
 
     def leave(self) -> None:
@@ -133,6 +136,7 @@ class Desk:
         hand_back_generations({pk: work.row.token for pk, work in self._works.items()})
         self._works.clear()
         self.teller.close()
+        self.meter.leave()
 
     def _busy(self) -> list[Any]:
         """Writers with something to write, also those that were let go meanwhile: answers in flight end on them."""
@@ -165,6 +169,7 @@ class Desk:
             self._fail(row, *_unexpected(f"generation {row.pk} could not begin"))
         else:
             self._works[row.pk] = work
+            self.meter.began(row)
             self._keys.update({request.key: (work, at) for at, request in enumerate(work.requests)})
             self.teller.tell([work.event(begun=True, prompt_tokens=work.prompt_tokens)])
 
@@ -197,7 +202,11 @@ class Desk:
         events = []
         ended: list[Work] = []
         failed: dict[int, tuple[Work, Any]] = {}
-        for delta in writer.backend.step():
+        began = time.monotonic()
+        deltas = writer.backend.step()
+        served = [work.row for work in self._works.values() if work.writer.backend is writer.backend]
+        self.meter.stepped(writer, served, time.monotonic() - began)
+        for delta in deltas:
             if delta.key in self._let_go:
                 self._let_go.discard(delta.key)
                 continue
@@ -205,6 +214,8 @@ class Desk:
             answer = work.answers[at]
             if work.first_token_at is None and delta.tokens:
                 work.first_token_at = timezone.now()
+            if delta.tokens:
+                self.meter.drew(work.row, delta.key, len(delta.tokens))
             begin, tokens = len(answer.text), [self._told(writer, drawn) for drawn in delta.tokens]
             text = delta.text.replace("\0", "")  # which no database keeps
             answer.tokens += len(delta.tokens)
@@ -291,11 +302,13 @@ class Desk:
         }
         answers = [answer.as_mapping() for answer in work.answers]
         columns = {"answers": answers, "first_token_at": work.first_token_at, **counts}
-        finish_generation(work.row, state=state, guard=work.guard, **columns)
+        if finish_generation(work.row, state=state, guard=work.guard, **columns):
+            self.meter.ended(work.row, work.answers, counts, work.first_token_at)
         self.teller.tell([work.event(last=True, state=str(state), **counts)])
 
     def _fail(self, row: Generation, code: str, message: str) -> None:
-        finish_generation(row, state=GenerationState.FAILED, error_code=code, error_message=message)
+        if finish_generation(row, state=GenerationState.FAILED, error_code=code, error_message=message):
+            self.meter.failed(row)
         event = {"id": f"{row.token}.1", "last": True, "state": str(GenerationState.FAILED)}
         self.teller.tell([(f"generation:{row.pk}", event)])
 
@@ -315,9 +328,10 @@ class Desk:
                 self._let_go.add(request.key)
         answers = [answer.as_mapping() for answer in work.answers]
         failed = GenerationState.FAILED
-        finish_generation(
+        if finish_generation(
             work.row, state=failed, guard=work.guard, answers=answers, error_code=code, error_message=message
-        )
+        ):
+            self.meter.failed(work.row)
         self.teller.tell([work.event(last=True, state=str(failed))])
 
     def _cancel(self, pk: int) -> None:

@@ -67,6 +67,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
     (
         _("Workspace"),
         (
+            Room("operations", _("Operations"), "gauge", "inference:operations", "workspace.manage", "o"),
             Room("jobs", _("Jobs"), "activity", "dashboard:jobs", "jobs.read", "j"),
             Room("accounts", _("Settings"), "settings", "accounts:settings", "workspace.read", "s"),
         ),
@@ -87,7 +88,7 @@ def place_of(request: HttpRequest) -> str:
         return "jobs" if name.startswith("job") else LINEAGE.get(name, "home")
     if match.namespace == "inference":
         name = match.url_name or ""
-        places = ("explain", "guards", "playground", "requests", "usage")
+        places = ("explain", "guards", "operations", "playground", "requests", "usage")
         return next((place for place in places if name.startswith(place)), "inference")
     return match.namespace
 

@@ -8,7 +8,12 @@ from apps.inference.models import Finish
 
 register = template.Library()
 
-ENDS: dict[str, str | Promise] = {**dict(Finish.choices), "cancelled": _("Cancelled"), "error": _("Went wrong")}
+ENDS: dict[str, str | Promise] = {
+    **dict(Finish.choices),
+    "cancelled": _("Cancelled"),
+    "content_filter": _("Blocked by a guard"),
+    "error": _("Went wrong"),
+}
 
 
 @register.filter
@@ -24,3 +29,10 @@ BADGES = {"waiting": "queued", "done": "succeeded"}
 def badge(state: str) -> str:
     """The colour of a request's state: that of the job's state it is like."""
     return BADGES.get(state, state)
+
+
+@register.filter
+def milliseconds(seconds: float) -> str:
+    """A short time in milliseconds, with one figure behind the point below ten."""
+    value = seconds * 1000
+    return f"{value:,.1f}" if value < 10 else f"{value:,.0f}"

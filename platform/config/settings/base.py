@@ -133,6 +133,10 @@ DATABASES = {"default": database(DATABASE_URL, DATABASE_POOL)}
 REDIS_URL = env("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis or Valkey: broker, cache and streams.")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+METRICS_TOKEN = env(
+    "LINGXI_METRICS_TOKEN", "", "Whoever sends it as a bearer token may read /metrics; empty closes it."
+)
+
 # --- Celery -------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env("LINGXI_BROKER_URL", "", "Celery's broker; empty takes REDIS_URL.") or REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True

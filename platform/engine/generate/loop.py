@@ -55,6 +55,7 @@ class Load:
     prompt_tokens: int
     cached_tokens: int
     preemptions: int
+    capacity_tokens: int = 0  # of the memory; 0 where it is another server's
 
 
 class Backend(Protocol):
@@ -161,6 +162,7 @@ class TorchLoop:
             scheduler.prompt_tokens,
             scheduler.cached_tokens,
             scheduler.preemptions,
+            scheduler.memory.capacity_tokens,
         )
 
     def _read(self, pieces: Sequence[Piece]) -> tuple[torch.Tensor, list[int]]:
