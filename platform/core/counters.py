@@ -71,7 +71,7 @@ def counted() -> dict[Counter, float]:
     """All counters as they stand; {} when Redis does not answer."""
     try:
         with _client() as redis:
-            found: dict[str, str] = redis.hgetall(KEY)  # type: ignore[assignment]
+            found: dict[str, str] = redis.hgetall(KEY)
     except RedisError as error:
         logger.warning("counters cannot be read: %s", error)
         return {}
