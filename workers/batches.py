@@ -249,9 +249,15 @@ def _written(path: Path, items: Iterator[BatchItem]) -> Path | None:
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as handle:
         for item in items:
-            handle.write(json.dumps(line_of(item), ensure_ascii=False) + "\n")
+            handle.write(one_line(line_of(item)) + "\n")
             count += 1
     return path if count else None
+
+
+def one_line(document: Mapping[str, Any]) -> str:
+    """JSON that stays one line also for readers that end lines at every separator Unicode has."""
+    plain = json.dumps(document, ensure_ascii=False)
+    return plain.translate({ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"})
 
 
 def line_of(item: BatchItem) -> dict[str, Any]:

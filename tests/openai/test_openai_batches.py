@@ -537,3 +537,9 @@ def test_requests_go_some_time_after_the_end_of_their_batch(strict: OpenAI, writ
     assert services.expire_items(now=now + timedelta(days=29)) == {"batch_requests": 0}
     assert services.expire_items(now=now + timedelta(days=31)) == {"batch_requests": 1}
     assert ApiBatch.objects.get().output_file is not None
+
+
+def test_a_result_is_one_line_whatever_its_text_holds() -> None:
+    document = {"text": "a\u2028b\u2029c\x85d\ne 卡"}
+    line = runner.one_line(document)
+    assert line.splitlines() == [line] and json.loads(line) == document and "卡" in line
