@@ -60,7 +60,7 @@ def _role(how: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def _crowd(address: str, key: str, version: ModelVersion, count: int, seconds: float) -> list[float]:
