@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import DateInput
 from django.utils.translation import gettext_lazy as _
-from django_filters import BooleanFilter, CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
+from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
 
 from apps.inference.models import Feedback, Generation, GenerationState, OnlineRequest, OnlineState, Thumb
 from apps.inference.templatetags.inference import ENDS
@@ -43,16 +43,21 @@ class RequestFilter(FilterSet):
     since = DateFilter(field_name="created_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="created_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
     thumb = ChoiceFilter(choices=Thumb.choices, method="with_thumb", label=_("Thumb"), empty_label=_("Any or none"))
-    corrected = BooleanFilter(method="with_correction", label=_("Corrected only"))
+    corrected = ChoiceFilter(
+        choices=[("true", _("Corrected")), ("false", _("Not corrected"))],
+        method="with_correction",
+        label=_("Correction"),
+        empty_label=_("Any or none"),
+    )
 
     def with_thumb(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         """Rows with an answer that somebody gave this thumb."""
         return rows.filter(Exists(self._feedback().filter(thumb=value)))
 
-    def with_correction(self, rows: QuerySet[Any], _name: str, value: bool) -> QuerySet[Any]:
+    def with_correction(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         """Rows with an answer that somebody corrected, or those without one."""
         found = Exists(self._feedback().filter(CORRECTED))
-        return rows.filter(found if value else ~found)
+        return rows.filter(found if value == "true" else ~found)
 
     def _feedback(self) -> QuerySet[Feedback]:
         return Feedback.objects.filter(**{self.target: OuterRef("pk")})

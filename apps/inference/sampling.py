@@ -124,7 +124,7 @@ def _examples(row: Any, wanted: Wanted) -> list[Sampled]:
 
 def _wanted(opinions: Sequence[Feedback], filters: Mapping[str, str]) -> bool:
     """Whether this answer, not only its request, has the thumb and the correction that are asked for."""
-    thumb, corrected = filters.get("thumb"), str(filters.get("corrected", "")).lower() in ("true", "on", "1")
+    thumb, corrected = filters.get("thumb"), filters.get("corrected") == "true"
     return (not thumb or any(each.thumb == thumb for each in opinions)) and (
         not corrected or any(_corrects(each) for each in opinions)
     )
