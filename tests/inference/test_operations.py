@@ -67,7 +67,7 @@ def test_figures_follow_from_the_rows_of_the_window(actor: Actor, answered: Call
     total, only = figures(actor.workspace, QUARTER, now=timezone.now())
 
     assert (total.requests, total.failed, only.requests) == (4, 1, 4)
-    assert (total.prompt_tokens, total.answer_tokens, total.cached_share) == (360, 33, pytest.approx(1 / 3))
+    assert (total.prompt_tokens, total.answer_tokens) == (360, 33) and total.cached_share == pytest.approx(1 / 3)
     assert only.first == [2.0, pytest.approx(2.9)] and only.each == [0.1, 0.1]
     assert only.out_rate == pytest.approx(33 / 900)
     hour = figures(actor.workspace, WINDOWS["1h"][1], now=timezone.now())
