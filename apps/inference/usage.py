@@ -26,13 +26,13 @@ class UsageFilter(FilterSet):
     since = DateFilter(
         field_name="day",
         lookup_expr="gte",
-        label=gettext_lazy("From"),
+        label=gettext_lazy("From day"),
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     until = DateFilter(
         field_name="day",
         lookup_expr="lte",
-        label=gettext_lazy("To"),
+        label=gettext_lazy("To day"),
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     key = ChoiceFilter(field_name="key_id", label=gettext_lazy("API key"), empty_label=gettext_lazy("All keys"))
