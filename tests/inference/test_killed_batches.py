@@ -14,10 +14,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_each_request_has_one_result_although_worker_and_writer_are_killed(
     actor: Any, chat_version: Callable[..., Any]
 ) -> None:
-    batch = batch_of(actor, chat_version(), 60, max_tokens=8)
+    batch = batch_of(actor, chat_version(), 100, max_tokens=40)
 
     found = survive(batch, kills=2, seed=5, surroundings=environment(LINGXI_GENERATION_CACHE_BYTES="10000000"))
 
     assert set(found.killed.values()) == {1} and len(found.killed) == 2
-    assert len(found.results) == found.answered == 60 and found.not_once == []
-    assert (batch.state, batch.completed_count, batch.failed_count) == ("completed", 60, 0)
+    assert len(found.results) == found.answered == 100 and found.not_once == []
+    assert (batch.state, batch.completed_count, batch.failed_count) == ("completed", 100, 0)

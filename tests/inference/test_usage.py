@@ -119,8 +119,7 @@ def test_keys_count_apart_and_their_rows_outlive_them(db: None, actor: Actor, as
 
 def test_single_requests_count_too(db: None, actor: Actor, embedder_version: Any) -> None:
     services.ask(actor=actor, version=embedder_version(), texts=["a b"])
-    request = services.claim_online()
-    assert request is not None
+    (request,) = services.claim_online(services.Turns())
 
     ended = [services.answer(request=request, results=[{"vector": [1.0]}], token_count=4) for _ in range(2)]
 

@@ -326,9 +326,11 @@ def _file(batch: ApiBatch, what: str, made: Path | None) -> ApiFile | None:
 def fail_batch(*, job: Job) -> None:
     """The job of a batch ended badly: so does the batch. The job can be retried, and goes on from there."""
     with transaction.atomic():
-        held = Job.objects.select_for_update(of=("self",)).get(pk=job.pk)
+        held = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk).first()
+        if held is None or held.state != State.FAILED:  # a job that deletes its workspace is gone with it
+            return
         batch = ApiBatch.objects.filter(job=held).first()
-        if held.state != State.FAILED or batch is None or batch.ended:
+        if batch is None or batch.ended:
             return
         error = {"code": held.error_code, "message": held.error_message, "param": None, "line": None}
         ApiBatch.objects.filter(pk=batch.pk).update(state=BatchState.FAILED, failed_at=timezone.now(), errors=[error])
