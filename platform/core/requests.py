@@ -6,7 +6,9 @@ import uuid
 import zoneinfo
 from collections.abc import Callable
 from functools import cache
+from os import SEEK_END
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -32,6 +34,20 @@ class RequestIdMiddleware:
         response = self.handler(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class BodyLengthMiddleware:
+    """Say how long a body is that was sent in chunks: Django and DRF take a body without a length for none."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if isinstance(request, ASGIRequest) and "Content-Length" not in request.headers:
+            body = request._stream  # type: ignore[attr-defined]  # all of it: the handler has received and kept it
+            request.META["CONTENT_LENGTH"] = str(body.seek(0, SEEK_END))
+            body.seek(0)
+        return self.handler(request)
 
 
 class TimeZoneMiddleware:

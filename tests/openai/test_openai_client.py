@@ -156,3 +156,19 @@ def test_a_conflict_that_lasts_is_not_tried_again(
         client.fine_tuning.jobs.resume(job.id)
 
     assert refused.value.code == "job_not_paused" and transport.sent == before + 1
+
+
+def test_bodies_that_are_sent_in_chunks_are_read(server: str, secret: str) -> None:
+    """As Node's client sends a file that it reads from disk: without saying how long it is."""
+    form = httpx.Request("POST", server, files={"file": ("a.jsonl", b"{}")}, data={"purpose": "batch"})
+    headers = {"Authorization": f"Bearer {secret}"}
+    kind = {"Content-Type": form.headers["Content-Type"]}
+
+    with httpx.Client(base_url=f"{server}/v1", headers=headers) as client:
+        file = client.post("/files", content=iter([form.read()[:9], form.read()[9:]]), headers=kind)
+        asked = client.post(
+            "/moderations", content=iter([b'{"input": ', b'"hello"}']), headers={"Content-Type": "application/json"}
+        )
+
+    assert (file.status_code, file.json().get("bytes")) == (200, 2)
+    assert asked.status_code == 200 and asked.json()["results"][0]["flagged"] is False

@@ -122,8 +122,11 @@ def extras_of(asked: Mapping[str, Any], guarded: Guarded | None = None) -> Extra
 
 
 def messages_of(asked: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The messages as the renderer reads them: a developer is a system, parts of text are joined."""
-    found = []
+    """The messages as the renderer reads them: a developer is a system, parts of text are joined.
+
+    Many programs send their instructions and nothing else: then the last of them is what is asked.
+    """
+    found: list[dict[str, str]] = []
     for at, message in enumerate(asked["messages"]):
         field = f"messages[{at}]"
         if not isinstance(message, Mapping):
@@ -132,6 +135,8 @@ def messages_of(asked: Mapping[str, Any]) -> list[dict[str, str]]:
             raise Refused("unsupported_parameter", say("Calls of tools cannot be read."), field=f"{field}.tool_calls")
         role = str(message.get("role", ""))
         found.append({"role": ROLES.get(role, role), "content": _content(message.get("content"), f"{field}.content")})
+    if found and all(message["role"] == "system" for message in found):
+        found[-1]["role"] = "user"
     return found
 
 

@@ -5,8 +5,11 @@ alive. It matches by derivatives without backtracking, and its limits end a gram
 """
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +21,8 @@ from engine.specs.sampling import Grammar
 
 # Blanks where JSON allows any number of them are the loop that small models never leave.
 FORM: Any = {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}
+BUILT = 32  # grammars of one tokenizer that are kept
+MAX_MULTIPLE = 10_000
 
 
 class BadGrammar(ValueError):
@@ -25,11 +30,12 @@ class BadGrammar(ValueError):
 
 
 class Grammars:
-    """Guides for one tokenizer."""
+    """Guides for one tokenizer. Each grammar is built once: all answers of a request, or of many, share it."""
 
     def __init__(self, tokenizer_json: str, *, vocabulary_size: int, ends: Sequence[int]) -> None:
         self.vocabulary_size = vocabulary_size
         self._json, self._ends = tokenizer_json, list(ends)
+        self._built: OrderedDict[str, LLMatcher] = OrderedDict()  # the newest last
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
@@ -42,7 +48,13 @@ class Grammars:
 
     def guide(self, grammar: Grammar) -> "Guide":
         """A fresh guide; BadGrammar when the source cannot be read."""
-        return Guide(LLMatcher(self._tokenizer, self._compiled(grammar), log_level=0), self.vocabulary_size)
+        name = json.dumps([grammar.kind, grammar.source])  # properties are written in the order they are named in
+        if name not in self._built:
+            self._built[name] = LLMatcher(self._tokenizer, self._compiled(grammar), log_level=0)
+            if len(self._built) > BUILT:
+                self._built.popitem(last=False)
+        self._built.move_to_end(name)
+        return Guide(self._built[name].deep_copy(), self.vocabulary_size)
 
     def _compiled(self, grammar: Grammar) -> str:
         try:
@@ -92,4 +104,16 @@ def _grammar(grammar: Grammar) -> str:
     schema: Any = {"type": "object"} if grammar.kind == "json_object" else grammar.source
     if not isinstance(schema, dict):
         raise ValueError("a schema is a JSON object")
+    if math.lcm(*_multiples(schema)) > MAX_MULTIPLE:
+        raise ValueError(f"multiples beyond {MAX_MULTIPLE:,} cannot be kept to")
     return str(LLMatcher.grammar_from_json_schema(schema, overrides=FORM))
+
+
+def _multiples(schema: Any) -> Iterator[int]:
+    """How many remainders each `multipleOf` has: the one keyword whose automaton no limit of llguidance ends."""
+    if isinstance(schema, dict):
+        divisor = schema.get("multipleOf")
+        if isinstance(divisor, int | float) and math.isfinite(divisor) and divisor > 0:
+            yield math.prod(Fraction(str(divisor)).as_integer_ratio())
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _multiples(part)

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import torch
 
-from engine.generate.grammar import Grammars, Guide
+from engine.generate.grammar import BadGrammar, Grammars, Guide
 from engine.generate.network import Reading
 from engine.generate.request import Finish, Request
 from engine.generate.sampler import Drawn, Wish, draw, with_logprobs
 from engine.generate.scheduler import Piece, Scheduler
 from engine.generate.text import TextStream
+from words import say
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,22 @@ class TorchLoop:
         if not pieces:
             return deltas
         logits, rows = self._read(pieces)
-        ready = [piece for piece in pieces if piece.completes]
         for piece in pieces:
             self.scheduler.computed(piece)
-        writings = [self._writings[piece.request.key] for piece in ready]
-        drawn = draw(logits[rows], [self._wish(one) for one in writings]) if ready else []
+        writings: list[_Writing] = []
+        wishes: list[Wish] = []
+        places: list[int] = []
+        for row, piece in zip(rows, (piece for piece in pieces if piece.completes), strict=True):
+            one = self._writings[piece.request.key]
+            try:
+                wish = self._wish(one)
+            except BadGrammar as error:
+                deltas.append(self._misled(one, error))
+                continue
+            writings.append(one)
+            wishes.append(wish)
+            places.append(row)
+        drawn = draw(logits[places], wishes) if places else []
         return deltas + [self._written(one, token) for one, token in zip(writings, drawn, strict=True)]
 
     def load(self) -> Load:
@@ -211,7 +223,10 @@ class TorchLoop:
             return self._end(writing, Finish.STOP, tokens=(drawn,), prompt=prompt, stopped_by=by)
         request.output.append(drawn.token)
         if writing.guide is not None:
-            writing.guide.accept(drawn.token)
+            try:
+                writing.guide.accept(drawn.token)
+            except BadGrammar as error:
+                return self._misled(writing, error)
         found = writing.text.add(drawn.token)
         if found.stop is not None:
             return self._end(
@@ -224,6 +239,11 @@ class TorchLoop:
             return self._end(writing, Finish.LENGTH, text=found.text, tokens=(drawn,), prompt=prompt)
         return Delta(request.key, found.text, (drawn,), prompt=prompt)
 
+    def _misled(self, writing: _Writing, error: BadGrammar) -> Delta:
+        """A grammar that grew beyond its limits on the way fails its own answer and no other."""
+        message = say("No answer keeps to the form that was asked for: {problem}", problem=str(error))
+        return self._end(writing, Finish.ERROR, code="invalid_grammar", message=message)
+
     def _end(
         self,
         writing: _Writing,
@@ -233,6 +253,8 @@ class TorchLoop:
         tokens: tuple[Drawn, ...] = (),
         prompt: tuple[Drawn, ...] = (),
         stopped_by: str | int | None = None,
+        code: str = "",
+        message: str = "",
     ) -> Delta:
         request = writing.request
         if not isinstance(stopped_by, str):
@@ -241,4 +263,4 @@ class TorchLoop:
             stopped_by = rest.stop or stopped_by
         self.scheduler.finish(request, finish)
         del self._writings[request.key]
-        return Delta(request.key, text, tokens, finish, stopped_by, prompt)
+        return Delta(request.key, text, tokens, finish, stopped_by, prompt, code, message)

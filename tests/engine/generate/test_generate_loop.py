@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from engine.generate.cache import TensorStore
-from engine.generate.grammar import BadGrammar, Grammars
+from engine.generate.grammar import BUILT, BadGrammar, Grammars
 from engine.generate.loop import TorchLoop
 from engine.generate.memory import Memory
 from engine.generate.network import Network
@@ -169,6 +169,10 @@ def test_answers_keep_to_their_grammar(network: Gpt, tokenizer: Tokenizer) -> No
         (Grammar("json_schema", {"type": "nonsense"}), "nonsense"),
         (Grammar("json_schema", ["no"]), "JSON object"),
         (Grammar("json_schema", {"$ref": "http://127.0.0.1/else"}), "retriev"),
+        (Grammar("json_schema", {"type": "integer", "multipleOf": 999_983}), "multiples"),
+        (Grammar("json_schema", {"allOf": [{"type": "integer", "multipleOf": 997}, {"multipleOf": 101}]}), "multiples"),
+        (Grammar("json_schema", {"anyOf": [{"type": "number", "multipleOf": 1e-9}]}), "multiples"),
+        (Grammar("regex", "(" * 20_000 + "a" + ")" * 20_000), "regex"),
     ],
 )
 def test_a_grammar_that_cannot_be_read_is_refused(
@@ -178,6 +182,47 @@ def test_a_grammar_that_cannot_be_read_is_refused(
     with pytest.raises(BadGrammar, match=reason):
         one.add(Request("a", [1], Sampling(grammar=grammar)))
     assert not one.load().waiting
+
+
+@pytest.mark.parametrize(
+    ("grammar", "is_answered"),
+    [
+        (Grammar("regex", "(a+)+b"), True),
+        (Grammar("regex", "(a|a)*b"), True),
+        (Grammar("regex", "(.*a){25}(.*b){25}"), True),
+        (Grammar("regex", "(a|b)*a(a|b){30}"), True),
+        (Grammar("regex", "((a{0,1000}){0,1000}){0,1000}b"), False),
+        (Grammar("json_schema", {"$ref": "#"}), False),
+    ],
+)
+def test_a_grammar_that_grows_too_large_fails_its_own_answer_alone(
+    network: Gpt, tokenizer: Tokenizer, grammar: Grammar, is_answered: bool
+) -> None:
+    poisoned = Sampling(max_tokens=40, seed=2, grammar=grammar, logit_bias={tokenizer.token_to_id("a"): 50})
+    plain = Sampling(max_tokens=40, seed=2, ignore_end=True)
+    alone = answers(loop(network, tokenizer), [Request("plain", prompt(3, 10), plain)])
+
+    found = answers(
+        loop(network, tokenizer), [Request("poisoned", [1], poisoned), Request("plain", prompt(3, 10), plain)]
+    )
+
+    last = found["poisoned"][-1]
+    assert (last.finish in {Finish.STOP, Finish.LENGTH}) == is_answered
+    assert is_answered or (last.finish, last.code) == (Finish.ERROR, "invalid_grammar") and last.message
+    assert [delta.text for delta in found["plain"]] == [delta.text for delta in alone["plain"]]
+
+
+def test_answers_with_one_grammar_share_what_was_built(tokenizer: Tokenizer) -> None:
+    grammars = Grammars(tokenizer.to_str(), vocabulary_size=400, ends=[END])
+    one, other = (grammars.guide(Grammar("choice", ["yes", "no"])) for _ in range(2))
+    y, n = (tokenizer.token_to_id(letter) for letter in "yn")
+
+    one.accept(y)
+
+    assert not one.allowed()[n] and other.allowed()[n]
+    for at in range(BUILT + 5):
+        grammars.guide(Grammar("choice", [str(at)]))
+    assert len(grammars._built) == BUILT
 
 
 def test_stop_texts_end_an_answer_and_are_not_in_it(network: Gpt, tokenizer: Tokenizer) -> None:
