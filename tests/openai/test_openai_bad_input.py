@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,10 +40,8 @@ def test_a_poisoned_form_ends_and_the_answer_beside_it_goes_on(strict: OpenAI, w
     chunks = iter(plain)
     next(chunks)
     for form in POISON:
-        try:
+        with suppress(BadRequestError):
             strict.chat.completions.create(**ASK, max_tokens=20, extra_body=form)
-        except BadRequestError as refused:
-            assert refused.code in ("invalid_grammar", "grammar_too_long")
     for chunk in chunks:
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""

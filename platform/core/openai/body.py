@@ -1,7 +1,7 @@
 """Bodies of /v1: nothing is guessed. Unknown fields and wrong types are refused by name, null is as good as nothing."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.http import QueryDict
@@ -14,6 +14,7 @@ from rest_framework.request import Request
 METADATA_PAIRS = 16
 METADATA_KEY_CHARACTERS = 64
 METADATA_VALUE_CHARACTERS = 512
+SURROGATES = re.compile("[\ud800-\udfff]")
 _NESTED = re.compile(r"(\w+)\[(\w+)\]")
 
 
@@ -54,6 +55,12 @@ def read_form(request: Request, body: type[Body]) -> dict[str, Any]:
 
 
 def _checked(body: type[Body], data: Any) -> dict[str, Any]:
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        if not all(map(_is_kept, _texts(value))):
+            said = ErrorDetail(
+                _("A text holds NUL or half a surrogate pair, which cannot be stored."), code="invalid_text"
+            )
+            raise serializers.ValidationError({name: [said]})
     asked = body(data=data)
     asked.is_valid(raise_exception=True)
     return dict(asked.validated_data)
@@ -129,6 +136,19 @@ class Metadata(serializers.DictField):
 
 def _is_text(value: Any, most: int) -> bool:
     return isinstance(value, str) and len(value) <= most and "\0" not in value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, keys of objects included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in [*value, *value.values()] if isinstance(value, Mapping) else value:
+            yield from _texts(part)
+
+
+def _is_kept(text: str) -> bool:
+    return "\0" not in text and not SURROGATES.search(text)
 
 
 def _unrecognized(name: str) -> str:

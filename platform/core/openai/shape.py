@@ -13,4 +13,10 @@ QUOTA = "insufficient_quota"  # OpenAI's type of this error is its code
 def error_body(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     """The document of an error, also for one in the middle of a stream."""
     kind = code if code == QUOTA else "server_error" if status >= 500 else TYPES.get(status, "invalid_request_error")
-    return {"error": {"message": str(message), "type": kind, "param": param or None, "code": code or None}}
+    param = _sendable(param) if param else None
+    return {"error": {"message": _sendable(str(message)), "type": kind, "param": param, "code": code or None}}
+
+
+def _sendable(text: str) -> str:
+    """What a caller sent may be half a surrogate pair, which UTF-8 does not know."""
+    return text.encode(errors="replace").decode()
