@@ -44,7 +44,7 @@ class BodyLengthMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if isinstance(request, ASGIRequest) and "Content-Length" not in request.headers:
-            body = request._stream  # type: ignore[attr-defined]  # all of it: the handler has received and kept it
+            body = request._stream  # all of it: the handler has received and kept it
             request.META["CONTENT_LENGTH"] = str(body.seek(0, SEEK_END))
             body.seek(0)
         return self.handler(request)
