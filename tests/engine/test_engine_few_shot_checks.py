@@ -45,7 +45,9 @@ def test_bad_rows_are_found_before_the_run(spec_for: Any, text_file: Any, labell
     assert "several_labels" in codes([(text, [*names, "other"], "train") for text, names, _ in rows])
 
 
-def test_a_model_without_a_head_for_words_is_refused_with_a_sentence(encoder: Path, writing_base: Path, texts: Path) -> None:
+def test_a_model_without_a_head_for_words_is_refused_with_a_sentence(
+    encoder: Path, writing_base: Path, texts: Path
+) -> None:
     no_head = FewShotSpec(base_model=BaseModel("folder", str(encoder)), way="verbaliser")
     no_encoder = FewShotSpec(base_model=BaseModel("folder", str(writing_base)), way="contrastive")
 
