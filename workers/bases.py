@@ -19,7 +19,7 @@ class Bases:
     def __init__(self, cache_bytes: int) -> None:
         self._cache_bytes = cache_bytes
         self._shared: dict[str, Any] = {}  # engine.generate.sharing.SharedWriters
-        self._lock = threading.RLock()
+        self._loading = threading.Lock()  # only who loads waits for who loads
 
     @staticmethod
     def are_used(graphs: Path | None) -> bool:
@@ -31,11 +31,7 @@ class Bases:
     @property
     def bytes(self) -> int:
         """Weights and caches of the bases; adapters are counted with their versions."""
-        with self._lock:
-            return sum(
-                shared.memory_bytes - sum(writer.memory_bytes for writer in shared.writers.values())
-                for shared in self._shared.values()
-            )
+        return sum(shared.base_bytes for shared in list(self._shared.values()))
 
     def writer(self, version: ModelVersion) -> Any | None:
         """The version on its shared base; None where it must have a network of its own, which the log explains."""
@@ -48,7 +44,7 @@ class Bases:
         if found is None:
             return None
         key, base = found
-        with self._lock:
+        with self._loading:
             shared = self._shared.get(key) or self._opened(base)
             problem = shared.add(version.content_hash, folder, root=f"{version.content_hash}|{version.template_hash}")
             if problem:
@@ -59,12 +55,11 @@ class Bases:
 
     def let_go(self, writer: Any) -> None:
         """Forget an adapter, and the base with its last one."""
-        with self._lock:
-            for key, shared in list(self._shared.items()):
-                if shared.writers.get(writer.adapter) is writer:
-                    shared.drop(writer.adapter)
-                    if not shared.writers:
-                        del self._shared[key]
+        for key, shared in list(self._shared.items()):
+            if shared.writers.get(writer.adapter) is writer:
+                shared.drop(writer.adapter)
+                if not shared.writers:
+                    del self._shared[key]
 
     def _opened(self, base: Path) -> Any:
         from engine.generate.sharing import SharedWriters

@@ -7,8 +7,7 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
-from django.conf import settings
-
+from apps.registry.selectors import server_headers
 from core import outbound
 from core.errors import Refused
 
@@ -41,18 +40,11 @@ class Answered:
         self._stack.close()
 
 
-def key_of(address: str) -> str:
-    """The key that LINGXI_REMOTE_KEYS gives for a server; "" for one that wants none."""
-    return settings.REMOTE_KEYS.get(address.rstrip("/"), "")
-
-
 def reach(address: str) -> Any:
     """engine.generate.remote.Open for a server's address; a forbidden or unknown address is an OSError with the sentence."""
 
     def post(path: str, body: Mapping[str, Any]) -> Answered:
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if key := key_of(address):
-            headers["Authorization"] = f"Bearer {key}"
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **server_headers(address)}
         stack = ExitStack()
         url = f"{address.rstrip('/')}/{path}"
         data = json.dumps(body).encode()

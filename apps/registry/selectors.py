@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from apps.registry.files import compare_with_manifest
@@ -46,6 +47,12 @@ def server_of(version: ModelVersion) -> dict[str, Any]:
     """Where a remote version is answered: address, model, dialect, context_tokens."""
     found: dict[str, Any] = json.loads((_whole_folder(version) / SERVER_FILE).read_text(encoding="utf-8"))
     return {name: value for name, value in found.items() if name != "kind"}
+
+
+def server_headers(address: str) -> dict[str, str]:
+    """What a request to a server carries: the key that LINGXI_REMOTE_KEYS gives for its address, if it gives one."""
+    key = settings.REMOTE_KEYS.get(address.rstrip("/"), "")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _whole_folder(version: ModelVersion) -> Path:

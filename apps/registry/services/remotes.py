@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from apps.accounts.services import audit
 from apps.registry.models import ModelVersion, Source, Task
-from apps.registry.selectors import SERVER_FILE
+from apps.registry.selectors import SERVER_FILE, server_headers
 from apps.registry.services.versions import register_version
 from core import outbound
 from core.access import Actor
@@ -68,8 +66,7 @@ def connect_server(*, actor: Actor, name: str, connection: Connection, descripti
 
 def _require_listed(address: str, model: str) -> None:
     """Ask the server for its models: an address that does not answer, or lacks the model, is told now and not later."""
-    key = settings.REMOTE_KEYS.get(address, "")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = server_headers(address)
     with outbound.request(f"{address}/models", headers=headers, read_seconds=LOOK_SECONDS) as (response, _url):
         if response.status != 200:
             raise Refused(

@@ -48,9 +48,14 @@ class SharedWriters:
         self._base.drop(name)
 
     @property
+    def base_bytes(self) -> int:
+        """Base and cache, which all adapters share."""
+        return self._opened.bytes
+
+    @property
     def memory_bytes(self) -> int:
         """Base, cache and all adapters."""
-        return self._opened.bytes + sum(map(self._base.bytes_of, self.writers))
+        return self.base_bytes + sum(map(self._base.bytes_of, self.writers))
 
     def _writer(self, name: str, frame: ChatFrame, loop: TorchLoop, root: str) -> Writer:
         return Writer(
