@@ -18,7 +18,6 @@ from apps.inference.generation_api import GenerationViewSet
 from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
 from apps.inference.sample_api import SampleView
 from apps.inference.usage_api import UsageViewSet
-from core.streaming import releasing
 
 urlpatterns = [
     path("predictions", BatchViewSet.as_view({"get": "list", "post": "create"})),
@@ -52,7 +51,7 @@ urlpatterns = [
     path("generations", GenerationViewSet.as_view({"get": "list"})),
     path("generations/<int:pk>", GenerationViewSet.as_view({"get": "retrieve"})),
     path("generations/<int:pk>/cancel", GenerationViewSet.as_view({"post": "cancel"})),
-    path("generations/<int:pk>/events", releasing(GenerationViewSet.as_view({"get": "events"}))),
+    path("generations/<int:pk>/events", GenerationViewSet.as_view({"get": "events"})),
     path("feedback", FeedbackViewSet.as_view({"get": "list", "post": "create"})),
     path("feedback/<int:pk>", FeedbackViewSet.as_view({"get": "retrieve"})),
     path("deployments", DeploymentViewSet.as_view({"get": "list", "post": "create"})),

@@ -18,7 +18,7 @@ from apps.inference.selectors import written_requests
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import conflict
-from core.streaming import event_stream
+from core.streaming import event_stream, need_room
 from words import say
 
 
@@ -101,7 +101,9 @@ class GenerationViewSet(WorkspaceViewSet):
     )
     def events(self, request: Request, pk: int) -> HttpResponseBase:
         """Server-sent events, from the first character on whenever they are asked for: begun, piece, ended, over."""
-        return event_stream(told_events(self._one(pk, self.read_permission)))
+        row = self._one(pk, self.read_permission)
+        need_room()
+        return event_stream(told_events(row))
 
     def _one(self, pk: int, permission: str) -> Generation:
         rows = written_requests().prefetch_related("feedback")

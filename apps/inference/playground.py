@@ -17,7 +17,7 @@ from apps.inference.models import Arm, Generation, GenerationState
 from apps.inference.services.guarding import with_contents
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
-from core.streaming import event_stream, releasing
+from core.streaming import event_stream, need_room
 from words import spoken
 
 HEARTBEAT = ": still here\n\n"
@@ -77,11 +77,11 @@ def _guarded(request: PageRequest, form: PlaygroundForm) -> dict[str, Any]:
 
 
 @require_GET
-@releasing
 @page("inference.read")
 def events(request: PageRequest, pk: int) -> HttpResponseBase:
     """The answer as server-sent events, from its first character on whenever it is asked for."""
     row = fetch(request.actor, Generation.objects.exclude(arm=Arm.SHADOW), "inference.read", pk=pk)
+    need_room()
     return event_stream(told_events(row))
 
 

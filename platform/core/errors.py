@@ -25,7 +25,7 @@ class Problem:
 class Refused(Exception):
     """The request is understood and declined; `message` tells the user what to do next.
 
-    `status` is the HTTP status of the API's answer: 409 for a state, 422 for a value.
+    `status` is the HTTP status of the API's answer: 409 for a state, 422 for a value. `wait_seconds` is told as Retry-After.
     """
 
     def __init__(
@@ -37,12 +37,14 @@ class Refused(Exception):
         hint: str = "",
         status: int = 422,
         problems: Sequence[Problem] = (),
+        wait_seconds: int = 0,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
         self.hint = hint
+        self.wait_seconds = wait_seconds
         self.problems = list(problems) or [Problem(code=code, message=message, field=field, hint=hint)]
 
 

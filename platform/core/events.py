@@ -22,6 +22,7 @@ CHANNEL = "lingxi:events"
 KEPT_SECONDS = 600
 MOST_KEPT = 20_000  # events of one thing
 QUEUED = 256  # events for one follower; a slower one reads the stream again
+READ_AT_ONCE = 256  # events of a stream: a long one is never whole in memory
 RETRY_SECONDS = 0.5
 
 Event = dict[str, Any]
@@ -75,6 +76,12 @@ class Follower:
         else:
             self.queue.put_nowait(event)
 
+    def catch_up(self) -> None:
+        """Forget the queue, and take events again: all that was told until now stands in the stream."""
+        self.is_behind = False
+        while not self.queue.empty():
+            self.queue.get_nowait()
+
 
 class Hub:
     """The events of one process and event loop: one connection that listens, one that reads streams."""
@@ -87,20 +94,21 @@ class Hub:
 
     async def follow(self, name: str, *, after: str = "", patience: float = 1.0) -> AsyncIterator[Event | None]:
         """Events behind `after` as they come; None whenever nothing came for `patience` seconds. The caller ends it."""
-        follower, seen = Follower(), position(after)
+        follower, seen, read_to = Follower(), position(after), ""
         self._followers.setdefault(name, set()).add(follower)
         try:
             await self._listen()
             follower.is_behind = True  # what was told before
             while True:
                 if follower.is_behind:
-                    follower.is_behind = False
-                    while not follower.queue.empty():
-                        follower.queue.get_nowait()
-                    for event in await self._kept(name):
-                        if position(event["id"]) > seen:
-                            seen = position(event["id"])
-                            yield event
+                    follower.catch_up()
+                    found: list[Event] | None = None
+                    while found is None or len(found) == READ_AT_ONCE:
+                        read_to, found = await self._kept(name, read_to)
+                        for event in found:
+                            if position(event["id"]) > seen:
+                                seen = position(event["id"])
+                                yield event
                     continue
                 try:
                     event = await asyncio.wait_for(follower.queue.get(), patience)
@@ -146,13 +154,15 @@ class Hub:
             for follower in self._followers.get(name, ()):
                 follower.put(event)
 
-    async def _kept(self, name: str) -> list[Event]:
+    async def _kept(self, name: str, read_to: str) -> tuple[str, list[Event]]:
+        """(where the next reading begins, events of the stream behind `read_to`), READ_AT_ONCE at most."""
         try:
-            found: Any = await self._redis.xrange(_key(name))
+            found: Any = await self._redis.xrange(_key(name), f"({read_to}" if read_to else "-", count=READ_AT_ONCE)
         except (RedisError, OSError) as error:
             logger.warning("redis is away: %s", error)
-            return []
-        return [json.loads(fields[b"e"]) for _id, fields in found]
+            return read_to, []
+        last = found[-1][0].decode() if found else read_to
+        return last, [json.loads(fields[b"e"]) for _id, fields in found]
 
 
 _hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = weakref.WeakKeyDictionary()

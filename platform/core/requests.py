@@ -89,6 +89,8 @@ class RefusedMiddleware:
         htmx = bool(getattr(request, "htmx", False))
         template = "core/_refused.html" if htmx else "core/refused.html"
         response = render(request, template, {"refused": error}, status=error.status)
+        if error.wait_seconds:
+            response["Retry-After"] = str(error.wait_seconds)
         if htmx:
             response["HX-Retarget"], response["HX-Reswap"] = "#messages", "beforeend"
         return response

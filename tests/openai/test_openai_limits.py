@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.test import Client
 from openai import APIStatusError, OpenAI, RateLimitError
 from rest_framework.test import APIClient
 
@@ -132,3 +133,20 @@ def test_a_quota_has_openais_error_and_is_not_tried_again(
     assert refused.value.status_code == 429
     assert (refused.value.type, refused.value.code) == ("insufficient_quota", "insufficient_quota")
     assert refused.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_stream_for_which_a_web_process_has_no_room_is_refused_before_anything_is_written(
+    client: Client, settings: Any, secret: str, bot: ModelVersion
+) -> None:
+    settings.MOST_LISTENERS = 0
+
+    answer = client.post(
+        "/v1/chat/completions",
+        {**ASK, "stream": True},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {secret}"},
+    )
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["code"] == "too_many_listeners"
+    assert not Generation.objects.exists()

@@ -27,13 +27,13 @@ from apps.registry.selectors import version_folder
 from core.access import Actor
 from engine.bench.generation import VOCABULARY
 from engine.specs.sampling import Sampling
-from workers.bench import kills, online, switch
+from workers.bench import connections, kills, online, switch
 from workers.bench.measure import Measure, Options
 from workers.bench.models import bench_version
 from workers.bench.tenant import own_workspace
 from workers.bench.web import busy_seconds, log_in, rss_mb, serving
 
-PARTS = ("engine", "http", "online", "idle", "kills", "switch")
+PARTS = ("engine", "http", "online", "idle", "connections", "kills", "switch")
 PROMPT_TOKENS, NEW_TOKENS = 100, 64
 BY_OPENVINO = ("openvino", "openvino int8")
 SHARED_TOKENS = 300
@@ -70,6 +70,8 @@ def measures(options: Options) -> Iterator[Measure]:
     with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
         version = bench_version(actor, Path(place))
         key = create_api_key(actor=actor, name="bench", scopes=sorted(actor.permissions))[1]
+        if "connections" in chosen:
+            connections.more_files(connections.CONNECTIONS)
         with serving(LINGXI_API_RATE_PER_MINUTE="1000000") as (web, address):
             if "http" in chosen:
                 with _generation():
@@ -78,6 +80,10 @@ def measures(options: Options) -> Iterator[Measure]:
                 yield from online.measures(options, actor, Path(place), address, key)
             if "idle" in chosen:
                 yield from _idle(options, actor, version, web.pid, address, key)
+            if "connections" in chosen:
+                with _silent(actor, version) as row:
+                    head = _head(address, log_in(actor), _events_of(actor, row))
+                    yield from connections.measures(options, web.pid, address, key, row, head)
 
 
 def _switch(options: Options) -> Iterator[Measure]:
@@ -149,26 +155,41 @@ def _http(options: Options, version: ModelVersion, address: str, key: str) -> It
 def _idle(options: Options, actor: Actor, version: ModelVersion, pid: int, address: str, key: str) -> Iterator[Measure]:
     """Listeners to whom nothing is said, while the API is called."""
     count, seconds = (20, 4) if options.small else (LISTENERS, CALL_SECONDS)
-    row = services.generate_texts(
-        actor=actor, version=version, reference="bench", prompts=["x"], sampling=Sampling(max_tokens=1)
-    )
-    Generation.objects.filter(pk=row.pk).update(state="running", token=1, lease_expires_at="2999-01-01T00:00:00Z")
-    path = f"/w/{actor.workspace.slug}/predictions/playground/{row.pk}/events"
-    cookies = log_in(actor)
-    _calls(address, key, 2)
-    before, busy = rss_mb(pid), busy_seconds(pid)
-    listeners = [_listen(address, cookies, path) for _ in range(count)]
-    taken = _calls(address, key, seconds)
-    growth, busy = rss_mb(pid) - before, busy_seconds(pid) - busy
-    for each in listeners:
-        each.close()
-    Generation.objects.filter(pk=row.pk).delete()
+    with _silent(actor, version) as row:
+        head = _head(address, log_in(actor), _events_of(actor, row))
+        _calls(address, key, 2)
+        before, busy = rss_mb(pid), busy_seconds(pid)
+        listeners = [_listen(address, head) for _ in range(count)]
+        taken = _calls(address, key, seconds)
+        growth, busy = rss_mb(pid) - before, busy_seconds(pid) - busy
+        for each in listeners:
+            each.close()
     told = f"{count} listeners, {len(taken)} calls in {seconds} s, median {1000 * _share(taken, 0.5):.0f} ms"
     yield Measure("API beside idle listeners, p95", 1000 * _share(taken, 0.95), "ms", at_most=100, detail=told)
     yield Measure(
         "processor time of the web process, by call", 1000 * busy / len(taken), "ms", detail="listeners included"
     )
     yield Measure("growth of the web process", growth, "MB", at_most=50, detail=f"from {before:.0f} MB")
+
+
+@contextmanager
+def _silent(actor: Actor, version: ModelVersion) -> Iterator[Generation]:
+    """A request that somebody seems to be at work on, about which nothing is said."""
+    row = services.generate_texts(
+        actor=actor, version=version, reference="bench", prompts=["x"], sampling=Sampling(max_tokens=1)
+    )
+    Generation.objects.filter(pk=row.pk).update(state="running", token=1, lease_expires_at="2999-01-01T00:00:00Z")
+    yield row
+    Generation.objects.filter(pk=row.pk).delete()
+
+
+def _events_of(actor: Actor, row: Generation) -> str:
+    return f"/w/{actor.workspace.slug}/predictions/playground/{row.pk}/events"
+
+
+def _head(address: str, cookies: str, path: str) -> str:
+    """The head of a request to a page."""
+    return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\nCookie: {cookies}\r\n\r\n"
 
 
 @contextmanager
@@ -266,12 +287,12 @@ def _inside(version: ModelVersion, count: int, waves: int) -> list[Heard]:
     return found
 
 
-def _listen(address: str, cookies: str, path: str) -> socket.socket:
+def _listen(address: str, head: str) -> socket.socket:
     place = urlsplit(address)
     made = socket.create_connection((place.hostname or "", place.port or 80), timeout=30)
-    made.sendall(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\nCookie: {cookies}\r\n\r\n".encode())
+    made.sendall(head.encode())
     if b" 200 " not in made.recv(4096):
-        raise RuntimeError(f"{path} does not stream")
+        raise RuntimeError("the events of an answer are not streamed")
     return made
 
 

@@ -1,7 +1,7 @@
 """POST /v1/chat/completions and /v1/completions: the door checks and commits, then the answer is waited for or streamed."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ from apps.inference.services.guarding import with_contents
 from core.errors import Refused
 from core.openai.body import read_body
 from core.openai.shape import error_body
-from core.streaming import event_stream, releasing
+from core.streaming import event_stream, need_room, releasing
 from words import say, spoken
 
 HEARTBEATS = 15  # silent seconds after which a comment tells that the line is alive
@@ -51,6 +51,7 @@ class ChatDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for answers."""
         asked = read_body(request, ChatBody)
+        _need_listener(asked)
         route = self.route_of(asked)
         messages = messages_of(asked)
 
@@ -77,6 +78,7 @@ class CompletionDoor(Door):
     def post(self, request: Request) -> Committed:
         """Ask for continuations."""
         asked = read_body(request, CompletionBody)
+        _need_listener(asked)
         route = self.route_of(asked)
         prompts = prompts_of(asked)
 
@@ -97,6 +99,11 @@ class CompletionDoor(Door):
         if len(texts) < len(prompts) and services.is_guarded(self.actor, route.deployment):
             raise Refused("unsupported_parameter", say("Guards read texts, not token ids."), field="prompt")
         return guarded(self.actor, route.deployment, texts, commit)
+
+
+def _need_listener(asked: Mapping[str, Any]) -> None:
+    if asked["stream"]:
+        need_room()
 
 
 def _committed(shape: Shape, asked: dict[str, Any]) -> Committed:

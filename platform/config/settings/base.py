@@ -55,6 +55,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "core.streaming.StreamMiddleware",
     "core.requests.RequestIdMiddleware",
     "core.requests.BodyLengthMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -204,6 +205,12 @@ ONLINE_GATHER_MILLISECONDS = env_int(
     "LINGXI_ONLINE_GATHER_MILLISECONDS",
     4,
     "How long a request for labels or vectors may wait for others to be read together with; 0 waits for none.",
+)
+MOST_LISTENERS = env_int(
+    "LINGXI_MOST_LISTENERS",
+    2_000,
+    "Answers that one web process sends piece by piece at the same time; who asks for one more is told to wait. "
+    "Each takes about 90 kB and one open file.",
 )
 LEFTOVER_HOURS = env_int(
     "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."

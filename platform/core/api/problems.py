@@ -56,6 +56,7 @@ TITLES = {
     422: gettext_lazy("Cannot be processed"),
     429: gettext_lazy("Too many requests"),
     500: gettext_lazy("Server error"),
+    503: gettext_lazy("Busy"),
     507: gettext_lazy("Out of space"),
 }
 
@@ -86,6 +87,8 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
     if isinstance(error, Refused):
         status_code, code, detail = error.status, error.code, str(error.message)
         problems = [item.as_dict() for item in error.problems]
+        if error.wait_seconds:
+            headers["Retry-After"] = str(error.wait_seconds)
     elif isinstance(error, Http404 | exceptions.NotFound):
         status_code, code, detail = 404, "not_found", _("There is no such thing in this workspace.")
     elif isinstance(error, PermissionDenied | exceptions.PermissionDenied):

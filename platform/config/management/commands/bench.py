@@ -61,7 +61,7 @@ class Command(BaseCommand):
             "--only",
             nargs="+",
             default=[],
-            help="train: speed, packing, characters; serve: engine, http, online, idle, kills, switch; continual: naive, replay, ...",
+            help="train: speed, packing, characters; serve: engine, http, online, idle, connections, kills, switch; continual: naive ...",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
