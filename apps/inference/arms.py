@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from apps.inference.models import Arm, Deployment
-from apps.inference.selectors import feedback_share
+from apps.inference.selectors import side_thumbs
 
 CALLERS_FAULTS = frozenset(
     {
@@ -49,7 +49,7 @@ class ArmFigures:
     first_p95_seconds: float | None = None
     whole_p50_seconds: float | None = None
     whole_p95_seconds: float | None = None
-    thumbs_count: int = 0  # of the side's version, wherever they were given
+    thumbs_count: int = 0  # given in that while to what the side said
     thumbs_up_share: float | None = None
 
     def count_of(self, figure: str) -> int:
@@ -63,7 +63,7 @@ class ArmFigures:
 
 
 def arm_figures(deployment: Deployment, since: datetime) -> dict[str, ArmFigures]:
-    """Arm -> its figures over everything that ended since then; every arm is there. One query, and one for the thumbs of each version."""
+    """Arm -> its figures over everything that ended since then; every arm is there. One query, and one for the thumbs."""
     shares = "ARRAY[0.5, 0.95]::float8[]"
     rows = _rows(
         f"""SELECT arm, count(*), count(*) FILTER (WHERE failed),
@@ -76,10 +76,8 @@ def arm_figures(deployment: Deployment, since: datetime) -> dict[str, ArmFigures
     found = {arm: ArmFigures(Arm(arm)) for arm in Arm.values}
     for arm, count, errors, firsts, wholes in rows:
         found[arm] = ArmFigures(Arm(arm), count, errors, *(firsts or (None, None)), *(wholes or (None, None)))
-    for arm, version in ((Arm.STABLE, deployment.answering), (Arm.CANDIDATE, deployment.candidate)):
-        if version is not None:
-            thumbs = feedback_share(version, since=since)
-            found[arm] = replace(found[arm], thumbs_count=thumbs.up + thumbs.down, thumbs_up_share=thumbs.share)
+    for arm, thumbs in side_thumbs(deployment, since=since).items():
+        found[arm] = replace(found[arm], thumbs_count=thumbs.up + thumbs.down, thumbs_up_share=thumbs.share)
     return found
 
 

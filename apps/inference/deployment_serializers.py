@@ -90,7 +90,7 @@ class DeploymentArmSerializer(serializers.Serializer[Any]):
     first_p95_seconds = serializers.FloatField(allow_null=True)
     whole_p50_seconds = serializers.FloatField(allow_null=True)
     whole_p95_seconds = serializers.FloatField(allow_null=True)
-    thumbs_count = serializers.IntegerField(help_text="Of the side's version, wherever they were given.")
+    thumbs_count = serializers.IntegerField(help_text="Given in this time to what the side said.")
     thumbs_up_share = serializers.FloatField(allow_null=True)
 
 

@@ -32,11 +32,15 @@ class GenerationSerializer(serializers.ModelSerializer[Generation]):
     class Meta:
         model = Generation
         fields = (
-            "id", "name", "model_version", "reference", "kind", "state", "is_stored", "prompt_tokens", "cached_tokens",
+            "id", "name", "model_version", "deployment", "arm", "reference", "kind", "state", "is_stored", "prompt_tokens", "cached_tokens",
             "answer_tokens", "first_token_seconds", "seconds", "end_user", "api_key", "requested_by", "error_code",
             "error_message", "created_at", "started_at", "first_token_at", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
+        extra_kwargs = {
+            "deployment": {"help_text": "Through which it was asked; null: none."},
+            "arm": {"help_text": "The side of the deployment that answered."},
+        }
 
     def get_name(self, row: Generation) -> str:
         """The id below /v1."""

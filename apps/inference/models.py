@@ -407,6 +407,7 @@ class Feedback(Said):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "-id"], name="feedback_workspace"),
             models.Index(fields=["model_version", "updated_at"], name="feedback_version"),
+            models.Index(fields=["workspace", "updated_at"], name="feedback_lately"),
         ]
 
     def __str__(self) -> str:

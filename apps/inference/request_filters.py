@@ -7,7 +7,18 @@ from django.forms import DateInput
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
 
-from apps.inference.models import Feedback, Generation, GenerationState, OnlineRequest, OnlineState, Thumb
+from apps.accounts.models import ApiKey
+from apps.inference.models import (
+    Arm,
+    Deployment,
+    Feedback,
+    Generation,
+    GenerationState,
+    OnlineRequest,
+    OnlineState,
+    Thumb,
+)
+from apps.inference.selectors import deployment_choices
 from apps.inference.templatetags.inference import ENDS
 from apps.registry.models import ModelVersion, Task
 from apps.registry.selectors import version_choices
@@ -16,20 +27,28 @@ from core.access import Actor
 CORRECTED = ~Q(corrected_answer="") | Q(corrected_labels__isnull=False)
 
 
-def _versions(request: Any) -> QuerySet[ModelVersion]:
-    """The versions of the caller's workspace; a page carries its actor, a request of the API as its auth."""
+def _workspace(request: Any) -> Any:
+    """The caller's workspace; a page carries its actor, a request of the API as its auth. None for nobody's."""
     actor = getattr(request, "actor", None) or getattr(request, "auth", None)
-    return version_choices(actor.workspace) if isinstance(actor, Actor) else ModelVersion.objects.none()
+    return actor.workspace if isinstance(actor, Actor) else None
 
 
 def _choice(*, writes: bool) -> Any:
     """The versions that write, or those that read, for whoever asks."""
 
     def found(request: Any) -> QuerySet[ModelVersion]:
-        rows = _versions(request)
+        rows = version_choices(_workspace(request))
         return rows.filter(task=Task.GENERATION) if writes else rows.exclude(task=Task.GENERATION)
 
     return found
+
+
+def _deployments(request: Any) -> QuerySet[Deployment]:
+    return deployment_choices(_workspace(request))
+
+
+def _keys(request: Any) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(workspace=_workspace(request)).only("name").order_by("name", "id")
 
 
 def _day() -> DateInput:
@@ -37,9 +56,17 @@ def _day() -> DateInput:
 
 
 class RequestFilter(FilterSet):
-    """By day, thumb and correction; `target` is the foreign key of Feedback."""
+    """By deployment and its side, API key, day, thumb and correction; `target` is the foreign key of Feedback."""
 
     target = ""
+    deployment = ModelChoiceFilter(queryset=_deployments, label=_("Deployment"), empty_label=_("Any or none"))
+    arm = ChoiceFilter(
+        choices=[(arm.value, arm.label) for arm in (Arm.STABLE, Arm.CANDIDATE)],
+        method="with_arm",
+        label=_("Side"),
+        empty_label=_("Any side"),
+    )
+    api_key = ModelChoiceFilter(queryset=_keys, label=_("API key"), empty_label=_("Any or none"))
     since = DateFilter(field_name="created_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="created_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
     thumb = ChoiceFilter(choices=Thumb.choices, method="with_thumb", label=_("Thumb"), empty_label=_("Any or none"))
@@ -49,6 +76,10 @@ class RequestFilter(FilterSet):
         label=_("Correction"),
         empty_label=_("Any or none"),
     )
+
+    def with_arm(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        """Rows that this side of a deployment answered; what came through none has no side."""
+        return rows.filter(deployment__isnull=False, arm=value)
 
     def with_thumb(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         """Rows with an answer that somebody gave this thumb."""
@@ -78,7 +109,10 @@ class GenerationFilter(RequestFilter):
 
     class Meta:
         model = Generation
-        fields = ("model_version", "state", "finish", "since", "until", "thumb", "corrected", "end_user")
+        fields = (
+            "model_version", "deployment", "arm", "api_key", "state", "finish", "since", "until", "thumb", "corrected",
+            "end_user",
+        )  # fmt: skip
 
     def with_finish(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         """Rows with an answer that ended like this."""
@@ -96,4 +130,4 @@ class OnlineFilter(RequestFilter):
 
     class Meta:
         model = OnlineRequest
-        fields = ("model_version", "state", "since", "until", "thumb", "corrected")
+        fields = ("model_version", "deployment", "arm", "api_key", "state", "since", "until", "thumb", "corrected")

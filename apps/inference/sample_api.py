@@ -38,7 +38,8 @@ class SampleSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=300, allow_blank=True),
         required=False,
         default=dict,
-        help_text="As GET /generations takes them; for labels: model_version, since, until, thumb, corrected.",
+        help_text="As GET /generations takes them; for labels: model_version, deployment, arm, api_key, state, since, until, "
+        "thumb, corrected.",
     )
     most = serializers.IntegerField(required=False, default=200, min_value=1, max_value=MOST_SAMPLED)
     seed = serializers.IntegerField(required=False, default=0, min_value=0, max_value=10**9)

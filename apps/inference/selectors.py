@@ -27,7 +27,7 @@ from apps.inference.models import (
     Prediction,
     Thumb,
 )
-from apps.registry.models import Alias, ModelVersion
+from apps.registry.models import Alias
 from apps.registry.selectors import resolve
 from core.errors import Refused
 from core.jobs.states import State
@@ -151,6 +151,12 @@ def deployments(workspace: Any) -> QuerySet[Deployment]:
     return Deployment.objects.filter(workspace=workspace).select_related(*joined).order_by("-id")
 
 
+def deployment_choices(workspace: Any) -> QuerySet[Deployment]:
+    """Only what a choice needs: id and the name of the alias, by name."""
+    rows = Deployment.objects.filter(workspace=workspace).select_related("alias__family")
+    return rows.only("alias__name", "alias__family__name").order_by("alias__family__name", "alias__name")
+
+
 def alias_of(workspace: Any, reference: str) -> Alias:
     """The alias that a reference means: "name@alias", or "name" for its champion; Refused where there is none."""
     meant = resolve(workspace, reference)
@@ -185,7 +191,7 @@ def guard_decisions(workspace: Any) -> QuerySet[GuardDecision]:
 
 @dataclass(frozen=True)
 class FeedbackShare:
-    """How many liked what a version said, of those who showed a thumb."""
+    """How many liked what was said, of those who showed a thumb."""
 
     up: int
     down: int
@@ -196,12 +202,17 @@ class FeedbackShare:
         return self.up / (self.up + self.down) if self.up + self.down else None
 
 
-def feedback_share(version: ModelVersion, *, since: datetime, until: datetime | None = None) -> FeedbackShare:
-    """Thumbs for what a version said, given from `since` on and before `until`."""
-    rows = Feedback.objects.filter(model_version=version, updated_at__gte=since)
-    rows = rows.filter(updated_at__lt=until) if until else rows
+def side_thumbs(deployment: Deployment, *, since: datetime) -> dict[str, FeedbackShare]:
+    """Side -> thumbs for what it said, given from `since` on; only sides that got any. One query.
+
+    Only answers that came through the deployment count: the same version, asked by its number, is nobody's side.
+    """
+    rows = Feedback.objects.filter(workspace=deployment.workspace_id, updated_at__gte=since).exclude(thumb="")
+    rows = rows.filter(Q(generation__deployment=deployment) | Q(online_request__deployment=deployment)).order_by()
     up, down = Count("pk", filter=Q(thumb=Thumb.UP)), Count("pk", filter=Q(thumb=Thumb.DOWN))
-    return FeedbackShare(**rows.aggregate(up=up, down=down))
+    arm = Coalesce("generation__arm", "online_request__arm")
+    found = rows.values_list(arm).annotate(up=up, down=down)
+    return {name: FeedbackShare(up=up, down=down) for name, up, down in found}
 
 
 @dataclass(frozen=True)
@@ -236,7 +247,7 @@ def generations(workspace: Any, *, texts: bool = False) -> QuerySet[Generation]:
     Without `texts` each has only the beginning of what was asked last (`asked`) and how its first answer ended (`finish`).
     """
     rows = written_requests().filter(workspace=workspace)
-    rows = rows.select_related("model_version__family", "api_key", "requested_by")
+    rows = rows.select_related("model_version__family", "deployment__alias__family", "api_key", "requested_by")
     rows = rows.prefetch_related("feedback").order_by("-id")
     if texts:
         return rows
@@ -250,5 +261,5 @@ def generations(workspace: Any, *, texts: bool = False) -> QuerySet[Generation]:
 def online_requests(workspace: Any) -> QuerySet[OnlineRequest]:
     """Single requests to versions that read with version, caller and feedback, newest first."""
     rows = shown_requests().filter(workspace=workspace)
-    rows = rows.select_related("model_version__family", "requested_by").prefetch_related("feedback")
-    return rows.order_by("-id")
+    joined = ("model_version__family", "deployment__alias__family", "api_key", "requested_by")
+    return rows.select_related(*joined).prefetch_related("feedback").order_by("-id")

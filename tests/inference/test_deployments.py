@@ -315,6 +315,33 @@ def test_thumbs_down_are_a_gate_too(actor: Actor, named_version: Named, deploy: 
     assert services.check_gates() == {"candidates_taken_back": 1}
 
 
+def test_thumbs_count_for_the_side_that_answered_and_in_their_window(
+    actor: Actor, named_version: Named, deploy: Deploy, api: Any
+) -> None:
+    old, new, now = named_version(), named_version(), timezone.now()
+    deployment = deploy(old, candidate=new, candidate_share=0.5)
+    other = deploy(new, name="other")
+    ended(deployment, Arm.STABLE, 1)
+    ended(deployment, Arm.CANDIDATE, 3)
+    ended(other, Arm.STABLE, 1)
+    labelled = OnlineRequest.objects.create(
+        workspace=actor.workspace, model_version=new, deployment=deployment, arm=Arm.CANDIDATE, texts=["a"]
+    )
+    stable, *candidates, elsewhere = Generation.objects.order_by("id")
+    said = [(stable, Thumb.UP), *((row, thumb) for row, thumb in zip(candidates, ("down", "up", ""), strict=True))]
+    for row, thumb in [*said, (elsewhere, Thumb.UP)]:
+        given = {"workspace": actor.workspace, "model_version": row.model_version, "thumb": thumb}
+        Feedback.objects.create(**given, generation=row, author="user 1")
+    given = {"workspace": actor.workspace, "model_version": new, "thumb": Thumb.DOWN}
+    Feedback.objects.create(**given, online_request=labelled, author="user 1")
+    Feedback.objects.create(**given, generation=stable, author="user 2", updated_at=now - timedelta(hours=2))
+
+    answer = api(actor).get(f"/api/v1/deployments/{deployment.pk}/figures?hours=1").json()
+
+    found = {each["arm"]: (each["thumbs_count"], each["thumbs_up_share"]) for each in answer}
+    assert found == {"stable": (1, 1.0), "candidate": (3, pytest.approx(1 / 3)), "shadow": (0, None)}
+
+
 def test_the_history_cannot_be_rewritten(named_version: Named, deploy: Deploy) -> None:
     event = deploy(named_version()).events.get()
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from rest_framework.test import APIClient
 
 from apps.inference import services
 from apps.inference.models import Feedback, Generation, GenerationState, OnlineRequest, OnlineState
-from apps.inference.selectors import feedback_share
 from apps.registry.services import register_version
 from core.access import Actor
 from core.errors import Refused
@@ -190,21 +188,6 @@ def test_an_answer_that_is_still_written_waits_for_its_feedback(actor: Actor, an
     with pytest.raises(Refused) as refused:
         say_so(actor, f"chatcmpl-{row.pk}", thumb="up")
     assert refused.value.status == 409
-
-
-@pytest.mark.django_db
-def test_the_share_of_thumbs_counts_a_version_and_a_window(actor: Actor, answered: Any) -> None:
-    rows = [answered() for _ in range(4)]
-    for row, thumb in zip(rows, ("up", "up", "down", ""), strict=True):
-        say_so(actor, f"chatcmpl-{row.pk}", thumb=thumb, reason="other")
-    now = timezone.now()
-    version = rows[0].model_version
-
-    lately = feedback_share(version, since=now - timedelta(hours=1))
-
-    assert (lately.up, lately.down, lately.share) == (2, 1, 2 / 3)
-    assert feedback_share(version, since=now + timedelta(hours=1)).share is None
-    assert feedback_share(version, since=now - timedelta(hours=1), until=now - timedelta(minutes=1)).up == 0
 
 
 @pytest.mark.django_db

@@ -10,8 +10,10 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.accounts.services import create_api_key
 from apps.inference import services
 from apps.inference.models import Generation, GenerationState
+from apps.inference.sampling import Wanted, sampled
 from core.access import Actor
 from engine.specs.sampling import Sampling
 
@@ -74,6 +76,34 @@ def test_requests_are_filtered_by_state_end_day_thumb_and_correction(actor: Acto
     assert ids(client, "?corrected=true") == [cut.pk]
     assert ids(client, f"?model_version={cut.model_version_id}&thumb=down") == [cut.pk]
     assert client.get("/api/v1/generations?model_version=999999999").status_code == 422
+
+
+@pytest.mark.django_db
+def test_requests_are_filtered_by_deployment_side_and_key(
+    actor: Actor, stranger: Actor, api: Api, page: Any, asked: Asked, deploy: Any
+) -> None:
+    plain, stable, candidate = asked("plain", "x"), asked("stable", "x"), asked("tried", "x")
+    deployment = deploy(plain.model_version)
+    key, _secret = create_api_key(actor=actor, name="shop", scopes=["inference.read"])
+    foreign, _secret = create_api_key(actor=stranger, name="theirs", scopes=["inference.read"])
+    Generation.objects.filter(pk=stable.pk).update(deployment=deployment, api_key=key)
+    Generation.objects.filter(pk=candidate.pk).update(deployment=deployment, arm="candidate")
+    client, pages = api(actor), page(actor.user)
+
+    for query, rows in {
+        f"?deployment={deployment.pk}": [candidate, stable],
+        f"?deployment={deployment.pk}&arm=candidate": [candidate],
+        "?arm=stable": [stable],
+        f"?api_key={key.pk}": [stable],
+    }.items():
+        assert ids(client, query) == [row.pk for row in rows], query
+        shown = pages.get(f"/w/{actor.workspace.slug}/predictions/requests{query}")
+        assert [row.pk for row in shown.context["page"]] == [row.pk for row in rows], query
+        filters = dict(pair.split("=") for pair in query[1:].split("&"))
+        taken = sampled(actor, Wanted("chat", filters))
+        assert {each.request for each in taken} == {row.public_id for row in rows}, query
+    for query in ("?deployment=999999999", f"?api_key={foreign.pk}", "?arm=shadow"):
+        assert client.get(f"/api/v1/generations{query}").status_code == 422, query
 
 
 @pytest.mark.django_db
