@@ -10,12 +10,15 @@ where f is how often w stands in t (Robertson & Zaragoza 2009; the logarithm nev
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from engine.texts import WITHOUT_SPACES, normalised
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 K1 = 1.2
 B = 0.75
@@ -58,6 +61,8 @@ class WordIndex:
 
     def _table(self, counted: Sequence[Counter[str]]) -> "sparse.csr_matrix":
         """Counts [N, W] of the known words."""
+        from scipy import sparse  # half a second to load: only for those who search
+
         known = [[(self.places[word], count) for word, count in one.items() if word in self.places] for one in counted]
         ends = np.cumsum([0, *map(len, known)])
         flat = [cell for one in known for cell in one]

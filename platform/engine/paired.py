@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from engine import metrics, retrieval_metrics, span_metrics
 from engine.spans import Span
@@ -188,6 +187,8 @@ def _wilcoxon(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[s
     counts = {"first_lower": lower, "second_lower": higher}
     if not lower + higher:
         return {**counts, "statistic": 0.0, "p": 1.0}
+    from scipy import stats  # a second to load: only for those who compare losses
+
     found = stats.wilcoxon(difference, zero_method="wilcox")
     return {**counts, "statistic": float(found.statistic), "p": float(found.pvalue)}
 
