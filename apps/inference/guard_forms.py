@@ -118,7 +118,7 @@ class DecisionFilter(FilterSet):
     """By policy, direction, stage and action."""
 
     policy = ModelChoiceFilter(queryset=GuardPolicy.objects.none(), label=_("Policy"), empty_label=_("All policies"))
-    direction = ChoiceFilter(choices=Direction.choices, label=_("Found in"), empty_label=_("Prompts and answers"))
+    direction = ChoiceFilter(choices=Direction.choices, label=_("Found in"), empty_label=_("Both"))
     stage = ChoiceFilter(choices=Stage.choices, label=_("Guard"), empty_label=_("All guards"))
     action = ChoiceFilter(choices=Action.choices[1:], label=_("Action"), empty_label=_("All actions"))
 

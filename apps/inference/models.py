@@ -66,7 +66,7 @@ class BatchJob(models.Model):
         indexes: ClassVar = [models.Index(fields=["workspace", "-id"], name="batch_workspace")]
 
     def __str__(self) -> str:
-        return self.file_name or str(self.dataset_version or f"batch {self.pk}")
+        return self.file_name or str(self.dataset_version or _("Batch %(number)d") % {"number": self.pk})
 
     @property
     def labels_by_count(self) -> list[tuple[str, int]]:

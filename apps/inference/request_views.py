@@ -1,5 +1,8 @@
 """Pages of requests: what was asked of versions, what they said, and what people thought of it."""
 
+from dataclasses import asdict
+from typing import Final
+
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -12,8 +15,10 @@ from apps.inference.tasks import use_of
 from apps.registry.models import Task
 from core.access import PageRequest, fetch, page
 from core.pages import is_filtered, keyset, workspace_url
+from engine.specs.sampling import Sampling
 
 SHOWN_ANSWERS = 16
+USUAL: Final = asdict(Sampling())
 
 
 @require_GET
@@ -43,7 +48,9 @@ def read(request: PageRequest) -> HttpResponse:
 def generation(request: PageRequest, pk: int) -> HttpResponse:
     """One request with what was said, its answers and their feedback."""
     row = fetch(request.actor, generations(request.actor.workspace, texts=True), "inference.read", pk=pk)
-    options = {name: value for name, value in row.sampling.items() if value not in (None, [], {}, False)}
+    options = {
+        name: value for name, value in row.sampling.items() if name != "seed" and value not in (USUAL.get(name), [])
+    }
     context = {"row": row, "options": options, "answers": row.answers[:SHOWN_ANSWERS], "more": len(row.answers)}
     return render(request, "inference/request.html", {**context, "shown": SHOWN_ANSWERS})
 

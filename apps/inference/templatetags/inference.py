@@ -22,6 +22,20 @@ def finish_name(value: str) -> str:
     return str(ENDS.get(value, value)) or "–"
 
 
+ROLES: dict[str, str | Promise] = {
+    "system": _("System"),
+    "user": _("User"),
+    "assistant": _("Assistant"),
+    "tool": _("Tool"),
+}
+
+
+@register.filter
+def role_name(role: str) -> str:
+    """Who says a message of a chat, in words."""
+    return str(ROLES.get(role, role))
+
+
 BADGES = {"waiting": "queued", "done": "succeeded"}
 
 
