@@ -1,7 +1,7 @@
-"""GET /metrics for Prometheus: counters of the writing processes, how busy they are, and jobs; vLLM's names where they exist.
+"""GET /metrics for Prometheus: counters of the writing and the web processes, how busy they are, and jobs; vLLM's names where they exist.
 
 Every web process answers from the same places: the shared counters (core.counters), what writing processes said within the
-last seconds (core.residents) and the database. None of them counts anything itself.
+last seconds (core.residents) and the database.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,10 @@ from apps.registry.models import ModelVersion
 from core.counters import END, Counter, counted
 from core.jobs.models import Job
 from core.residents import told
+from core.traffic import BOUNDS, COUNT, SECONDS
 
 LABELS = ("model_name", "version")
+WEB = "http_"  # how counters of web processes begin
 
 
 @require_GET
@@ -42,11 +44,14 @@ class Measured(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Families in the order in which they are written."""
-        counters, busy, waiting = counted(), busy_versions(), waiting_rows()
+        found, busy, waiting = counted(), busy_versions(), waiting_rows()
+        web = {counter: value for counter, value in found.items() if counter[0].startswith(WEB)}
+        counters = {counter: value for counter, value in found.items() if counter not in web}
         names = _names({int(labels[0]) for _name, labels in counters} | busy.keys() | waiting.keys())
         yield from _gauges(busy, waiting, names)
         yield from _counters(counters, names)
         yield from _histograms(counters, names)
+        yield from _web(web)
         yield _jobs()
 
 
@@ -129,13 +134,37 @@ def _counters(counters: Mapping[Counter, float], names: Mapping[int, Sequence[st
 def _histograms(counters: Mapping[Counter, float], names: Mapping[int, Sequence[str]]) -> Iterator[Metric]:
     for name, (words, bounds) in HISTOGRAMS.items():
         family = HistogramMetricFamily(f"vllm:{name}", words, labels=LABELS)
-        edges = [*map(str, bounds), END]
         for version, labels in names.items():
-            inside = [counters.get((f"{name}_bucket", (str(version), edge)), 0) for edge in edges]
-            if any(inside):
-                buckets = list(zip([*edges[:-1], "+Inf"], accumulate(inside), strict=True))
+            buckets = _buckets(counters, name, (str(version),), bounds)
+            if buckets[-1][1]:
                 family.add_metric(labels, buckets, counters.get((f"{name}_sum", (str(version),)), 0))
         yield family
+
+
+def _web(counters: Mapping[Counter, float]) -> Iterator[Metric]:
+    """What web processes answered, by route: its pattern, never an address."""
+    count = CounterMetricFamily(
+        "lingxi_http_requests", "Requests that web processes answered.", labels=("route", "method", "status")
+    )
+    for (name, labels), value in sorted(counters.items()):
+        if name == COUNT:
+            count.add_metric(labels, value)
+    yield count
+    words = "From a request to its answer, or to the beginning of one that streams."
+    family = HistogramMetricFamily("lingxi_http_request_seconds", words, labels=("route", "method"))
+    for name, labels in sorted(counters):
+        if name == f"{SECONDS}_sum":
+            family.add_metric(labels, _buckets(counters, SECONDS, labels, BOUNDS), counters[name, labels])
+    yield family
+
+
+def _buckets(
+    counters: Mapping[Counter, float], name: str, labels: Sequence[str], bounds: Sequence[float]
+) -> list[tuple[str, float]]:
+    """(upper edge, all values up to it), as the text format wants them."""
+    edges = [*map(str, bounds), END]
+    inside = [counters.get((f"{name}_bucket", (*labels, edge)), 0) for edge in edges]
+    return list(zip([*edges[:-1], "+Inf"], accumulate(inside), strict=True))
 
 
 def _jobs() -> Metric:

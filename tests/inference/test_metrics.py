@@ -4,12 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpResponse
+from django.urls import resolve
 from prometheus_client.parser import text_string_to_metric_families
 
 from apps.inference import services
 from apps.inference.models import Generation
 from core.access import Actor
 from core.counters import KEY, Additions, _client, counted
+from core.traffic import BOUNDS, COUNT, OTHER, TrafficMiddleware
 from engine.specs.sampling import Sampling
 from workers.memory import Models
 from workers.writing import Desk
@@ -137,3 +141,58 @@ def test_without_redis_additions_are_let_go_and_nothing_fails(settings: Any) -> 
     away.add("prompt_tokens", ("1",), 5)
     away.send()
     assert away._waiting == {} and counted() == {}
+
+
+def counted_by_web(client: Any) -> dict[str, dict[tuple[str, ...], float]]:
+    """Name -> labels in their order -> value, of what web processes count."""
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(answer.content.decode()):
+        for one in family.samples:
+            if one.name.startswith("lingxi_http"):
+                labels = tuple(one.labels[name] for name in ("route", "method", "status", "le") if name in one.labels)
+                found.setdefault(one.name, {})[labels] = one.value
+    return found
+
+
+@pytest.mark.django_db
+def test_web_requests_count_by_route_of_all_processes_together(client: Any, rf: Any) -> None:
+    route = "/w/<slug:workspace>/deployments/<int:pk>"
+    processes = [TrafficMiddleware(answered) for _ in range(2)]
+    for at in range(3):
+        for process in processes:
+            process(rf.get(f"/w/shop/deployments/{at}"))
+    processes[0](rf.post("/w/shop/deployments/9"))
+    for process in processes:
+        process.tally.send()
+        process.tally.send()
+
+    found = counted_by_web(client)
+
+    assert found["lingxi_http_requests_total"] == {(route, "GET", "2xx"): 6, (route, "POST", "4xx"): 1}
+    seconds = found["lingxi_http_request_seconds_bucket"]
+    assert seconds[route, "GET", "+Inf"] == found["lingxi_http_request_seconds_count"][route, "GET"] == 6
+    assert len(seconds) == 2 * (len(BOUNDS) + 1)
+
+
+def test_addresses_and_methods_that_nobody_knows_make_no_series(rf: Any, empty: None) -> None:
+    process = TrafficMiddleware(lambda _request: HttpResponse(status=404))
+    for at in range(50):
+        process(rf.generic(f"BREW{at}", f"/nowhere/{at}"))
+    process.tally.send()
+
+    assert {counter: value for counter, value in counted().items() if counter[0] == COUNT} == {
+        (COUNT, (OTHER, OTHER, "4xx")): 50
+    }
+
+
+def test_without_a_token_nothing_is_noted(settings: Any) -> None:
+    settings.METRICS_TOKEN = ""
+    with pytest.raises(MiddlewareNotUsed):
+        TrafficMiddleware(answered)
+
+
+def answered(request: Any) -> HttpResponse:
+    """A page as the handler leaves it behind: with the route that its address matched."""
+    request.resolver_match = resolve(request.path)
+    return HttpResponse(status=200 if request.method == "GET" else 403)

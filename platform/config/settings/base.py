@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "core.streaming.StreamMiddleware",
+    "core.traffic.TrafficMiddleware",
     "core.requests.RequestIdMiddleware",
     "core.requests.BodyLengthMiddleware",
     "django.middleware.security.SecurityMiddleware",
