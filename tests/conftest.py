@@ -30,6 +30,7 @@ pytest_plugins = (
     "tests.fixtures.markers",
     "tests.fixtures.rollouts",
     "tests.fixtures.vectors",
+    "tests.fixtures.warm_engines",
     "tests.fixtures.writers",
 )
 

@@ -63,6 +63,7 @@ def test_a_file_is_labelled_in_order_and_bad_rows_are_named(actor: Any, version:
     assert sum(batch_job.label_counts.values()) == 2
 
 
+@pytest.mark.usefixtures("cold_engine")
 def test_a_batch_that_is_stopped_midway_has_each_row_once_in_the_end(
     actor: Any, version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

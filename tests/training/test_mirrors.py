@@ -213,6 +213,7 @@ stuck_in_a_step()
 """
 
 
+@pytest.mark.usefixtures("cold_engine")
 @pytest.mark.django_db(transaction=True)
 def test_a_run_whose_step_hangs_is_started_again_and_its_log_says_where_it_was(
     actor: Any, frozen: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch

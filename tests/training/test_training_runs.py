@@ -38,6 +38,7 @@ def fresh(training_job: TrainingJob) -> TrainingJob:
     return TrainingJob.objects.select_related("job", "model_version").get(pk=training_job.pk)
 
 
+@pytest.mark.usefixtures("cold_engine")
 def test_a_run_registers_a_version_with_figures_curves_and_samples(
     actor: Any, frozen: Any, spec: dict[str, Any], settings: Any
 ) -> None:
