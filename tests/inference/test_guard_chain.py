@@ -1,4 +1,4 @@
-"""What the guards say together: redacted texts, decisions with reasons and places, sentences, answers while they are written."""
+"""What the guards say together: redacted texts, decisions with reasons and places."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.accounts.models import AuditEntry, Workspace
 from apps.inference import services
-from apps.inference.guards.chain import BLOCK, LOG, REDACT, AnswerGuard, Rules, Sentences, check, judged
+from apps.inference.guards.chain import BLOCK, LOG, REDACT, Rules, check, judged
 from apps.inference.models import GuardDecision, GuardPolicy, OnlineRequest, OnlineState
 from apps.inference.services import guarding
 from core.access import Actor
@@ -58,56 +58,6 @@ def test_the_classifier_counts_only_by_its_labels_and_threshold() -> None:
     assert judged([("toxic", 0.7)], rules)[0].action == BLOCK
     assert judged(None, rules)[0].rule == "unavailable"
     assert judged(None, replace(rules, classifier="off")) == []
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
-def test_sentences_are_the_same_however_the_text_grows(step: int) -> None:
-    text = "One. Two! 3.14 is v1.2?\n第一句。第二句！" + "word " * 200 + "end"
-    whole = Sentences()
-    expected = [*whole.feed(text), *whole.rest()]
-
-    cut, found = Sentences(), []
-    for at in range(0, len(text), step):
-        found += cut.feed(text[at : at + step])
-    found += cut.rest()
-
-    assert "".join(found) == text
-    assert found == expected
-    assert found[:4] == ["One.", " Two!", " 3.14 is v1.2?", "\n"]
-    assert max(map(len, found)) <= Sentences.MOST
-
-
-def test_an_answer_comes_sentence_by_sentence_and_ends_where_it_is_blocked() -> None:
-    guard = AnswerGuard(Rules("output", personal=REDACT, terms_action=BLOCK, terms=("badword",)), ask=len)
-
-    released = []
-    for piece in ("Mail ana@exam", "ple.com. ", "This ", "is a bad", "word. ", "More."):
-        guard.feed(piece, is_last=False)
-        released.append(guard.released({}))
-    guard.feed("", is_last=True)
-
-    assert released == ["", "Mail [EMAIL].", "", "", "", ""]
-    assert guard.is_blocked and guard.is_over and guard.released({}) == ""
-    assert [each.stage for each in guard.decisions] == ["personal", "terms"]
-    assert guard.decisions[1].spans == ((32, 39),)
-
-
-def test_sentences_wait_for_the_classifier_in_their_order() -> None:
-    asked: list[str] = []
-
-    def ask(text: str) -> int:
-        asked.append(text)
-        return len(asked)
-
-    rules = Rules("output", classifier=BLOCK, classifier_labels=frozenset({"toxic"}))
-    guard = AnswerGuard(rules, ask)
-    guard.feed("A. B. C.", is_last=True)
-
-    fine: Any = [("toxic", 0.1)]
-    assert asked == ["A.", " B.", " C."]
-    assert guard.released({2: fine}) == "" and guard.questions == [1, 2, 3]
-    assert guard.released({1: fine, 2: fine}) == "A. B." and not guard.is_over
-    assert guard.released({3: [("toxic", 0.9)]}) == "" and guard.is_blocked and guard.is_over
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ Plain values in, plain values out. The classifier's word comes from elsewhere (i
 step: `judged`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from apps.inference.guards import pii
 from apps.inference.guards.injection import suspicion
@@ -90,16 +90,47 @@ class Verdict:
         return any(decision.action == BLOCK for decision in self.decisions)
 
 
+@dataclass(frozen=True)
+class Hits:
+    """Everything that one rule found in a text, in its order."""
+
+    stage: str
+    rule: str
+    action: str
+    words: str  # in place of its spans
+    spans: tuple[tuple[int, int], ...]
+    told: Callable[[int], str]  # the reason, by the number of spans
+    score: float | None = None
+
+    def decision(self, begin: int, end: int, part: int) -> Decision | None:
+        """What it means for the text from `begin` to `end`; None when nothing begins there."""
+        spans = tuple(span for span in self.spans if begin <= span[0] < end)
+        if self.spans and not spans:
+            return None
+        return Decision(self.stage, self.rule, self.action, self.told(len(spans)), self.score, spans[:MOST_SPANS], part)
+
+
 def check(text: str, rules: Rules, *, part: int = 0) -> Verdict:
     """What personal data, blocked terms and injections there are, and the text without what is redacted."""
-    decisions: list[Decision] = []
-    spans: list[tuple[int, int, str]] = []
-    for guard in (_personal, _terms, _injection):
-        for decision, words in guard(text, rules):
-            decisions.append(replace(decision, part=part, spans=decision.spans[:MOST_SPANS]))
-            if decision.action == REDACT:
-                spans += [(start, end, words) for start, end in decision.spans]
-    return Verdict(pii.replaced(text, _apart(spans)), decisions)
+    return verdict(text, hits(text, rules), 0, len(text), part=part)
+
+
+def hits(text: str, rules: Rules) -> list[Hits]:
+    """What every guard finds."""
+    return [*_personal(text, rules), *_terms(text, rules), *_injection(text, rules)]
+
+
+def verdict(text: str, found: Sequence[Hits], begin: int, end: int, *, part: int = 0) -> Verdict:
+    """What was found in a text means for its piece from `begin` to `end`; no span may lie across one of the two."""
+    decisions = [each for each in (one.decision(begin, end, part) for one in found) if each is not None]
+    gone = [
+        (span[0] - begin, span[1] - begin, one.words)
+        for one in found
+        if one.action == REDACT
+        for span in one.spans
+        if begin <= span[0] < end
+    ]
+    return Verdict(pii.replaced(text[begin:end], _apart(gone)), decisions)
 
 
 def judged(probabilities: Sequence[tuple[str, float]] | None, rules: Rules, *, part: int = 0) -> list[Decision]:
@@ -123,62 +154,47 @@ def judged(probabilities: Sequence[tuple[str, float]] | None, rules: Rules, *, p
     ]
 
 
-Findings = list[tuple[Decision, str]]
-"""Decisions with the words that take the place of their spans."""
-
-
-def _personal(text: str, rules: Rules) -> Findings:
+def _personal(text: str, rules: Rules) -> list[Hits]:
     if rules.personal == OFF:
         return []
     by_kind: dict[str, list[tuple[int, int]]] = {}
     for each in pii.find(text, rules.personal_kinds or None):
         by_kind.setdefault(each.kind, []).append((each.start, each.end))
+
+    def told(kind: str) -> Callable[[int], str]:
+        return lambda count: say("Personal data: {kind} ({count}).", kind=KIND_NAMES[kind], count=count)
+
     return [
-        (
-            Decision(
-                "personal",
-                str(kind),
-                rules.personal,
-                say("Personal data: {kind} ({count}).", kind=KIND_NAMES[kind], count=len(spans)),
-                spans=tuple(spans),
-            ),
-            pii.placeholder(kind),
-        )
+        Hits("personal", str(kind), rules.personal, pii.placeholder(kind), tuple(spans), told(kind))
         for kind, spans in by_kind.items()
     ]
 
 
-def _terms(text: str, rules: Rules) -> Findings:
+def _terms(text: str, rules: Rules) -> list[Hits]:
     if rules.terms_action == OFF or not rules.terms:
         return []
     by_term: dict[str, list[tuple[int, int]]] = {}
     for hit in terms_of(rules.terms, rules.sounds_alike).find(text):
         by_term.setdefault(rules.terms[hit.term], []).append((hit.start, hit.end))
-    return [
-        (
-            Decision(
-                "terms",
-                term,
-                rules.terms_action,
-                say("Blocked term “{term}” ({count}).", term=term, count=len(spans)),
-                spans=tuple(spans),
-            ),
-            TERM,
-        )
-        for term, spans in by_term.items()
-    ]
+
+    def told(term: str) -> Callable[[int], str]:
+        return lambda count: say("Blocked term “{term}” ({count}).", term=term, count=count)
+
+    return [Hits("terms", term, rules.terms_action, TERM, tuple(spans), told(term)) for term, spans in by_term.items()]
 
 
-def _injection(text: str, rules: Rules) -> Findings:
+def _injection(text: str, rules: Rules) -> list[Hits]:
     if rules.injection == OFF:
         return []
     found = suspicion(text)
     if not found.signs or found.score < rules.injection_threshold:
         return []
     first = SIGN_NAMES[found.signs[0]]
-    reason = say("Looks like new orders for the model ({score:.0%}): {sign}.", score=found.score, sign=first)
-    decision = Decision("injection", "+".join(found.signs), rules.injection, reason, found.score, found.spans)
-    return [(decision, "")]
+
+    def told(_count: int) -> str:
+        return say("Looks like new orders for the model ({score:.0%}): {sign}.", score=found.score, sign=first)
+
+    return [Hits("injection", "+".join(found.signs), rules.injection, "", tuple(found.spans), told, found.score)]
 
 
 def _apart(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
@@ -190,103 +206,3 @@ def _apart(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
         elif span[1] > found[-1][1]:  # nothing of what is redacted stays
             found[-1] = (found[-1][0], span[1], found[-1][2])
     return found
-
-
-class Sentences:
-    """Cuts a growing text into sentences: what is complete comes out, the rest waits."""
-
-    MOST = 400  # characters that wait at most
-
-    def __init__(self) -> None:
-        self._held = ""
-
-    def feed(self, text: str) -> list[str]:
-        """Sentences that are complete now, each with its end and the blanks behind it."""
-        self._held += text
-        found = []
-        while (cut := self._end()) is not None:
-            found.append(self._held[:cut])
-            self._held = self._held[cut:]
-        return found
-
-    def rest(self) -> list[str]:
-        """What is left when the text ends."""
-        held, self._held = self._held, ""
-        return [held] if held else []
-
-    def _end(self) -> int | None:
-        """Behind the first end of a sentence of which the next character is there, or behind the last blank in time."""
-        held = self._held
-        for at, character in enumerate(held[:-1]):
-            if character in "。！？；\n" or (character in ".!?" and held[at + 1].isspace()):
-                return at + 1
-        if len(held) < self.MOST:
-            return None
-        blank = max(held.rfind(" ", 0, self.MOST), held.rfind("，", 0, self.MOST))
-        return blank + 1 if blank > self.MOST // 2 else self.MOST
-
-
-Ask = Callable[[str], int]
-"""Asks the classifier about a sentence; returns the number of the question."""
-Answers = Mapping[int, Sequence[tuple[str, float]] | None]
-"""What the classifier said to questions; None when it could not answer."""
-
-
-class AnswerGuard:
-    """One answer while it is written: gives out what may be read, sentence by sentence."""
-
-    def __init__(self, rules: Rules, ask: Ask, *, part: int = 0) -> None:
-        self._rules, self._ask, self._part = rules, ask, part
-        self._sentences = Sentences()
-        self._read = 0  # characters of the text as written that were looked at
-        self._waiting: list[tuple[int, str]] = []  # (question, sentence as it may be read)
-        self.decisions: list[Decision] = []
-        self.is_blocked = False
-        self.is_written = False
-
-    @property
-    def questions(self) -> list[int]:
-        """What the classifier was asked and has not answered."""
-        return [question for question, _text in self._waiting if question]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will be given out."""
-        return self.is_written and not self._waiting
-
-    def feed(self, text: str, *, is_last: bool) -> None:
-        """More of the answer as the model writes it."""
-        self.is_written = self.is_written or is_last
-        if self.is_blocked:
-            return
-        for sentence in [*self._sentences.feed(text), *(self._sentences.rest() if is_last else [])]:
-            verdict = check(sentence, self._rules, part=self._part)
-            moved = [
-                replace(each, spans=tuple((start + self._read, end + self._read) for start, end in each.spans))
-                for each in verdict.decisions
-            ]
-            self._read += len(sentence)
-            self._decide(moved)
-            if self.is_blocked:
-                return
-            asks = self._rules.classifier != OFF and sentence.strip()
-            self._waiting.append((self._ask(sentence) if asks else 0, verdict.text))
-
-    def released(self, answers: Answers) -> str:
-        """What may be read now, in its order."""
-        text = ""
-        while self._waiting and not self.is_blocked:
-            question, sentence = self._waiting[0]
-            if question and question not in answers:
-                break
-            del self._waiting[0]
-            if question:
-                self._decide(judged(answers[question], self._rules, part=self._part))
-            text += "" if self.is_blocked else sentence
-        return text
-
-    def _decide(self, decisions: Sequence[Decision]) -> None:
-        self.decisions += decisions
-        if any(each.action == BLOCK for each in decisions):
-            self.is_blocked = True
-            self._waiting.clear()

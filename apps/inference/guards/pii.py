@@ -51,6 +51,43 @@ def find(text: str, kinds: Collection[str] | None = None) -> list[Finding]:
     return sorted(found, key=lambda each: each.start)
 
 
+def open_from(text: str) -> int:
+    """The first place from which a finding may begin that is not complete, or may change with what follows.
+
+    What `find` says before this place it says of every text that begins so.
+    """
+    read, places = readable(text)
+    tail = max(0, len(read) - TAIL)
+    place = min(_run(read), _open_key(read), _open_credentials(read))
+    for pattern in (OPEN_NUMBER, OPEN_IBAN):
+        match = pattern.search(read, tail)
+        place = min(place, match.start()) if match else place
+    return (places[place] if places else place) if place < len(read) else len(text)
+
+
+def _run(text: str) -> int:
+    """Where the unbroken run of ASCII characters at the end begins: addresses and keys have no blank."""
+    at = len(text)
+    while at and "!" <= text[at - 1] <= "~":
+        at -= 1
+    return at
+
+
+def _open_key(text: str) -> int:
+    begin = None
+    for mark in PRIVATE_KEY.finditer(text):
+        begin = None if mark[1] == "END" else mark.start() if begin is None else begin
+    if begin is None and (match := OPEN_KEY.search(text, max(0, len(text) - TAIL))):
+        begin = match.start()
+    return len(text) if begin is None else begin
+
+
+def _open_credentials(text: str) -> int:
+    begin = text.rfind("://", max(0, len(text) - 2 * 256 - 4))
+    is_open = begin >= 0 and not re.search(r"[\s/@]", text[begin + 3 :])
+    return begin + 3 if is_open else len(text)
+
+
 def redact(text: str, kinds: Collection[str] | None = None) -> tuple[str, list[Finding]]:
     """The text with [EMAIL], [PHONE] ... in place of personal data, and what stood where in the text as given."""
     found = find(text, kinds)
@@ -188,6 +225,12 @@ NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 PRIVATE_KEY = re.compile(r"-----(BEGIN|END) [A-Z ]{0,40}PRIVATE KEY-----")
+
+
+TAIL = 96  # characters at the end of a text in which a number with blanks in it begins
+OPEN_NUMBER = re.compile(r"[+(]?\d(?:(?:[ ()-]{0,3}|[.,])\d)*(?:[ ()-]{0,3}|[.,]|[Xx])?\Z")
+OPEN_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?: ?[A-Za-z0-9]){0,31} ?\Z")
+OPEN_KEY = re.compile(r"-----BEGIN [A-Z ]{0,52}-{0,4}\Z")
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str], Spans]:

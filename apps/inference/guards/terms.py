@@ -17,6 +17,7 @@ from ahocorasick_rs import AhoCorasick
 
 from apps.inference.guards.pii import UNSEEN
 
+OPEN = 1000  # characters at the end of a text in which an open term begins
 GAP = 4  # more signs than this between two letters part them
 BREAK = "\0"
 LEET = dict(zip("013457890@$!|€l", "oieastbgoasiiei", strict=True))
@@ -152,6 +153,7 @@ class Terms:
 
     def __init__(self, terms: Sequence[str], *, homophones: bool = False) -> None:
         self._forms: list[tuple[Reading, AhoCorasick, list[list[tuple[int, Folded]]]]] = []
+        self._beginnings: list[tuple[Reading, frozenset[str], int]] = []  # of terms, and the longest term's letters
         self._add(plain, [(at, term) for at, term in enumerate(terms)])
         self._add(drawn, [(at, term) for at, term in enumerate(terms) if _has_letters(term)])
         if homophones:
@@ -167,6 +169,18 @@ class Terms:
                 by_letters.setdefault(folded.letters, []).append((at, folded))
         if by_letters:
             self._forms.append((read, AhoCorasick(list(by_letters)), list(by_letters.values())))
+            beginnings = frozenset(each[:end] for each in by_letters for end in range(1, len(each) + 1))
+            self._beginnings.append((read, beginnings, max(map(len, by_letters))))
+
+    def open_from(self, text: str) -> int:
+        """The first place from which a term may begin that is not complete, or may change with what follows."""
+        before, place = max(0, len(text) - OPEN), len(text)
+        for read, beginnings, longest in self._beginnings:
+            folded = fold(text[before:], read)
+            sizes = range(min(longest, len(folded.letters)), 0, -1)
+            size = next((size for size in sizes if folded.letters[-size:] in beginnings), 0)
+            place = min(place, before + folded.starts[-size]) if size else place
+        return place
 
     def find(self, text: str) -> list[Hit]:
         """Every term where it stands, in order; each place once for each term."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.inference.guards.chain import BLOCK, OFF, AnswerGuard, Decision, Verdict, check, judged
+from apps.inference.guards.chain import BLOCK, OFF, Decision, Verdict, check, judged
 from apps.inference.guards.models import Direction, GuardDecision, GuardPolicy
+from apps.inference.guards.stream import AnswerGuard
 from apps.inference.models import Deployment, Generation, OnlineRequest, OnlineState
 from apps.inference.services.asking import ONLINE_CHANNEL
 from core.access import Actor
