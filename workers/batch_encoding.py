@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from core.jobs.work import work_folder
 from core.openai.shape import error_body
 from words import say
 from workers.engine_task import run_engine
+from workers.looks import asker
 
-GROUP_ROWS = 5_000
+GROUP_ITEMS = 64
 SCHEMA = pa.schema([("example_id", pa.int64()), ("text", pa.string()), ("context", pa.string())])
 
 
@@ -36,7 +38,8 @@ def encode(run: Run, batch: ApiBatch) -> None:
     """Give every waiting request its result; one that has one is not worked on again."""
     folder = work_folder(run)
     source = folder / "input.parquet"
-    _prepare(batch, source)
+    if not _prepare(run, batch, source):
+        return
     assert batch.model_version is not None
     order = {
         "task": "predict",
@@ -52,20 +55,45 @@ def encode(run: Run, batch: ApiBatch) -> None:
         return
 
 
-def _prepare(batch: ApiBatch, source: Path) -> None:
-    """One Parquet file with the texts of every waiting request, each a row."""
-    endpoint = ENCODING[batch.endpoint]
-    number = 0
+def _prepare(run: Run, batch: ApiBatch, source: Path) -> int:
+    """One Parquet file with the texts of every waiting request, each a row; how many rows that are.
+
+    A request that a guard blocks has its result with this.
+    """
+    endpoint, number = ENCODING[batch.endpoint], 0
     with pq.ParquetWriter(source, SCHEMA) as writer:
-        group: list[dict[str, Any]] = []
-        for item in items_of(batch, ItemState.WAITING):
-            for text, beside in endpoint.rows(checked_body(endpoint, item.body)):
-                group.append({"example_id": number, "text": text, "context": beside})
-                number += 1
-            if len(group) >= GROUP_ROWS:
-                writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-                group = []
-        writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+        items = items_of(batch, ItemState.WAITING)
+        while group := list(islice(items, GROUP_ITEMS)):
+            rows: list[dict[str, Any]] = []
+            for texts in _let_through(run, batch, {item.pk: _texts(endpoint, item) for item in group}):
+                for text, beside in endpoint.rows(texts):
+                    rows.append({"example_id": number, "text": text, "context": beside})
+                    number += 1
+            writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+    return number
+
+
+def _texts(endpoint: Encoding, item: BatchItem) -> list[str]:
+    return endpoint.texts(checked_body(endpoint, item.body))
+
+
+def _let_through(run: Run, batch: ApiBatch, asked: dict[int, list[str]]) -> list[list[str]]:
+    """The texts of requests as the guards let them pass, in their order, without those that are blocked."""
+    policy = services.policy_of(batch.workspace, batch.deployment)
+    if policy is None:
+        return list(asked.values())
+    actor = asker(batch, batch.api_key)
+    passed, refused = services.guard_many(actor, policy, {pk: (texts, ()) for pk, texts in asked.items()})
+    with run.fenced():
+        services.keep_results(run=run, batch=batch, results=[refusal(pk, why) for pk, why in refused.items()])
+        services.keep_passed(actor, passed.values())
+    return [found.texts for found in passed.values()]
+
+
+def refusal(item: int, why: Refused) -> Result:
+    """The result of a request that was refused before it was asked."""
+    status = 400 if why.status == 422 else why.status
+    return Result(item, status, error_body(status, why.message, code=why.code, param=why.problems[0].field))
 
 
 class Answers:
@@ -100,7 +128,7 @@ class Answers:
             if self._item is None:
                 self._item = next(self._items)
                 self._asked = checked_body(self._endpoint, self._item.body)
-                self._wanted = len(self._endpoint.rows(self._asked))
+                self._wanted = len(self._endpoint.rows(self._endpoint.texts(self._asked)))
             self._found.append(row)
             if len(self._found) == self._wanted:
                 yield _result(self._batch, self._endpoint, self._item, self._asked, self._found)

@@ -1,17 +1,13 @@
 """The runner of batches by /v1/batches: look through the file, let its requests be answered, make the files of results."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.http import Http404
 from django.utils import timezone
 
-from apps.accounts.access import actor_of_member
 from apps.datasets.models import ApiFile
 from apps.inference import services
 from apps.inference.arms import CALLERS_FAULTS
@@ -25,17 +21,15 @@ from core import storage
 from core.access import Actor
 from core.errors import Refused
 from core.jobs.run import Run, Stopped, Waits
-from core.jobs.services import is_waited_for
 from core.jobs.work import work_folder
 from core.openai.errors import unknown_model
 from core.openai.shape import error_body
 from words import say
-from workers.batch_encoding import encode
+from workers.batch_encoding import encode, refusal
+from workers.looks import Looks, asker
 
 KEPT_AT_ONCE = 500
 AT_ONCE = 32  # requests of a batch in the hands of the resident role
-LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 1.0
-TURN_SECONDS = 10.0  # after which another job of the queue has its turn
 AGAIN = frozenset({"given_up", "unexpected", "cancelled"})  # what may go better another time
 
 
@@ -122,27 +116,14 @@ def _place(run: Run, batch: ApiBatch) -> Path:
 
 def _write(run: Run, batch: ApiBatch) -> None:
     """Keep a few requests before the resident role until every one has its result, or the time is over."""
-    begun, pause = time.monotonic(), LOOK_SECONDS
+    looks = Looks(run)
     while not batch.is_late(timezone.now()):
-        moved = _harvest(run, batch) + _hand_out(run, batch, _actor(batch))
+        moved = _harvest(run, batch) + _hand_out(run, batch, asker(batch, batch.api_key))
         batch.refresh_from_db(fields=["state", "completed_count", "failed_count"])
         run.progress(batch.done_count, batch.total_count, unit="requests", phase=say("answering"))
         if batch.done_count >= batch.total_count or batch.state != BatchState.IN_PROGRESS:
             return
-        if time.monotonic() - begun > TURN_SECONDS and is_waited_for(run.job.queue):
-            raise Waits(0.0, lambda: None)
-        pause = LOOK_SECONDS if moved else min(LONGEST_LOOK_SECONDS, 1.5 * pause)
-        time.sleep(pause)
-
-
-def _actor(batch: ApiBatch) -> Actor:
-    """Who asked for it, with the rights they have now."""
-    if batch.created_by is not None:
-        try:
-            return replace(actor_of_member(batch.created_by, batch.workspace.slug), key=batch.api_key)
-        except Http404:
-            pass
-    raise Refused("not_a_member", say("Who started this is no member any more."))
+        looks.rest(moved=bool(moved))
 
 
 def _hand_out(run: Run, batch: ApiBatch, actor: Actor) -> int:
@@ -164,37 +145,26 @@ def _hand_out(run: Run, batch: ApiBatch, actor: Actor) -> int:
     passed = [item for item in items if item.pk not in refusals]
     refusals |= services.hand_out(run=run, items=passed, begin=begin)
     if refusals:
-        services.keep_results(run=run, batch=batch, results=[_refused(pk, why) for pk, why in refusals.items()])
+        services.keep_results(run=run, batch=batch, results=[refusal(pk, why) for pk, why in refusals.items()])
     return len(items)
 
 
 def _guarded(
     actor: Actor, batch: ApiBatch, endpoint: Writing, asked: Mapping[int, Asked]
 ) -> tuple[dict[int, Guarded], dict[int, Refused]]:
-    """What the guards let pass and what they refuse, by item; all are asked before the first answer is waited for."""
+    """What the guards let pass and what they refuse, by item."""
     policy = services.policy_for(actor, batch.deployment)
-    passed: dict[int, Guarded] = {}
-    refused: dict[int, Refused] = {}
     if policy is None:
-        return passed, refused
-    screenings = {}
+        return {}, {}
+    texts: dict[int, tuple[list[str], set[int]]] = {}
+    unread: dict[int, Refused] = {}
     for pk, values in asked.items():
         try:
-            texts, trusted = endpoint.texts(values)
-            screenings[pk] = services.screen(actor, policy, texts, trusted=trusted)
+            texts[pk] = endpoint.texts(values)
         except Refused as why:
-            refused[pk] = why
-    for pk, screening in screenings.items():
-        try:
-            passed[pk] = services.screened(actor, screening, services.wait_for(screening.question))
-        except Refused as why:
-            refused[pk] = why
-    return passed, refused
-
-
-def _refused(item: int, why: Refused) -> Result:
-    status = 400 if why.status == 422 else why.status
-    return Result(item, status, error_body(status, why.message, code=why.code, param=why.problems[0].field))
+            unread[pk] = why
+    passed, refused = services.guard_many(actor, policy, texts)
+    return passed, refused | unread
 
 
 def _harvest(run: Run, batch: ApiBatch) -> int:

@@ -17,6 +17,7 @@ from apps.datasets.formats.reading import read_rows
 from apps.datasets.selectors import version_file
 from apps.inference import services
 from apps.inference.models import BatchJob, Source
+from apps.inference.services.generations import MAX_PROMPT_CHARACTERS
 from apps.inference.tasks import use_of
 from apps.registry.models import Task
 from apps.registry.selectors import version_folder
@@ -25,8 +26,11 @@ from core.errors import Refused
 from core.jobs.run import Run
 from engine.specs.records import check_record
 from words import say
+from workers.batch_guarding import Item, guarded_rows
+from workers.batch_writing import write_rows
 from workers.engine_task import run_engine
 
+JOINED = ("model_version__family", "dataset_version__dataset", "deployment__guard_policy", "workspace", "created_by")
 BAD_ROWS_KEPT = 200
 GROUP_ROWS = 5_000
 TOP = 5
@@ -51,20 +55,6 @@ FOUND_COLUMNS = (
 SPAN_COLUMNS = ("position", "custom_id", "text", "labels", "label", "probability", "spans", "probabilities")
 VECTOR_COLUMNS = ("position", "custom_id", "text", "vector", "labels", "label", "probabilities")
 SCORE_COLUMNS = ("position", "custom_id", "text", "context", "probability", "labels", "label", "probabilities")
-ANSWER_COLUMNS = (
-    "position",
-    "custom_id",
-    "text",
-    "messages",
-    "answer",
-    "finish",
-    "answer_tokens",
-    "labels",
-    "label",
-    "probabilities",
-)
-
-Item = tuple[str, str, dict[str, Any]]  # id, text, and what else a version reads by column
 
 
 class Unusable(Exception):
@@ -77,7 +67,7 @@ class Unusable(Exception):
 
 def run_batch(run: Run) -> Mapping[str, Any]:
     """Label or answer the batch from where it stands; the stored count is the place to go on."""
-    rows = BatchJob.objects.select_related("model_version__family", "dataset_version__dataset", "workspace")
+    rows = BatchJob.objects.select_related(*JOINED)
     batch_job = rows.get(job=run.job)
     storage.require_free_space()
     folder = storage.workspace_folder(batch_job.workspace_id, "predictions", str(batch_job.pk))
@@ -90,7 +80,9 @@ def run_batch(run: Run) -> Mapping[str, Any]:
             say("There is no text to work on."),
             hint=say("Look at the refused rows and send a file with texts."),
         )
-    if batch_job.stored_count < batch_job.row_count:
+    if reading_of(batch_job).kind == "chat":
+        write_rows(run, batch_job, _input_rows(source, batch_job.stored_count))
+    elif batch_job.stored_count < batch_job.row_count:
         _perform(run, batch_job, source, folder / str(run.token))
     return {"rows": batch_job.stored_count, "bad_rows": batch_job.bad_count}
 
@@ -103,7 +95,7 @@ def _prepare(run: Run, batch_job: BatchJob, folder: Path) -> None:
     counts = {"rows": 0, "bad": 0}
     with storage.whole_file(path) as beside, pq.ParquetWriter(beside, schema) as writer:
         group: list[dict[str, Any]] = []
-        for found in _texts(batch_job):
+        for found in guarded_rows(batch_job, _texts(batch_job)):
             if isinstance(found, RowError):
                 counts["bad"] += 1
                 if len(bad) < BAD_ROWS_KEPT:
@@ -178,6 +170,9 @@ def _chat(value: Any, _beside: Any = None) -> tuple[str, dict[str, Any]]:
         raise Unusable(problems[0].code, problems[0].message)
     if messages[-1]["role"] == "system":
         raise Unusable("nothing_asked", say("The chat asks nothing."))
+    if sum(len(message["content"]) for message in messages) > MAX_PROMPT_CHARACTERS:
+        most = MAX_PROMPT_CHARACTERS
+        raise Unusable("text_too_long", say("All texts together have at most {most:,} characters.", most=most))
     return messages[-1]["content"], {"messages": messages}
 
 
@@ -250,7 +245,6 @@ def _perform(run: Run, batch_job: BatchJob, source: Path, scratch: Path) -> None
         "model": str(version_folder(batch_job.model_version)),
         "out": str(scratch),
         "skip_rows": batch_job.stored_count,
-        "max_new_tokens": batch_job.max_new_tokens,
     }
     rows = _input_rows(source, batch_job.stored_count)
     keep, phase = KEPT[batch_job.model_version.task], reading_of(batch_job).phase()
@@ -352,31 +346,11 @@ def _keep_vectors(run: Run, batch_job: BatchJob, joined: Joined) -> None:
     services.keep_predictions(run=run, batch_job=batch_job, columns=VECTOR_COLUMNS, rows=kept)
 
 
-def _keep_answers(run: Run, batch_job: BatchJob, joined: Joined) -> None:
-    kept: list[tuple[Any, ...]] = [
-        (
-            row["example_id"],
-            row["custom_id"] or "",
-            row["text"],
-            json.dumps(row["messages"], ensure_ascii=False),
-            found["answer"].replace("\0", ""),
-            found["finish"],
-            found["answer_tokens"],
-            [],
-            "",
-            "[]",
-        )
-        for row, found in joined
-    ]
-    services.keep_predictions(run=run, batch_job=batch_job, columns=ANSWER_COLUMNS, rows=kept)
-
-
 KEPT: dict[str, Callable[[Run, BatchJob, Joined], None]] = {
     Task.CLASSIFICATION: _keep_labels,
     Task.TAGGING: _keep_spans,
     Task.EXTRACTION: _keep_found,
     Task.EMBEDDING: _keep_vectors,
     Task.RERANKING: _keep_scores,
-    Task.GENERATION: _keep_answers,
 }
-"""For each task how what was said is kept."""
+"""For each task whose rows go through an engine of their own how what was said is kept."""

@@ -63,6 +63,7 @@ def sweep() -> None:
         training.call_fine_tuning_of(job)
     training.stop_orphans()
     inference.mend_batches()
+    inference.mend_rows()
     if any((taken := inference.check_gates()).values()):
         logger.warning("gates: %s", taken)
     notifications.deliver_due()

@@ -30,7 +30,6 @@ from apps.inference.serializers import (
     StartBatchSerializer,
 )
 from apps.registry.models import Task
-from apps.registry.selectors import resolve_version
 from core.access import Actor, fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused
@@ -75,10 +74,11 @@ class BatchViewSet(WorkspaceViewSet):
         sources = [name for name in ("texts", "dataset_version", "file") if values.get(name)]
         if len(sources) != 1:
             raise Refused("one_source", say("Send exactly one of: texts, dataset_version, file."), field="texts")
-        version = resolve_version(self.actor.workspace, values["model"])
+        found = services.stable_route(self.actor.workspace, values["model"])
         common = {
             "actor": self.actor,
-            "version": version,
+            "version": found.version,
+            "deployment": found.deployment,
             "reference": values["model"],
             "max_new_tokens": values.get("max_new_tokens"),
         }
@@ -173,7 +173,15 @@ class OnlineViewSet(WorkspaceViewSet):
         serializer.is_valid(raise_exception=True)
         found = route_of(self.actor, request, serializer.validated_data["model"])
         texts = serializer.validated_data["texts"]
-        made = services.ask(actor=self.actor, version=found.version, texts=texts, task=self.task, route=found)
+        services.checked_texts(found.version, texts, self.task)
+        made = services.ask(
+            actor=self.actor,
+            version=found.version,
+            texts=texts,
+            task=self.task,
+            route=found,
+            guarded=services.guard_texts(self.actor, found.deployment, texts),
+        )
         return Response(self.get_serializer(made).data, status=202)
 
     def _answer(self, pk: int) -> Response:
@@ -236,7 +244,9 @@ class OnlineRankViewSet(OnlineViewSet):
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
         found = route_of(self.actor, request, values.pop("model"))
-        made = services.ask_ranking(actor=self.actor, version=found.version, route=found, **values)
+        services.check_ranking(found.version, values["query"], values["texts"])
+        passed = services.guard_texts(self.actor, found.deployment, [values["query"], *values["texts"]])
+        made = services.ask_ranking(actor=self.actor, version=found.version, route=found, guarded=passed, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The order of a few texts")
@@ -262,7 +272,9 @@ class OnlineExtractViewSet(OnlineViewSet):
         serializer.is_valid(raise_exception=True)
         values = dict(serializer.validated_data)
         found = route_of(self.actor, request, values.pop("model"))
-        made = services.ask_question(actor=self.actor, version=found.version, route=found, **values)
+        services.check_question(found.version, values["question"], values["context"])
+        passed = services.guard_texts(self.actor, found.deployment, [values["question"], values["context"]])
+        made = services.ask_question(actor=self.actor, version=found.version, route=found, guarded=passed, **values)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="The answer to a question")

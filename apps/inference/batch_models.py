@@ -1,4 +1,7 @@
-"""Batches that came by /v1/batches: the state OpenAI's clients read, and one row for each request of their file."""
+"""Batches that came by /v1/batches: the state OpenAI's clients read, and one row for each request of their file.
+
+Beside them, the rows of a batch prediction whose answers are being written.
+"""
 
 from datetime import datetime
 from typing import ClassVar
@@ -179,3 +182,20 @@ class BatchItem(models.Model):
         if "embedding" in first:
             return ""
         return str(first.get("text") or first.get("label") or first.get("score") or first.get("relevance_score") or "")
+
+
+class RowAtWork(models.Model):
+    """A row of a batch prediction whose answer is being written; it goes when the answer is stored as a Prediction."""
+
+    batch_job = models.ForeignKey("inference.BatchJob", models.CASCADE, related_name="rows_at_work", db_index=False)
+    position = models.BigIntegerField()  # from 0, in the order of the input
+    generation = models.OneToOneField(
+        "inference.Generation", models.SET_NULL, null=True, blank=True, related_name="row_at_work"
+    )  # none where it is to be asked for again
+    attempt_count = models.PositiveSmallIntegerField(default=1, db_default=1)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["batch_job", "position"], name="row_at_work_once")]
+
+    def __str__(self) -> str:
+        return f"row {self.position}"

@@ -37,7 +37,9 @@ class ExplanationViewSet(WorkspaceViewSet):
         serializer = AskExplanationSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         version = resolve_version(self.actor.workspace, serializer.validated_data["model"])
-        made = services.ask_explanation(actor=self.actor, version=version, text=serializer.validated_data["text"])
+        text = serializer.validated_data["text"]
+        passed = services.guard_texts(self.actor, None, [text])
+        made = services.ask_explanation(actor=self.actor, version=version, text=text, guarded=passed)
         return Response(self.get_serializer(made).data, status=202)
 
     @extend_schema(summary="An explained sentence")

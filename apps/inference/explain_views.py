@@ -29,7 +29,10 @@ def explain(request: PageRequest) -> HttpResponse:
             values = form.cleaned_data
             try:
                 made = services.ask_explanation(
-                    actor=request.actor, version=values["model_version"], text=values["text"]
+                    actor=request.actor,
+                    version=values["model_version"],
+                    text=values["text"],
+                    guarded=services.guard_texts(request.actor, None, [values["text"]]),
                 )
             except Refused as refused:
                 for problem in refused.problems:

@@ -12,6 +12,7 @@ from apps.inference.batch_models import ApiBatch as ApiBatch
 from apps.inference.batch_models import BatchItem as BatchItem
 from apps.inference.batch_models import BatchState as BatchState
 from apps.inference.batch_models import ItemState as ItemState
+from apps.inference.batch_models import RowAtWork as RowAtWork
 from apps.inference.deployments import Arm as Arm
 from apps.inference.deployments import Deployment as Deployment
 from apps.inference.deployments import DeploymentEvent as DeploymentEvent
@@ -38,6 +39,9 @@ class BatchJob(models.Model):
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="batch_jobs")
     job = models.OneToOneField(Job, models.CASCADE, related_name="batch")
     model_version = models.ForeignKey("registry.ModelVersion", models.RESTRICT, related_name="batch_jobs")
+    deployment = models.ForeignKey(
+        Deployment, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )  # of the alias that was asked for; its guards hold
     reference = models.CharField(max_length=140, blank=True)  # what was asked for: a name, an alias or an id
     source = models.CharField(max_length=10, choices=Source.choices)
     dataset_version = models.ForeignKey(
@@ -81,6 +85,8 @@ class Finish(models.TextChoices):
     LENGTH = "length", _("Cut at the longest length")
     TOO_LONG = "too_long", _("The prompt leaves no room")
     UNREADABLE = "unreadable", _("The model cannot read this chat")
+    BLOCKED = "blocked", _("Blocked by a guard")
+    REFUSED = "refused", _("Refused by the server")
 
 
 class Prediction(models.Model):

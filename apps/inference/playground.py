@@ -14,7 +14,6 @@ from apps.inference.following import Begun, Ended, Over, Piece, Progress, Step
 from apps.inference.forms import PlaygroundForm
 from apps.inference.guards.models import Direction
 from apps.inference.models import Arm, Generation, GenerationState
-from apps.inference.services.guarding import with_contents
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.streaming import event_stream, need_room
@@ -62,18 +61,10 @@ def ask(request: PageRequest) -> JsonResponse:
 def _guarded(request: PageRequest, form: PlaygroundForm) -> dict[str, Any]:
     """Messages, sampling and extras, as the workspace's guards let them through."""
     messages, sampling = form.cleaned_data["messages"], form.sampling()
-    policy = services.policy_for(request.actor, form.cleaned_data["model_version"].deployment)
-    if policy is None:
-        return {"messages": messages, "sampling": sampling}
-    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
-    found = services.guard_input(request.actor, policy, [message["content"] for message in messages], trusted=trusted)
-    if policy.rules(Direction.OUTPUT).looks:
+    passed, found = services.guard_messages(request.actor, form.cleaned_data["model_version"].deployment, messages)
+    if found is not None and found.policy.rules(Direction.OUTPUT).looks:
         sampling = replace(sampling, logprobs=None)  # of what was not let through nobody hears
-    return {
-        "messages": with_contents(messages, found.texts),
-        "sampling": sampling,
-        "extras": services.Extras(guarded=found),
-    }
+    return {"messages": passed, "sampling": sampling, "extras": services.Extras(guarded=found)}
 
 
 @require_GET

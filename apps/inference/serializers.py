@@ -62,7 +62,8 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
         child=serializers.FloatField(), read_only=True, allow_null=True, help_text="Of a version that makes vectors."
     )
     finish = serializers.CharField(
-        read_only=True, help_text="Of an answer: stop, length, too_long (no room behind the prompt) or unreadable."
+        read_only=True,
+        help_text="Of an answer: stop, length, too_long (no room behind the prompt), unreadable, blocked or refused.",
     )
 
     class Meta:

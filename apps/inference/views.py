@@ -138,17 +138,20 @@ def ask(request: PageRequest, version_pk: int) -> HttpResponse:
 def _ask(
     request: PageRequest, version: ModelVersion, form: AskForm | QuestionForm | RankForm | TryForm
 ) -> OnlineRequest | Generation:
+    actor = request.actor
     if isinstance(form, RerankForm):
         query, *texts = form.texts()
-        return services.ask_ranking(actor=request.actor, version=version, query=query, texts=texts)
-    if isinstance(form, RankForm):
-        return services.ask(actor=request.actor, version=version, texts=form.texts())
-    if isinstance(form, TryForm):
-        return services.ask(actor=request.actor, version=version, texts=form.lines())
+        passed = services.guard_texts(actor, None, [query, *texts])
+        return services.ask_ranking(actor=actor, version=version, query=query, texts=texts, guarded=passed)
     if isinstance(form, QuestionForm):
-        return services.ask_question(actor=request.actor, version=version, **form.cleaned_data)
+        passed = services.guard_texts(actor, None, [form.cleaned_data["question"], form.cleaned_data["context"]])
+        return services.ask_question(actor=actor, version=version, guarded=passed, **form.cleaned_data)
+    if isinstance(form, RankForm | TryForm):
+        texts = form.texts() if isinstance(form, RankForm) else form.lines()
+        passed = services.guard_texts(actor, None, texts)
+        return services.ask(actor=actor, version=version, texts=texts, guarded=passed)
     said = {"role": "user", "content": form.cleaned_data["message"]}
-    return services.answer_chat(actor=request.actor, version=version, reference=str(version), messages=[said])
+    return services.answer_chat(actor=actor, version=version, reference=str(version), messages=[said])
 
 
 @require_GET

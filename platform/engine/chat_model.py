@@ -105,10 +105,8 @@ class ChatModel:
         max_new_tokens: int = MAX_NEW_TOKENS,
         report: Report | None = None,
         phase: str = "",
-        start: int = 0,
-        total: int = 0,
     ) -> list[Answer]:
-        """Greedy answers in the order of `prompts`.
+        """Greedy answers in the order of `prompts`, where a model is measured or trained; who serves asks `engine.generate`.
 
         Prompts of like length share a batch; rows with less room than `max_new_tokens` go with their equals, so that
         the company of a prompt never shortens its answer. Raises Stopped when the report asks for it.
@@ -137,7 +135,7 @@ class ChatModel:
                 for at, ids in zip(places, written, strict=True):
                     answers[at] = self._answer(ids)
                 done += len(batch)
-                report.progress(start + done, total or len(prompts), "answers", phase)
+                report.progress(done, len(prompts), "answers", phase)
         return answers
 
     @torch.no_grad()

@@ -1,7 +1,6 @@
-"""What a run can be ordered to do with a chat version: measure it on chats, let it answer many prompts."""
+"""What a run can be ordered to do with a chat version: measure it on chats, see whether it answers."""
 
-from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,13 @@ import pyarrow as pa
 from engine.base_models import own_description
 from engine.chat_model import MAX_NEW_TOKENS, Answer, load_chat_model
 from engine.corpus_tasks import evaluate_on_texts
-from engine.data import ChatRows, count_rows, iterate_rows, read_chats, write_whole
+from engine.data import ChatRows, iterate_rows, read_chats, write_whole
 from engine.evaluate_chat import ANSWER_TOKENS, evaluate_chats, write_chat_rows
 from engine.measured import kept_evaluation
 from engine.preference_tasks import evaluate_on_preferences
 from engine.render import Messages
 from engine.report import Report
 from words import say
-
-WINDOW = 128  # prompts; the rows of a finished window are visible while the next one is written
 
 
 def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
@@ -56,33 +53,22 @@ def evaluate_chat_version(order: dict[str, Any], data: Path, out: Path, report: 
 
 
 def answer_rows(order: dict[str, Any], data: Path, out: Path, report: Report) -> dict[str, Any]:
-    """Answer every row of a Parquet file, a Parquet part per window; rows before `skip_rows` are already stored.
+    """Answer the rows of a small Parquet file, to see whether a folder can answer at all; one Parquet part.
 
-    The column holds a text, which is what a user said, or messages.
+    The column holds a text, which is what a user said, or messages. Whoever has many prompts asks `engine.generate`.
     """
-    column, skip = order["data"].get("column", "text"), int(order.get("skip_rows", 0))
-    total = count_rows(data)
+    column = order["data"].get("column", "text")
     model = load_chat_model(Path(order["model"]))
-    rows = islice(chain.from_iterable(iterate_rows(data, ("example_id", column))), skip, None)
-    done = skip
-    for window in _windows(rows):
-        answers = model.answers(
-            [_prompt(row[column]) for row in window],
-            max_new_tokens=int(order.get("max_new_tokens") or MAX_NEW_TOKENS),
-            report=report,
-            start=done,
-            total=total,
-        )
-        path = out / f"part-{done:010d}.parquet"
-        _write_part(path, [row["example_id"] for row in window], answers)
-        report.part(str(path), done, len(window))
-        done += len(window)
-    return {"rows": done, "template_hash": model.template.description()["hash"]}
-
-
-def _windows(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while window := list(islice(rows, WINDOW)):
-        yield window
+    rows = list(chain.from_iterable(iterate_rows(data, ("example_id", column))))
+    answers = model.answers(
+        [_prompt(row[column]) for row in rows],
+        max_new_tokens=int(order.get("max_new_tokens") or MAX_NEW_TOKENS),
+        report=report,
+    )
+    path = out / "part-0000000000.parquet"
+    _write_part(path, [row["example_id"] for row in rows], answers)
+    report.part(str(path), 0, len(rows))
+    return {"rows": len(rows), "template_hash": model.template.description()["hash"]}
 
 
 def _prompt(value: Any) -> Messages:
@@ -92,7 +78,7 @@ def _prompt(value: Any) -> Messages:
 
 
 def _write_part(path: Path, ids: list[int], answers: list[Answer]) -> None:
-    """One window as Parquet: example_id, answer, finish, answer_tokens."""
+    """Answers as Parquet: example_id, answer, finish, answer_tokens."""
     table = pa.table(
         {
             "example_id": pa.array(ids, pa.int64()),

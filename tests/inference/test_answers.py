@@ -4,22 +4,24 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.inference import services
-from apps.inference.models import BatchJob, Generation, Prediction
+from apps.inference.models import BatchJob, Generation, Prediction, RowAtWork
 from apps.registry.models import ModelVersion
 from core.errors import Refused
+from core.jobs import run as run_of_jobs
+from core.jobs import services as jobs
+from core.jobs.models import Job
 from core.jobs.run import Stopped
 from core.jobs.states import State
-from engine import chat_tasks, tasks
 from engine.chat_model import load_chat_model
-from engine.report import Silent
-from workers import inference as runner
+from engine.failures import RunFailed
+from workers import batch_writing, looks
 from workers.loop import run_next
 from workers.memory import Models
 from workers.writing import Desk
@@ -34,21 +36,11 @@ def no_beats(settings: Any) -> None:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real engine in this process: a child costs seconds."""
-
-    class Telling(Silent):
-        def __init__(self, on_part: Callable[[dict[str, Any]], None]) -> None:
-            self.on_part = on_part
-
-        def part(self, path: str, first: int, rows: int) -> None:
-            self.on_part({"path": path, "first": first, "rows": rows})
-
-    def run_here(_run: Any, order: dict[str, Any], _folder: Path, *, threads: int, on_part: Any) -> dict[str, Any]:
-        return tasks.perform(order, None, Telling(on_part))
-
-    monkeypatch.setattr(runner, "run_engine", run_here)
-    monkeypatch.setattr(chat_tasks, "WINDOW", 4)
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """The resident role, which writes a step whenever the runner of batches would wait."""
+    made = Desk(Models(10**9))
+    monkeypatch.setattr(looks, "sleep", lambda _seconds: made.turn())
+    return made
 
 
 def upload(text: str, name: str) -> SimpleUploadedFile:
@@ -57,7 +49,7 @@ def upload(text: str, name: str) -> SimpleUploadedFile:
 
 def done(batch_job: BatchJob) -> list[Prediction]:
     """The rows of the batch after its job has run."""
-    run_next("infer")
+    run_next("io")
     batch_job.refresh_from_db()
     assert batch_job.job.state == State.SUCCEEDED, batch_job.job.error_message
     return list(Prediction.objects.filter(batch_job=batch_job).order_by("position"))
@@ -84,6 +76,7 @@ def user(content: str) -> dict[str, str]:
     return {"role": "user", "content": content}
 
 
+@pytest.mark.usefixtures("desk")
 def test_a_file_of_prompts_is_answered_in_order_and_bad_rows_are_named(actor: Any, chat_version: Version) -> None:
     version = chat_version()
     batch_job = services.predict_upload(
@@ -104,7 +97,7 @@ def test_a_file_of_prompts_is_answered_in_order_and_bad_rows_are_named(actor: An
     assert [found["number"] for found in batch_job.bad_rows] == [2]
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("desk")
 def test_messages_of_a_file_are_prompts_and_a_closing_answer_is_left_off(actor: Any, chat_version: Version) -> None:
     chats = [
         [user("hi"), {"role": "assistant", "content": "yes?"}, user("card")],
@@ -126,7 +119,7 @@ def test_messages_of_a_file_are_prompts_and_a_closing_answer_is_left_off(actor: 
     assert [found["code"] for found in batch_job.bad_rows] == ["empty", "bad_role", "nothing_asked"]
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("desk")
 def test_a_chat_dataset_is_answered_anew(actor: Any, chat_version: Version, chat_data: Any) -> None:
     version = chat_version("llama")
     rows = done(services.predict_version(actor=actor, version=version, data=chat_data, split="test", max_new_tokens=5))
@@ -138,32 +131,132 @@ def test_a_chat_dataset_is_answered_anew(actor: Any, chat_version: Version, chat
 
 
 def test_a_batch_that_is_killed_midway_has_each_answer_once_in_the_end(
-    actor: Any, chat_version: Version, monkeypatch: pytest.MonkeyPatch
+    actor: Any, chat_version: Version, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = chat_version()
     items = [{"id": str(n), "text": f"card {n} {'my ' * (n % 9)}"} for n in range(200)]
     batch_job = services.predict_texts(actor=actor, version=version, items=items, max_new_tokens=3)
-    keep = services.keep_predictions
+    keep = services.keep_answers
 
-    def keep_then_die(**values: Any) -> None:
+    def keep_once_then_die(**values: Any) -> None:
+        if values["batch_job"].stored_count:
+            raise Stopped("shutdown")
         keep(**values)
-        raise Stopped("shutdown")
 
-    monkeypatch.setattr(runner.services, "keep_predictions", keep_then_die)
-    run_next("infer")
+    monkeypatch.setattr(batch_writing.services, "keep_answers", keep_once_then_die)
+    run_next("io")
     batch_job.refresh_from_db()
-    assert batch_job.stored_count == chat_tasks.WINDOW
-    monkeypatch.setattr(runner.services, "keep_predictions", keep)
+    stored, asked = batch_job.stored_count, Generation.objects.count()
+    assert 0 < stored < asked < 200
+    monkeypatch.setattr(batch_writing.services, "keep_answers", keep)
 
     rows = done(batch_job)
 
     assert [(row.position, row.custom_id) for row in rows] == [(n, str(n)) for n in range(200)]
-    spot = [0, 127, 128, 199]
+    spot = [0, stored - 1, stored, 199]
     prompts = [[user(items[n]["text"])] for n in spot]
     assert [(rows[n].answer, rows[n].finish) for n in spot] == list(alone(version, prompts, 3))
+    assert Generation.objects.count() == 200  # what was at work is read by the next attempt and not asked again
+    assert not RowAtWork.objects.exists()
+    assert set(Generation.objects.values_list("priority", "is_stored")) == {(10, False)}
+    assert not Generation.objects.exclude(messages=[], answers=[]).exists()
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("desk")
+def test_a_batch_uses_the_scheduler_and_keeps_few_rows_at_work(
+    actor: Any, chat_version: Version, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most: list[int] = []
+    turn = desk.turn
+
+    def counted(_seconds: float) -> bool:
+        most.append(Generation.objects.filter(state__in=("waiting", "running")).count())
+        return turn()
+
+    monkeypatch.setattr(looks, "sleep", counted)
+    items = [{"text": "card", "id": str(n)} for n in range(80)]
+    rows = done(services.predict_texts(actor=actor, version=chat_version(), items=items, max_new_tokens=2))
+
+    assert max(most) == batch_writing.AT_ONCE and len(rows) == 80
+    assert len({row.answer for row in rows}) == 1
+
+
+def test_a_cancelled_batch_ends_its_answers_and_keeps_what_is_stored(
+    actor: Any, chat_version: Version, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [{"text": f"card {n}", "id": str(n)} for n in range(60)]
+    batch_job = services.predict_texts(actor=actor, version=chat_version(), items=items, max_new_tokens=40)
+    turns: list[int] = []
+
+    def cancel_soon(_seconds: float) -> None:
+        desk.turn()
+        turns.append(Generation.objects.filter(state="running").count())
+        if len(turns) == 3:
+            jobs.cancel(job=Job.objects.get(pk=batch_job.job_id), by=actor.user)
+
+    monkeypatch.setattr(looks, "sleep", cancel_soon)
+    monkeypatch.setattr(run_of_jobs, "PROGRESS_SECONDS", 0.0)
+    run_next("io")
+
+    batch_job.refresh_from_db()
+    assert batch_job.job.state == State.CANCELLED and turns[-1] == batch_writing.AT_ONCE
+    assert Generation.objects.filter(state="running", is_unwanted=False).count() == 0
+    assert not RowAtWork.objects.exists()
+    desk.turn(unwanted=set(Generation.objects.filter(state="running").values_list("pk", flat=True)))
+    assert set(Generation.objects.values_list("state", flat=True)) == {"cancelled"}
+    assert Prediction.objects.count() == batch_job.stored_count
+
+
+def test_what_a_batch_that_ended_elsewhere_left_at_work_is_let_go(
+    actor: Any, chat_version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_job = services.predict_texts(actor=actor, version=chat_version(), items=[{"text": "card"}])
+
+    def die(_seconds: float) -> None:
+        raise Stopped("shutdown")
+
+    monkeypatch.setattr(looks, "sleep", die)
+    run_next("io")
+    assert RowAtWork.objects.count() == 1 and services.mend_rows() == []
+    jobs.cancel(job=Job.objects.get(pk=batch_job.job_id), by=actor.user)
+
+    assert services.mend_rows() == [batch_job.pk]
+
+    assert not RowAtWork.objects.exists()
+    assert Generation.objects.get().state == "cancelled"
+
+
+def test_an_answer_that_fails_again_and_again_fails_the_batch_which_goes_on_when_it_is_sent_again(
+    actor: Any, chat_version: Version, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [{"text": f"card {n}", "id": str(n)} for n in range(3)]
+    batch_job = services.predict_texts(actor=actor, version=chat_version(), items=items, max_new_tokens=2)
+    monkeypatch.setattr(desk.models, "get", Mock(side_effect=RunFailed("out_of_memory", "No room.", "Wait.")))
+
+    run_next("io")
+
+    batch_job.refresh_from_db()
+    assert (batch_job.job.state, batch_job.job.error_code) == (State.FAILED, "out_of_memory")
+    assert Generation.objects.count() == 3 * batch_writing.ATTEMPTS and not RowAtWork.objects.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(looks, "sleep", lambda _seconds: desk.turn())
+    jobs.retry(job=Job.objects.get(pk=batch_job.job_id), by=actor.user)
+    assert [row.custom_id for row in done(batch_job)] == ["0", "1", "2"]
+
+
+@pytest.mark.usefixtures("desk")
+def test_prompts_without_room_are_said_to_be_too_long_and_the_others_are_answered(
+    actor: Any, chat_version: Version
+) -> None:
+    items = [{"text": "x" * 500}, {"text": "card"}]
+
+    long, short = done(services.predict_texts(actor=actor, version=chat_version(), items=items, max_new_tokens=2))
+
+    assert (long.answer, long.finish, long.answer_tokens) == ("", "too_long", 0)
+    assert short.finish == "length"
+
+
+@pytest.mark.usefixtures("desk")
 def test_rows_and_exports_name_the_version_that_made_them(actor: Any, chat_version: Version, api: Any) -> None:
     version, client = chat_version(), api(actor)
     made = client.post(
@@ -174,7 +267,7 @@ def test_rows_and_exports_name_the_version_that_made_them(actor: Any, chat_versi
             "max_new_tokens": 3,
         },
     )
-    run_next("infer")
+    run_next("io")
 
     def download(kind: str) -> str:
         answer = client.get(f"/api/v1/predictions/{made.json()['id']}/export?file_format={kind}")
@@ -282,7 +375,7 @@ def test_a_chat_version_is_tried_on_its_page(
     assert stranger.get(f"/w/{workspace.slug}/predictions/written/{asked.pk}").status_code == 404
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("desk")
 def test_pages_show_answers_as_text_and_strangers_see_nothing(
     actor: Any, chat_version: Version, alice: Any, bob: Any, charlie: Any, page: Any, workspace: Any
 ) -> None:

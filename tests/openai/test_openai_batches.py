@@ -24,6 +24,7 @@ from core.jobs.services import claim
 from tests.openai.lines import chats, jsonl
 from tests.serving import at_work
 from workers import batches as runner
+from workers import looks
 from workers.generation import Models, answer_all
 from workers.loop import run_next
 from workers.memory import Models as Memory
@@ -341,7 +342,7 @@ def half_done(client: OpenAI, monkeypatch: pytest.MonkeyPatch, count: int = 6) -
         if Generation.objects.count() == count:
             raise Stopped("shutdown")
 
-    monkeypatch.setattr(runner.time, "sleep", stop_then)
+    monkeypatch.setattr(looks, "sleep", stop_then)
     run_next("io")
     desk = Desk(Memory(10**9))
     Generation.objects.filter(batch_item__position__gte=2).update(priority=90)
@@ -435,7 +436,7 @@ def test_an_answer_that_was_given_up_is_asked_for_again_but_not_for_ever(
 ) -> None:
     """The role dies again and again over one request: after three rows of three attempts it stands in the error file."""
     made = start(strict, [chat_line("a")])
-    monkeypatch.setattr(runner.time, "sleep", lambda _seconds: Generation.objects.filter(state="waiting").update(
+    monkeypatch.setattr(looks, "sleep", lambda _seconds: Generation.objects.filter(state="waiting").update(
         state="failed", error_code="given_up", error_message="gone"))  # fmt: skip
     work()
     done = strict.batches.retrieve(made.id)

@@ -10,6 +10,8 @@ from apps.inference import services
 from apps.inference.models import Generation, GuardDecision, GuardPolicy, OnlineRequest
 from apps.registry.models import ModelVersion
 from core.access import Actor
+from core.errors import Refused
+from engine.specs.sampling import Sampling
 from tests.serving import at_work
 from workers.generation import Models, answer_all
 
@@ -165,11 +167,12 @@ def test_a_classifier_of_the_platform_judges_prompts_and_answers(
     assert OnlineRequest.objects.filter(model_version=version).count() >= 4
 
 
-def test_ways_past_the_guards_are_closed(
-    actor: Actor, guard: Callable[..., GuardPolicy], v1: Any, bot: ModelVersion
-) -> None:
+def test_ways_past_the_guards_are_closed(actor: Actor, guard: Callable[..., GuardPolicy], bot: ModelVersion) -> None:
     guard(personal_input="redact")
+    actor.workspace.refresh_from_db()
+    said = [{"role": "user", "content": "a"}]
 
-    answer = v1.post("/api/v1/answers", {"model": "bot", "messages": [{"role": "user", "content": "a"}]}, format="json")
+    with pytest.raises(Refused) as refused:
+        services.generate_chat(actor=actor, version=bot, reference="bot", messages=said, sampling=Sampling())
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_guarded")
+    assert (refused.value.status, refused.value.code) == (409, "not_guarded")

@@ -9,14 +9,15 @@ from openai import BadRequestError, InternalServerError, OpenAI
 
 from apps.accounts.models import AuditEntry
 from apps.evaluation.services import start_evaluation
-from apps.inference.models import Generation, GenerationState
-from apps.inference.services import ask_explanation
+from apps.inference.models import Generation, GenerationState, Prediction
+from apps.inference.services import ask_explanation, predict_texts
 from apps.registry import selectors
 from apps.registry.models import ModelVersion
 from apps.registry.services import Connection, connect_server
 from apps.training.bases import base_choices
 from core.errors import Refused
 from engine.specs import BaseModel
+from workers.loop import run_next
 
 ASK: Any = {"messages": [{"role": "user", "content": "where is my card?"}]}
 
@@ -166,3 +167,16 @@ def test_a_server_is_connected_by_page_and_api(
 
     made = api(actor).post("/api/v1/model-connections", {"name": "far", "address": address, "model": "bot:1"})
     assert (made.status_code, made.json()["number"]) == (201, 2)
+
+
+def test_a_batch_prediction_of_it_is_answered_there(
+    writer: None, far: ModelVersion, bot: ModelVersion, actor: Any
+) -> None:
+    items = [{"id": str(at), "text": f"where is card {at}?"} for at in range(3)]
+    made = [predict_texts(actor=actor, version=version, items=items, max_new_tokens=6) for version in (bot, far)]
+
+    while run_next("io") is not None:
+        pass
+
+    here, there = ([row.answer for row in Prediction.objects.filter(batch_job=each).order_by("id")] for each in made)
+    assert len(there) == 3 and there == here

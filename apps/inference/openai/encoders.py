@@ -17,6 +17,7 @@ from apps.inference import services
 from apps.inference.following import Lease
 from apps.inference.models import OnlineRequest, OnlineState
 from apps.inference.openai.doors import Committed, Door
+from apps.inference.openai.guarded import guarded
 from apps.registry.models import Task
 from core.characters import has_lone_surrogate
 from core.errors import Refused
@@ -84,7 +85,27 @@ class ScoreBody(Body):
     user = Text(required=False, max_length=200)
 
 
-class EmbeddingDoor(Door):
+class EncoderDoor(Door):
+    """A door behind which an encoder reads texts, as the guards let them pass."""
+
+    def committed(
+        self,
+        asked: Mapping[str, Any],
+        route: services.Route,
+        texts: Sequence[str],
+        ask: Callable[..., OnlineRequest],
+        shape: Shape,
+    ) -> Committed:
+        """Commit what `ask` asks for, with the caller, the version, the route and how guards let `texts` pass."""
+
+        def commit(found: services.Guarded | None) -> Committed:
+            row = ask(actor=self.actor, version=route.version, route=route, guarded=found)
+            return Committed(partial(_answer, row, asked, shape))
+
+        return guarded(self.actor, route.deployment, texts, commit)
+
+
+class EmbeddingDoor(EncoderDoor):
     """Texts to vectors."""
 
     def post(self, request: Request) -> Committed:
@@ -92,11 +113,12 @@ class EmbeddingDoor(Door):
         asked = read_body(request, EmbeddingBody)
         texts = texts_of(asked["input"], "input")
         found = self.route_of(asked)
-        row = services.ask(actor=self.actor, version=found.version, texts=texts, task=Task.EMBEDDING, route=found)
-        return Committed(partial(_answer, row, asked, vectors_shaped))
+        services.checked_texts(found.version, texts, Task.EMBEDDING)
+        ask = partial(services.ask, texts=texts, task=Task.EMBEDDING)
+        return self.committed(asked, found, texts, ask, vectors_shaped)
 
 
-class ClassifyDoor(Door):
+class ClassifyDoor(EncoderDoor):
     """Texts to labels."""
 
     def post(self, request: Request) -> Committed:
@@ -104,18 +126,12 @@ class ClassifyDoor(Door):
         asked = read_body(request, ClassifyBody)
         found = self.route_of(asked)
         texts = texts_of(asked["input"], "input")
-        row = services.ask(
-            actor=self.actor,
-            version=found.version,
-            texts=texts,
-            task=Task.CLASSIFICATION,
-            is_whole=True,
-            route=found,
-        )
-        return Committed(partial(_answer, row, asked, labels_shaped))
+        services.checked_texts(found.version, texts, Task.CLASSIFICATION)
+        ask = partial(services.ask, texts=texts, task=Task.CLASSIFICATION, is_whole=True)
+        return self.committed(asked, found, texts, ask, labels_shaped)
 
 
-class RerankDoor(Door):
+class RerankDoor(EncoderDoor):
     """Documents in the order in which they answer a query."""
 
     def post(self, request: Request) -> Committed:
@@ -123,13 +139,12 @@ class RerankDoor(Door):
         asked = read_body(request, RerankBody)
         documents = documents_of(asked)
         found = self.route_of(asked)
-        row = services.ask_ranking(
-            actor=self.actor, version=found.version, query=asked["query"], texts=documents, route=found
-        )
-        return Committed(partial(_answer, row, asked, order_shaped))
+        services.check_ranking(found.version, asked["query"], documents)
+        ask = partial(services.ask_ranking, query=asked["query"], texts=documents)
+        return self.committed(asked, found, [asked["query"], *documents], ask, order_shaped)
 
 
-class ScoreDoor(Door):
+class ScoreDoor(EncoderDoor):
     """How well each second text answers the first."""
 
     def post(self, request: Request) -> Committed:
@@ -137,10 +152,9 @@ class ScoreDoor(Door):
         asked = read_body(request, ScoreBody)
         seconds = texts_of(asked["text_2"], "text_2")
         found = self.route_of(asked)
-        row = services.ask_ranking(
-            actor=self.actor, version=found.version, query=asked["text_1"], texts=seconds, route=found
-        )
-        return Committed(partial(_answer, row, asked, scores_shaped))
+        services.check_ranking(found.version, asked["text_1"], seconds)
+        ask = partial(services.ask_ranking, query=asked["text_1"], texts=seconds)
+        return self.committed(asked, found, [asked["text_1"], *seconds], ask, scores_shaped)
 
 
 def vectors_shaped(asked: Mapping[str, Any], done: Done) -> dict[str, Any]:

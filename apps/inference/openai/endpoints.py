@@ -1,6 +1,6 @@
 """What a line of a batch may ask, one entry an endpoint: its body, its checks, how it is begun and how its answer is shaped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from apps.inference.openai.encoders import (
 )
 from apps.inference.openai.shapes import Shape as Written
 from apps.inference.openai.shapes import counts_of
+from apps.inference.services.asking import BATCH_PRIORITY
 from apps.inference.services.guarding import with_contents
 from apps.registry.models import ModelVersion, Task
 from core.access import Actor
@@ -37,7 +38,6 @@ from core.errors import Refused
 from core.openai.body import Body
 from words import say
 
-BATCH_PRIORITY = 10  # behind everything that somebody waits for, flex as well
 Asked = dict[str, Any]
 Row = tuple[str, str]  # a text and, of a pair, the second one
 
@@ -70,7 +70,8 @@ class Encoding:
 
     body: type[Body]
     check: Callable[[ModelVersion, Asked], None]
-    rows: Callable[[Asked], list[Row]]
+    texts: Callable[[Asked], list[str]]  # what guards look at, and what is read
+    rows: Callable[[Sequence[str]], list[Row]]  # of these texts
     kind: str  # of the rows, as the engine names it
     said: Callable[[ModelVersion, list[Mapping[str, Any]]], list[dict[str, Any]]]  # of the engine's rows: Done.results
     shape: Shape
@@ -154,21 +155,30 @@ def _check_texts(task: str) -> Callable[[ModelVersion, Asked], None]:
     return check
 
 
-def _input_rows(asked: Asked) -> list[Row]:
-    return [(text, "") for text in texts_of(asked["input"], "input")]
+def _input_texts(asked: Asked) -> list[str]:
+    return texts_of(asked["input"], "input")
 
 
-def _rerank_rows(asked: Asked) -> list[Row]:
-    return [(asked["query"], document) for document in documents_of(asked)]
+def _rerank_texts(asked: Asked) -> list[str]:
+    return [asked["query"], *documents_of(asked)]
 
 
-def _score_rows(asked: Asked) -> list[Row]:
-    return [(asked["text_1"], text) for text in texts_of(asked["text_2"], "text_2")]
+def _score_texts(asked: Asked) -> list[str]:
+    return [asked["text_1"], *texts_of(asked["text_2"], "text_2")]
 
 
-def _check_pairs(rows: Callable[[Asked], list[Row]], query: str) -> Callable[[ModelVersion, Asked], None]:
+def _singles(texts: Sequence[str]) -> list[Row]:
+    return [(text, "") for text in texts]
+
+
+def _pairs(texts: Sequence[str]) -> list[Row]:
+    return [(texts[0], text) for text in texts[1:]]
+
+
+def _check_pairs(texts: Callable[[Asked], list[str]]) -> Callable[[ModelVersion, Asked], None]:
     def check(version: ModelVersion, asked: Asked) -> None:
-        services.check_ranking(version, asked[query], [text for _query, text in rows(asked)])
+        query, *others = texts(asked)
+        services.check_ranking(version, query, others)
 
     return check
 
@@ -200,14 +210,14 @@ WRITING: dict[str, Writing] = {
 }
 ENCODING: dict[str, Encoding] = {
     "/v1/embeddings": Encoding(
-        EmbeddingBody, _check_texts(Task.EMBEDDING), _input_rows, "corpus", _vectors, vectors_shaped
+        EmbeddingBody, _check_texts(Task.EMBEDDING), _input_texts, _singles, "corpus", _vectors, vectors_shaped
     ),
     "/v1/classify": Encoding(
-        ClassifyBody, _check_texts(Task.CLASSIFICATION), _input_rows, "corpus", _labels, labels_shaped
+        ClassifyBody, _check_texts(Task.CLASSIFICATION), _input_texts, _singles, "corpus", _labels, labels_shaped
     ),
     "/v1/rerank": Encoding(
-        RerankBody, _check_pairs(_rerank_rows, "query"), _rerank_rows, "pairs", _order, order_shaped
+        RerankBody, _check_pairs(_rerank_texts), _rerank_texts, _pairs, "pairs", _order, order_shaped
     ),
-    "/v1/score": Encoding(ScoreBody, _check_pairs(_score_rows, "text_1"), _score_rows, "pairs", _order, scores_shaped),
+    "/v1/score": Encoding(ScoreBody, _check_pairs(_score_texts), _score_texts, _pairs, "pairs", _order, scores_shaped),
 }
 ENDPOINTS: dict[str, Writing | Encoding] = {**WRITING, **ENCODING}

@@ -11,6 +11,7 @@ from words import say
 ONLINE_CHANNEL = "lingxi:online"
 LARGEST_ANSWER_TOKENS = 4096
 ANSWER_TOKENS = 256
+BATCH_PRIORITY = 10  # behind everything that somebody waits for, flex as well
 PROMPT_ENDS = ("user", "tool")
 
 

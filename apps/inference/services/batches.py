@@ -17,7 +17,7 @@ from apps.datasets.formats.options import ReadOptions
 from apps.datasets.formats.problems import FileProblem
 from apps.datasets.formats.sniffing import sniff
 from apps.datasets.models import DatasetVersion
-from apps.inference.models import BatchJob, Prediction, Source
+from apps.inference.models import BatchJob, Deployment, Prediction, Source
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
@@ -43,6 +43,7 @@ def predict_version(
     split: str = "",
     max_new_tokens: int | None = None,
     reference: str = "",
+    deployment: Deployment | None = None,
 ) -> BatchJob:
     """Queue a frozen dataset version, or one of its splits; of a chat the last answer is written anew."""
     require_usable(version)
@@ -58,6 +59,7 @@ def predict_version(
         split=split,
         max_new_tokens=max_new_tokens,
         reference=reference,
+        deployment=deployment,
     )
 
 
@@ -71,6 +73,7 @@ def predict_upload(
     id_column: str = "",
     max_new_tokens: int | None = None,
     reference: str = "",
+    deployment: Deployment | None = None,
 ) -> BatchJob:
     """Keep an uploaded file, find its column of texts (prompts, messages, questions and their passages) and queue it."""
     require_usable(version)
@@ -101,6 +104,7 @@ def predict_upload(
                 id_column=id_column,
                 max_new_tokens=max_new_tokens,
                 reference=reference,
+                deployment=deployment,
             )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -114,6 +118,7 @@ def predict_texts(
     items: Sequence[Mapping[str, Any]],
     max_new_tokens: int | None = None,
     reference: str = "",
+    deployment: Deployment | None = None,
 ) -> BatchJob:
     """Queue {"id", "text"} items, of a reader with the passage, of a ranker with the second text as "context".
 
@@ -146,6 +151,7 @@ def predict_texts(
             id_column="id",
             max_new_tokens=max_new_tokens,
             reference=reference,
+            deployment=deployment,
         )
 
 
@@ -178,7 +184,7 @@ def _start(
     job = jobs.create(
         kind="inference.batch",
         workspace=actor.workspace,
-        queue="infer",
+        queue="io" if use_of(version).reads == "messages" else "infer",  # the resident role writes
         title=use_of(version).title(what),
         by=actor.user,
         unit="texts",

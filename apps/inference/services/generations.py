@@ -14,13 +14,13 @@ from django.utils import timezone
 from apps.inference.guards.models import Direction
 from apps.inference.models import Arm, Generation, GenerationKind, GenerationState, ItemState
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
-from apps.inference.services.guarding import Guarded, OutputGuard, is_guarded, keep_decisions
+from apps.inference.services.guarding import Guarded, OutputGuard, guard_messages, keep_decisions, require_guarded
 from apps.inference.services.metering import count_generations, require_quota
 from apps.inference.services.routes import Route, as_shadow
 from apps.registry.models import ModelVersion, Task
 from core.access import Actor
 from core.api.throttle import take_slot
-from core.errors import Refused, conflict
+from core.errors import Refused
 from core.queue import notify
 from engine.specs.sampling import Grammar, Sampling
 from words import say
@@ -72,10 +72,21 @@ def answer_chat(
     max_new_tokens: int | None = None,
     route: Route | None = None,
 ) -> Generation:
-    """Ask for the likeliest answer to a chat, as long as batches write them."""
-    sampling = Sampling(temperature=0.0, max_tokens=answer_length(max_new_tokens))
+    """Ask for the likeliest answer to a chat, as long as batches write them.
+
+    For callers that may wait in their thread, outside any transaction: guards may ask a classifier first.
+    """
+    sampling, found = Sampling(temperature=0.0, max_tokens=answer_length(max_new_tokens)), route or Route(version)
+    checked_chat(found.version, messages, sampling, Extras())
+    passed, guarded = guard_messages(actor, found.deployment, messages)
     return generate_chat(
-        actor=actor, version=version, reference=reference, messages=messages, sampling=sampling, route=route
+        actor=actor,
+        version=version,
+        reference=reference,
+        messages=passed,
+        sampling=sampling,
+        extras=Extras(guarded=guarded),
+        route=found,
     )
 
 
@@ -182,10 +193,8 @@ def _make(asked: _Asked, **columns: Any) -> Generation:
 def _require_guarded(asked: _Asked) -> None:
     """Refused when there are guards and this request did not come by them, or wants what they cannot give."""
     guarded = asked.extras.guarded
-    if guarded is None:
-        if is_guarded(asked.actor, asked.route.deployment):
-            raise conflict("not_guarded", say("This workspace guards its prompts, and this way passes by the guards."))
-    elif asked.sampling.logprobs is not None and guarded.policy.rules(Direction.OUTPUT).looks:
+    require_guarded(asked.actor, asked.route.deployment, guarded)
+    if guarded is not None and asked.sampling.logprobs is not None and guarded.policy.rules(Direction.OUTPUT).looks:
         raise Refused(
             "unsupported_parameter",
             say("Guarded answers come without log-probabilities."),
@@ -337,4 +346,5 @@ def expire_unread(*, now: datetime | None = None) -> dict[str, int]:
 def _forget(rows: QuerySet[Generation]) -> int:
     theirs = rows.filter(is_stored=False).exclude(state__in=OPEN).exclude(messages=[], prompts=[], answers=[])
     theirs = theirs.exclude(batch_item__state=ItemState.RUNNING)  # whose batch will read it, however late
+    theirs = theirs.filter(row_at_work=None)
     return theirs.update(messages=[], prompts=[], answers=[], metadata={}, end_user="")

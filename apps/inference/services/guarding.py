@@ -2,10 +2,10 @@
 
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils import timezone
 
@@ -15,13 +15,14 @@ from apps.inference.guards.stream import AnswerGuard
 from apps.inference.models import Deployment, Generation, OnlineRequest, OnlineState
 from apps.inference.services.asking import ONLINE_CHANNEL
 from core.access import Actor
-from core.errors import Refused
+from core.errors import Refused, conflict
 from core.queue import notify
 from words import say
 
 PATIENCE = timedelta(seconds=20)  # with a classifier; after that it could not be asked
 POLL_SECONDS = 0.05
 BLOCKED = "content_filter"
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,24 @@ def is_guarded(actor: Actor, deployment: Deployment | None) -> bool:
     return bool(actor.workspace.is_guarded or (deployment and deployment.guard_policy_id))
 
 
+def require_guarded(actor: Actor, deployment: Deployment | None, guarded: Guarded | None) -> None:
+    """Refused when there are guards and a request did not come by them."""
+    if guarded is None and is_guarded(actor, deployment):
+        raise conflict("not_guarded", say("This workspace guards its prompts, and this way passes by the guards."))
+
+
 def policy_for(actor: Actor, deployment: Deployment | None = None) -> GuardPolicy | None:
     """The policy of a deployment, else the workspace's default; without one this costs nothing."""
+    return policy_of(actor.workspace, deployment)
+
+
+def policy_of(workspace: Any, deployment: Deployment | None = None) -> GuardPolicy | None:
+    """The same, whoever asks."""
     if deployment is not None and deployment.guard_policy is not None:
         return deployment.guard_policy
-    if not actor.workspace.is_guarded:
+    if not workspace.is_guarded:
         return None
-    return GuardPolicy.objects.filter(workspace=actor.workspace, is_default=True).first()
+    return GuardPolicy.objects.filter(workspace=workspace, is_default=True).first()
 
 
 def screen(
@@ -98,6 +110,46 @@ def guard_input(actor: Actor, policy: GuardPolicy, texts: Sequence[str], *, trus
     """The whole chain for callers that may wait in their thread, outside any transaction."""
     screening = screen(actor, policy, texts, trusted=trusted)
     return screened(actor, screening, wait_for(screening.question))
+
+
+def guard_texts(
+    actor: Actor, deployment: Deployment | None, texts: Sequence[str], *, trusted: Collection[int] = ()
+) -> Guarded | None:
+    """The same, by the policy that holds; None where nothing guards."""
+    policy = policy_for(actor, deployment)
+    return None if policy is None else guard_input(actor, policy, texts, trusted=trusted)
+
+
+def guard_messages(
+    actor: Actor, deployment: Deployment | None, messages: Sequence[Mapping[str, str]]
+) -> tuple[list[dict[str, str]], Guarded | None]:
+    """The messages of a chat as they may be read, and what was decided; None where nothing guards."""
+    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
+    found = guard_texts(actor, deployment, [message["content"] for message in messages], trusted=trusted)
+    return (list(map(dict, messages)) if found is None else with_contents(messages, found.texts)), found
+
+
+def guard_many(
+    actor: Actor, policy: GuardPolicy, asked: Mapping[K, tuple[Sequence[str], Collection[int]]]
+) -> tuple[dict[K, Guarded], dict[K, Refused]]:
+    """What the guards let pass and what they refuse of many requests {name: (texts, trusted)}.
+
+    The classifier is asked about all of them before its first answer is waited for.
+    """
+    passed: dict[K, Guarded] = {}
+    refused: dict[K, Refused] = {}
+    screenings: dict[K, Screening] = {}
+    for name, (texts, trusted) in asked.items():
+        try:
+            screenings[name] = screen(actor, policy, texts, trusted=trusted)
+        except Refused as why:
+            refused[name] = why
+    for name, screening in screenings.items():
+        try:
+            passed[name] = screened(actor, screening, wait_for(screening.question))
+        except Refused as why:
+            refused[name] = why
+    return passed, refused
 
 
 def with_contents(messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[dict[str, str]]:
@@ -161,6 +213,18 @@ def ask_classifier(policy: GuardPolicy, texts: Sequence[str], *, api_key: Any = 
     )
     notify(ONLINE_CHANNEL)
     return made
+
+
+def keep_passed(actor: Actor, passed: Iterable[Guarded]) -> None:
+    """Log what was decided about texts that were let pass."""
+    for found in passed:
+        keep_decisions(
+            found.decisions,
+            policy=found.policy,
+            workspace=actor.workspace,
+            direction=Direction.INPUT,
+            api_key=actor.key,
+        )
 
 
 def keep_decisions(

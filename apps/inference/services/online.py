@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.inference.models import OnlineKind, OnlineRequest, OnlineState
 from apps.inference.services.asking import ONLINE_CHANNEL, require_usable
+from apps.inference.services.guarding import Guarded, keep_passed, require_guarded
 from apps.inference.services.metering import count_online, require_quota
 from apps.inference.services.routes import Route, as_shadow
 from apps.inference.tasks import use_of
@@ -37,14 +38,16 @@ def ask(
     task: str = "",
     is_whole: bool = False,
     route: Route | None = None,
+    guarded: Guarded | None = None,
 ) -> OnlineRequest:
     """Ask for labels (of a tagger: spans) of a few texts now; the resident role answers within a moment.
 
     With `task` a version of another task is refused, as one that does not read texts always is. `is_whole` asks a
-    classifier for the probability of every label. `route` is how the version was found.
+    classifier for the probability of every label. `route` is how the version was found, `guarded` how guards let the
+    texts pass: it is needed where a policy holds, and its texts are the ones that are read.
     """
-    cleaned = checked_texts(version, texts, task)
-    return _make(actor, route or Route(version), texts=cleaned, is_whole=is_whole)
+    cleaned = checked_texts(version, guarded.texts if guarded else texts, task)
+    return _make(actor, route or Route(version), guarded, texts=cleaned, is_whole=is_whole)
 
 
 def checked_texts(version: ModelVersion, texts: Sequence[str], task: str = "") -> list[str]:
@@ -77,9 +80,23 @@ def checked_texts(version: ModelVersion, texts: Sequence[str], task: str = "") -
 
 @transaction.atomic
 def ask_question(
-    *, actor: Actor, version: ModelVersion, question: str, context: str, route: Route | None = None
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    question: str,
+    context: str,
+    route: Route | None = None,
+    guarded: Guarded | None = None,
 ) -> OnlineRequest:
-    """Ask a reader for the answer to a question in a passage now."""
+    """Ask a reader for the answer to a question in a passage now; guards look at both."""
+    if guarded:
+        question, context = guarded.texts
+    check_question(version, question, context)
+    return _make(actor, route or Route(version), guarded, texts=[question, context])
+
+
+def check_question(version: ModelVersion, question: str, context: str) -> None:
+    """Refused when the version cannot be asked this."""
     require_usable(version)
     if use_of(version).reads != "question":
         raise Refused(
@@ -99,16 +116,23 @@ def ask_question(
                 ),
                 field=name,
             )
-    return _make(actor, route or Route(version), texts=[question, context])
 
 
 @transaction.atomic
 def ask_ranking(
-    *, actor: Actor, version: ModelVersion, query: str, texts: Sequence[str], route: Route | None = None
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    query: str,
+    texts: Sequence[str],
+    route: Route | None = None,
+    guarded: Guarded | None = None,
 ) -> OnlineRequest:
-    """Ask for the order of a few texts by how well each answers a query."""
+    """Ask for the order of a few texts by how well each answers a query; guards look at the query and them."""
+    if guarded:
+        query, *texts = guarded.texts
     check_ranking(version, query, texts)
-    return _make(actor, route or Route(version), texts=[query, *texts])
+    return _make(actor, route or Route(version), guarded, texts=[query, *texts])
 
 
 def check_ranking(version: ModelVersion, query: str, texts: Sequence[str]) -> None:
@@ -142,8 +166,10 @@ def check_ranking(version: ModelVersion, query: str, texts: Sequence[str]) -> No
 
 
 @transaction.atomic
-def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> OnlineRequest:
+def ask_explanation(*, actor: Actor, version: ModelVersion, text: str, guarded: Guarded | None = None) -> OnlineRequest:
     """Ask for everything a GPT computes on the way from a sentence to its next token."""
+    if guarded:
+        [text] = guarded.texts
     require_usable(version)
     if not version.task_page.is_explained:
         raise Refused(
@@ -160,12 +186,13 @@ def ask_explanation(*, actor: Actor, version: ModelVersion, text: str) -> Online
             say("A sentence has at most {most} characters.", most=MAX_SENTENCE_CHARACTERS),
             field="text",
         )
-    return _make(actor, Route(version), kind=OnlineKind.EXPLAIN, texts=[text])
+    return _make(actor, Route(version), guarded, kind=OnlineKind.EXPLAIN, texts=[text])
 
 
-def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
+def _make(actor: Actor, route: Route, guarded: Guarded | None, **columns: Any) -> OnlineRequest:
     """The committed row, and beside it a shadow's where the route has one; refused when the quota is used up."""
     require_quota(actor)
+    require_guarded(actor, route.deployment, guarded)
     values = {
         "workspace": actor.workspace,
         "model_version": route.version,
@@ -179,6 +206,8 @@ def _make(actor: Actor, route: Route, **columns: Any) -> OnlineRequest:
     made = OnlineRequest.objects.create(**values, **mine)
     if route.shadow is not None:
         OnlineRequest.objects.create(**values | as_shadow(route))
+    if guarded:
+        keep_passed(actor, [guarded])
     notify(ONLINE_CHANNEL)
     return made
 
