@@ -6,6 +6,7 @@ import uuid
 import zoneinfo
 from collections.abc import Callable
 from functools import cache
+from http import HTTPStatus
 from os import SEEK_END
 
 from django.core.handlers.asgi import ASGIRequest
@@ -34,6 +35,13 @@ class RequestIdMiddleware:
         response = self.handler(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class NotBusy(logging.Filter):
+    """Who is told to wait (503) has met no error of ours, and thousands may be told within a minute."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", 0) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class BodyLengthMiddleware:

@@ -1,6 +1,7 @@
 """Answers that are sent piece by piece: what they hold while they last, and how many may last at once."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.utils.log import log_response
 
 from core import events
 from core.errors import Refused
@@ -121,3 +123,16 @@ def test_who_reads_slowly_hears_everything_once_and_never_has_a_long_stream_in_m
 
     assert heard == [f"1.{number}" for number in range(1, 61)]
     assert max(asked) == 8
+
+
+@pytest.mark.parametrize(("status", "is_logged"), [(503, False), (500, True)])
+def test_those_who_are_told_to_wait_do_not_fill_the_log(
+    status: int, is_logged: bool, rf: RequestFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("django.request")
+    logger.addHandler(caplog.handler)
+
+    log_response("%s", "x", response=HttpResponse(status=status), request=rf.get("/"), logger=logger)
+
+    logger.removeHandler(caplog.handler)
+    assert bool(caplog.records) == is_logged
