@@ -211,7 +211,7 @@ MOST_LISTENERS = env_int(
     "LINGXI_MOST_LISTENERS",
     2_000,
     "Answers that one web process sends piece by piece at the same time; who asks for one more is told to wait. "
-    "Each takes about 90 kB and one open file.",
+    "Each takes about 130 kB and one open file.",
 )
 LEFTOVER_HOURS = env_int(
     "LINGXI_LEFTOVER_HOURS", 24, "Files that no row names are set aside after so many hours, and dropped after as many."
