@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0014_requests_in_batches'),
+        ('inference', '0015_thumbs_lately'),
     ]
 
     operations = [
