@@ -14,7 +14,7 @@ from apps.inference import services
 from apps.inference.arms import arm_figures
 from apps.inference.memory import loaded_versions
 from apps.inference.models import Deployment, DeploymentEvent
-from apps.inference.selectors import alias_of, deployments
+from apps.inference.selectors import alias_of, deployments, named_policy
 from apps.registry.selectors import resolve_version
 from core.access import fetch
 from core.api.views import WorkspaceView, WorkspaceViewSet
@@ -75,7 +75,7 @@ class DeploymentViewSet(mixins.ListModelMixin, WorkspaceViewSet):
         examples=[OpenApiExample("Half of the traffic", {"candidate_share": 0.5}, request_only=True)],
     )
     def partial_update(self, request: Request, pk: int) -> Response:
-        """Candidate, share, shadow, stickiness, gates, retention, memory; candidate null takes it away."""
+        """Candidate, share, shadow, stickiness, gates, retention, memory, guards; candidate null takes it away."""
         deployment = self._one(pk, self.write_permission)
         self.check_if_match(deployment)
         values = self._values(request, shapes.ChangeDeploymentSerializer)
@@ -146,6 +146,8 @@ class DeploymentViewSet(mixins.ListModelMixin, WorkspaceViewSet):
         values = dict(serializer.validated_data)
         if values.get("candidate"):
             values["candidate"] = resolve_version(self.actor.workspace, values["candidate"])
+        if values.get("guard_policy") is not None:
+            values["guard_policy"] = named_policy(self.actor.workspace, values["guard_policy"])
         return values
 
     def _one(self, pk: int, permission: str) -> Deployment:

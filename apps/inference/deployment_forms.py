@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.inference.gates import MOST_WINDOW_MINUTES
-from apps.inference.models import Deployment, Sticky
+from apps.inference.models import Deployment, GuardPolicy, Sticky
 from apps.inference.services.deployments import MOST_RETENTION_DAYS
 from apps.registry.models import Alias, ModelVersion
 from core.access import Actor
@@ -29,6 +29,7 @@ OPTION_NAMES = {
     "retention_days": _("Texts are kept, days"),
     "is_pinned": _("Stays in memory"),
     "is_warm": _("Loaded and tried before traffic"),
+    "guard_policy": _("Guard policy"),
 }
 
 
@@ -62,15 +63,27 @@ class DeploymentForm(forms.Form):
         max_value=MOST_RETENTION_DAYS,
         help_text=_("Prompts and answers go after so many days, counts stay. Empty keeps them, 0 stores none."),
     )
+    guard_policy = forms.ModelChoiceField(
+        GuardPolicy.objects.none(),
+        label=OPTION_NAMES["guard_policy"],
+        required=False,
+        empty_label=_("The workspace's default"),
+        help_text=_("What prompts and answers of this deployment are looked at for."),
+    )
     reason = forms.CharField(label=_("Reason"), required=False, max_length=1000)
 
-    def __init__(self, *args: Any, deployment: Deployment | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Actor, deployment: Deployment | None = None, **kwargs: Any) -> None:
         given = kwargs.pop("initial", {})
         if deployment is not None:
-            names = ("sticky", "is_warm", "is_pinned", "retention_days")
+            names = ("sticky", "is_warm", "is_pinned", "retention_days", "guard_policy")
             given = {name: getattr(deployment, name) for name in names} | given
         kwargs["initial"] = {"is_warm": True, **given}
         super().__init__(*args, **kwargs)
+        policies = self.fields["guard_policy"]
+        assert isinstance(policies, forms.ModelChoiceField)
+        policies.queryset = GuardPolicy.objects.filter(workspace=actor.workspace).order_by("name")
+        if not actor.may("workspace.manage"):
+            del self.fields["guard_policy"]
         held = {gate["figure"]: gate for gate in (deployment.gates if deployment else [])}
         for figure, words in FIGURE_NAMES.items():
             gate = held.get(figure, {})
@@ -123,7 +136,7 @@ class NewDeploymentForm(DeploymentForm):
     field_order = ("alias",)
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, actor=actor, **kwargs)
         aliases = self.fields["alias"]
         assert isinstance(aliases, forms.ModelChoiceField)
         free = Alias.objects.filter(family__workspace=actor.workspace, deployment=None)

@@ -30,19 +30,23 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
     )
     candidate = serializers.IntegerField(source="candidate_id", read_only=True, allow_null=True)
     gates = RolloutGateSerializer(many=True, read_only=True)
+    guard_policy = serializers.IntegerField(
+        source="guard_policy_id", read_only=True, allow_null=True, help_text="Null: the workspace's default guards it."
+    )
     warm_error = serializers.CharField(read_only=True)
 
     class Meta:
         model = Deployment
         fields = (
             "id", "alias", "version", "serving", "candidate", "candidate_share", "is_candidate_ready", "is_shadow",
-            "sticky", "gates", "retention_days", "is_pinned", "is_warm", "warm_error", "created_at",
+            "sticky", "gates", "retention_days", "is_pinned", "is_warm", "guard_policy", "warm_error", "created_at",
         )  # fmt: skip
         read_only_fields = fields
 
 
 CHANGEABLE: tuple[str, ...] = (
-    "candidate", "candidate_share", "is_shadow", "sticky", "gates", "retention_days", "is_pinned", "is_warm", "reason",
+    "candidate", "candidate_share", "is_shadow", "sticky", "gates", "retention_days", "is_pinned", "is_warm", "guard_policy",
+    "reason",
 )  # fmt: skip
 
 
@@ -57,6 +61,11 @@ class ChangeDeploymentSerializer(serializers.ModelSerializer[Deployment]):
         required=False, allow_null=True, min_value=0, max_value=MOST_RETENTION_DAYS
     )
     gates = RolloutGateSerializer(many=True, required=False)
+    guard_policy = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="Id of a policy; null is the workspace's default. Needs workspace.manage.",
+    )
     reason = serializers.CharField(required=False, max_length=1000, allow_blank=True)
 
     class Meta:

@@ -61,9 +61,9 @@ def new(request: PageRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @page("registry.write")
 def edit(request: PageRequest, pk: int) -> HttpResponse:
-    """Stickiness, memory, retention and gates."""
+    """Stickiness, memory, retention, guards and gates."""
     deployment = _one(request, pk, "registry.write")
-    form = DeploymentForm(request.POST or None, deployment=deployment)
+    form = DeploymentForm(request.POST or None, actor=request.actor, deployment=deployment)
     if request.method == "POST" and form.is_valid():
         try:
             services.change_deployment(actor=request.actor, deployment=deployment, **form.options())

@@ -147,7 +147,8 @@ def attention_rows(told: dict[str, Any], layer: int, head: int) -> list[Row]:
 
 def deployments(workspace: Any) -> QuerySet[Deployment]:
     """Deployments of a workspace with their aliases and versions, newest first."""
-    joined = ("alias__family", "alias__version__family", "candidate__family", "serving__family", "created_by")
+    versions = ("alias__version__family", "candidate__family", "serving__family")
+    joined = ("alias__family", *versions, "guard_policy", "created_by")
     return Deployment.objects.filter(workspace=workspace).select_related(*joined).order_by("-id")
 
 
@@ -155,6 +156,14 @@ def deployment_choices(workspace: Any) -> QuerySet[Deployment]:
     """Only what a choice needs: id and the name of the alias, by name."""
     rows = Deployment.objects.filter(workspace=workspace).select_related("alias__family")
     return rows.only("alias__name", "alias__family__name").order_by("alias__family__name", "alias__name")
+
+
+def named_policy(workspace: Any, pk: int) -> GuardPolicy:
+    """The guard policy of this number; Refused where there is none."""
+    found = GuardPolicy.objects.filter(workspace=workspace, pk=pk).first()
+    if found is None:
+        raise Refused("unknown_policy", say("There is no such policy in this workspace."), field="guard_policy")
+    return found
 
 
 def alias_of(workspace: Any, reference: str) -> Alias:

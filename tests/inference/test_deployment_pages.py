@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from rest_framework.test import APIClient
 
+from apps.accounts.access import actor_of_member
 from apps.accounts.models import Membership, User
+from apps.inference import services
 from apps.inference.models import Deployment, EventKind, Generation
 from apps.registry.models import ModelVersion
 from apps.registry.services import move_alias
@@ -134,6 +137,52 @@ def test_a_deployment_is_set_up_and_its_rules_are_changed_by_forms(
     assert deployment.gates == [{"figure": "whole_p95_seconds", "bound": 2.0, "window_minutes": 60, "min_count": 7}]
     assert client.post(f"{home}/{deployment.pk}/settings", {**rules, "sticky": "moon"}).status_code == 422
     assert "p95 of the whole answer" in client.get(f"{home}/{deployment.pk}").content.decode()
+
+
+def test_the_policy_of_a_deployment_is_named_by_its_form_by_the_api_and_by_the_policys_form(
+    actor: Actor, stranger: Actor, api: Api, page: Callable[[User], Client], named_version: Named, deploy: Deploy
+) -> None:
+    deployment = deploy(named_version())
+    strict, mild = (services.create_policy(actor=actor, name=name) for name in ("Strict", "Mild"))
+    foreign = services.create_policy(actor=stranger, name="Foreign")
+    settings = f"/w/{actor.workspace.slug}/deployments/{deployment.pk}/settings"
+    address, client = f"/api/v1/deployments/{deployment.pk}", api(actor)
+
+    form = page(actor.user).get(settings).content.decode()
+    assert page(actor.user).post(settings, {"sticky": "user", "guard_policy": strict.pk}).status_code == 302
+    by_form = client.get(address).json()["guard_policy"]
+    by_api = client.patch(address, {"guard_policy": mild.pk}, format="json").json()["guard_policy"]
+    other = client.patch(address, {"guard_policy": foreign.pk}, format="json")
+    services.change_policy(actor=actor, policy=strict, deployments=[deployment])
+    by_policy = client.get(address).json()["guard_policy"]
+    none = client.patch(address, {"guard_policy": None}, format="json").json()["guard_policy"]
+
+    assert "Strict" in form and "Foreign" not in form
+    assert (by_form, by_api, by_policy, none) == (strict.pk, mild.pk, strict.pk, None)
+    assert (other.status_code, other.json()["code"]) == (422, "unknown_policy")
+    told = [event.detail["after"].get("guard_policy") for event in deployment.events.order_by("id")]
+    assert told == [None, "Strict", "Mild", "Strict", None]
+    assert "Mild" in page(actor.user).get(f"/w/{actor.workspace.slug}/deployments/{deployment.pk}").content.decode()
+
+
+def test_who_may_not_change_policies_names_none_and_keeps_the_one_that_is_named(
+    actor: Actor, bob: User, page: Callable[[User], Client], named_version: Named, deploy: Deploy
+) -> None:
+    deployment = deploy(named_version())
+    strict, mild = (services.create_policy(actor=actor, name=name) for name in ("Strict", "Mild"))
+    services.change_deployment(actor=actor, deployment=deployment, guard_policy=strict)
+    Membership.objects.filter(user=bob).update(role="analyst")
+    settings = f"/w/{actor.workspace.slug}/deployments/{deployment.pk}/settings"
+    teammate = actor_of_member(bob, actor.workspace.slug)
+    assert teammate.may("registry.write") and not teammate.may("workspace.manage")
+
+    assert "guard_policy" not in page(bob).get(settings).content.decode()
+    assert page(bob).post(settings, {"sticky": "user", "guard_policy": mild.pk}).status_code == 302
+
+    deployment.refresh_from_db()
+    assert (deployment.sticky, deployment.guard_policy) == ("user", strict)
+    with pytest.raises(PermissionDenied):
+        services.change_deployment(actor=teammate, deployment=deployment, guard_policy=None)
 
 
 def test_what_is_in_memory_is_shown_to_its_workspace_only(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.inference import services
-from apps.inference.models import BatchJob, Deployment, Generation, GuardDecision, Prediction
+from apps.inference.models import BatchJob, Generation, GuardDecision, Prediction
 from apps.registry.models import ModelVersion
 from apps.registry.services import move_alias, register_version
 from core.access import Actor
@@ -95,8 +95,7 @@ def test_the_policy_of_a_deployment_holds_for_batches_of_its_alias(
     version = chat_version()
     policy = services.create_policy(actor=actor, name="Door", personal_input="redact")
     alias = move_alias(actor=actor, family=version.family, name="champion", version=version, reason="first")
-    deployment = services.create_deployment(actor=actor, alias=alias)
-    Deployment.objects.filter(pk=deployment.pk).update(guard_policy=policy)
+    services.create_deployment(actor=actor, alias=alias, guard_policy=policy)
     client = api(actor)
 
     by_alias = client.post("/api/v1/predictions", {"model": "bot@champion", "texts": items(MAIL), "max_new_tokens": 1})

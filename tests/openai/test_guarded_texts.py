@@ -146,7 +146,7 @@ def test_the_policy_of_a_deployment_holds_for_its_labels(
 ) -> None:
     version = classifier_version()
     policy = services.create_policy(actor=actor, name="Door", terms=["gold"], terms_input="block")
-    Deployment.objects.filter(pk=deploy(version).pk).update(guard_policy=policy)
+    deploy(version, guard_policy=policy)
     client = api(actor)
 
     by_alias = client.post("/api/v1/classify", {"model": "labels@champion", "texts": [GOLD]})

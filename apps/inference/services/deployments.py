@@ -12,11 +12,11 @@ from django.utils.module_loading import import_string
 from apps.accounts.services import audit
 from apps.inference.arms import arm_figures
 from apps.inference.gates import checked_gates
-from apps.inference.models import Arm, Deployment, DeploymentEvent, EventKind, Sticky
+from apps.inference.models import Arm, Deployment, DeploymentEvent, EventKind, GuardPolicy, Sticky
 from apps.inference.services.asking import require_usable
 from apps.registry.models import Alias
 from apps.registry.services import rollback_alias
-from core.access import Actor
+from core.access import Actor, require
 from core.erase import erase
 from core.errors import Refused, conflict
 from core.queue import notify
@@ -27,7 +27,9 @@ MOST_RETENTION_DAYS = 3650
 EVIDENCE_HOURS = 24
 CHANGEABLE = (
     "candidate", "candidate_share", "is_shadow", "sticky", "gates", "retention_days", "is_pinned", "is_warm",
+    "guard_policy",
 )  # fmt: skip
+NAMED = {"candidate", "guard_policy"}  # told by a number or a name
 
 
 @transaction.atomic
@@ -37,7 +39,7 @@ def create_deployment(*, actor: Actor, alias: Alias, reason: str = "", **options
         raise conflict("deployed", say("{alias} has a deployment already.", alias=alias))
     require_usable(alias.version)
     deployment = Deployment(workspace=actor.workspace, alias=alias, serving=alias.version, created_by=actor.user)
-    _apply(deployment, options)
+    _apply(actor, deployment, options)
     deployment.save()
     remember(deployment, EventKind.CREATED, actor=actor, reason=reason, after=_told(deployment))
     audit(actor=actor, action="deployment.create", obj=deployment, reason=reason, **_told(deployment))
@@ -47,10 +49,13 @@ def create_deployment(*, actor: Actor, alias: Alias, reason: str = "", **options
 
 @transaction.atomic
 def change_deployment(*, actor: Actor, deployment: Deployment, reason: str = "", **options: Any) -> Deployment:
-    """Change what is named in `options`, of CHANGEABLE; a candidate that changes begins without having been tried."""
+    """Change what is named in `options`, of CHANGEABLE; a candidate that changes begins without having been tried.
+
+    Who names another guard policy needs the permission that policies need.
+    """
     found = locked(deployment)
     before, candidate, was_warm = _told(found), found.candidate_id, found.is_warm
-    _apply(found, options)
+    _apply(actor, found, options)
     if found.candidate_id != candidate:
         found.is_candidate_ready, found.warm_error = False, ""
     if found.is_warm and not was_warm:
@@ -135,7 +140,12 @@ def locked(deployment: Deployment) -> Deployment:
 def fresh(deployment: Deployment) -> Deployment:
     """The row as it is now with what pages name of it."""
     rows = Deployment.objects.select_related(
-        "alias__family", "alias__version__family", "candidate__family", "serving__family", "created_by"
+        "alias__family",
+        "alias__version__family",
+        "candidate__family",
+        "serving__family",
+        "guard_policy",
+        "created_by",
     )
     return rows.get(pk=deployment.pk)
 
@@ -160,8 +170,10 @@ def _without_candidate(deployment: Deployment) -> None:
     deployment.save()
 
 
-def _apply(deployment: Deployment, options: Mapping[str, Any]) -> None:
+def _apply(actor: Actor, deployment: Deployment, options: Mapping[str, Any]) -> None:
     """Set what is named of CHANGEABLE; Refused with what is wrong."""
+    if "guard_policy" in options:
+        _require_policy(actor, deployment, options["guard_policy"])
     for name in CHANGEABLE:
         if name in options:
             setattr(deployment, name, options[name])
@@ -182,6 +194,14 @@ def _apply(deployment: Deployment, options: Mapping[str, Any]) -> None:
         raise Refused("bad_retention", message, field="retention_days")
 
 
+def _require_policy(actor: Actor, deployment: Deployment, policy: GuardPolicy | None) -> None:
+    if (policy.pk if policy else None) == deployment.guard_policy_id:
+        return
+    require(actor, "workspace.manage")
+    if policy is not None and policy.workspace_id != deployment.workspace_id:
+        raise Refused("unknown_policy", say("There is no such policy in this workspace."), field="guard_policy")
+
+
 def _require_fit(deployment: Deployment) -> None:
     """Refused when the candidate cannot stand beside what the alias names."""
     candidate, alias = deployment.candidate, deployment.alias
@@ -198,7 +218,8 @@ def _told(deployment: Deployment) -> dict[str, Any]:
     """The options for history and audit; versions by their numbers."""
     return {
         "candidate": deployment.candidate.number if deployment.candidate else None,
-        **{name: getattr(deployment, name) for name in CHANGEABLE[1:]},
+        **{name: getattr(deployment, name) for name in CHANGEABLE if name not in NAMED},
+        "guard_policy": deployment.guard_policy.name if deployment.guard_policy else None,
     }
 
 

@@ -11,6 +11,7 @@ from apps.inference.guards.chain import BLOCK, KIND_NAMES, LOG, OFF, REDACT
 from apps.inference.guards.models import GuardPolicy
 from apps.inference.guards.terms import BREAK, fold, plain
 from apps.inference.models import Deployment, Generation, GenerationState
+from apps.inference.services.deployments import change_deployment
 from apps.registry.models import Task, VersionState
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -158,8 +159,8 @@ def _assign(actor: Actor, policy: GuardPolicy, deployments: Sequence[Deployment]
     now = set(mine.filter(guard_policy=policy).values_list("pk", flat=True))
     if now == wanted:
         return
-    mine.filter(pk__in=now - wanted).update(guard_policy=None)
-    mine.filter(pk__in=wanted - now).update(guard_policy=policy)
+    for each in mine.filter(pk__in=now ^ wanted):
+        change_deployment(actor=actor, deployment=each, guard_policy=policy if each.pk in wanted else None)
     audit(actor=actor, action="guard_policy.deployments", obj=policy, before=sorted(now), after=sorted(wanted))
 
 
