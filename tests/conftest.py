@@ -21,6 +21,16 @@ from core.translations import compile_translations
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery"
+LONG = {  # files that take half a minute or more
+    "tests/api/test_fuzz.py",
+    "tests/deploy/test_compose.py",
+    "tests/e2e/test_story.py",
+    "tests/embedded/test_up.py",
+    "tests/engine/test_engine_launch.py",
+    "tests/engine/test_engine_team.py",
+    "tests/test_page_queries.py",
+    "tests/training/test_training_runs.py",
+}
 pytest_plugins = (
     "tests.fixtures.adapters",
     "tests.fixtures.emptying",
@@ -212,5 +222,8 @@ def freeze_rows() -> Callable[..., Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last, whatever the order: the browser's driver leaves an event loop running."""
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    """Long files come first, so that no process is alone with one in the end; the others keep their order.
+
+    Browser tests come last, whatever the order: the browser's driver leaves an event loop running.
+    """
+    items.sort(key=lambda item: ("e2e" in item.path.parts, item.path.relative_to(ROOT).as_posix() not in LONG))

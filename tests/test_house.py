@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONG
+
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON_FILES = [
     path
@@ -52,6 +54,10 @@ def test_web_and_training_workers_never_load_torch_that_is_left_to_each_runs_own
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
     )
+
+
+def test_the_files_that_tests_begin_with_are_there() -> None:
+    assert [name for name in LONG if not (ROOT / name).is_file()] == []
 
 
 def test_tests_have_no_packages_that_could_shadow_rooms() -> None:

@@ -1,5 +1,6 @@
 """`./lingxi test` runs every step, shows what failed, and ends with pytest's closing line."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def test_a_step_keeps_quiet_unless_it_fails_or_wants_to_be_seen(capsys: pytest.C
 
     assert (quiet.passed, failed.passed, shown.passed) == (True, False, True)
     assert shown.closing == "12 passed"
-    assert capsys.readouterr().out == "wrong here\n12 passed\n\n"
+    assert (quiet.untold, failed.untold, shown.untold) == ("", "wrong here\n", "")
+    assert capsys.readouterr().out == "12 passed\n\n"
 
 
 def test_all_steps_run_after_a_failure_and_the_exit_code_tells(
@@ -38,6 +40,24 @@ def test_all_steps_run_after_a_failure_and_the_exit_code_tells(
     said = capsys.readouterr().out
     assert said.rstrip().endswith("3 passed in 1 s")
     assert "passed" in said.split("Summary")[1]
+
+
+def test_a_step_beside_runs_with_the_next_and_is_told_when_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)  # who opens it waits for the other: one after the other would never end
+    types = Check("mypy", [sys.executable, "-c", f"open({str(meeting)!r}).read(); exit('wrong type')"], beside=True)
+    steps = [types, step("pytest", f"open({str(meeting)!r}, 'w').write('x'); print('3 passed in 1 s')", shown=True)]
+    monkeypatch.setattr(checking, "checks", lambda **_options: steps)
+
+    with pytest.raises(SystemExit, match="Failed: mypy"):
+        call_command("test")
+
+    during, summary = capsys.readouterr().out.split("Summary")
+    assert during.index("3 passed in 1 s") < during.index("wrong type") < during.index("FAILED")
+    assert summary.index("mypy") < summary.index("pytest")
+    assert summary.rstrip().endswith("3 passed in 1 s")
 
 
 def test_fast_leaves_the_browser_out_and_other_words_go_to_pytest() -> None:

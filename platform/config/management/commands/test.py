@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,21 +21,26 @@ from core.translations import TranslationError, compile_translations
 
 @dataclass(frozen=True)
 class Check:
-    """One step: its name and command; a shown one writes to the terminal while it runs."""
+    """One step: its name and command; a shown one writes to the terminal while it runs.
+
+    A step with one process for minutes runs beside those after it, which use the other cores.
+    """
 
     name: str
     argv: Sequence[str]
     shown: bool = False
+    beside: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step went; `closing` is its last line."""
+    """How a step went; `closing` is its last line, `untold` what it wrote that the terminal has yet to show."""
 
     check: Check
     passed: bool
     seconds: float
     closing: str
+    untold: str = ""
 
 
 class Command(BaseCommand):
@@ -57,18 +63,12 @@ class Command(BaseCommand):
             compile_translations(settings.ROOT)
         except TranslationError as error:
             raise SystemExit(str(error)) from error
-        outcomes = []
         out = self.stderr if options["json"] else self.stdout
         steps = checks(fast=options["fast"], coverage=options["coverage"], extra=options["pytest"])
         chosen = [check for check in steps if options["only"] in check.name]
         if not chosen:
             raise SystemExit(f"No step is called {options['only']!r}.")
-        for check in chosen:
-            out.write(f"{check.name} ...")
-            out.flush()
-            outcome = perform(check, out=sys.stderr if options["json"] else None)
-            out.write(f"{line_of(outcome)}\n")
-            outcomes.append(outcome)
+        outcomes = self._all(chosen, out, shown=sys.stderr if options["json"] else sys.stdout)
         if options["json"]:
             self.stdout.write(json.dumps({"checks": [as_mapping(outcome) for outcome in outcomes]}))
         else:
@@ -77,9 +77,31 @@ class Command(BaseCommand):
         if failed := [outcome.check.name for outcome in outcomes if not outcome.passed]:
             raise SystemExit(f"Failed: {', '.join(failed)}.")
 
+    def _all(self, steps: Sequence[Check], out: Any, *, shown: TextIO) -> list[Outcome]:
+        """Run the steps and say how each went: one after another, and those beside when the others have ended."""
+        done: dict[str, Outcome] = {}
+        running: list[Future[Outcome]] = []
+
+        def told(outcome: Outcome) -> None:
+            print(outcome.untold, end="", flush=True, file=shown)
+            out.write(f"{line_of(outcome)}\n")
+            done[outcome.check.name] = outcome
+
+        with ThreadPoolExecutor() as threads:
+            for check in steps:
+                out.write(f"{check.name} ...")
+                out.flush()
+                if check.beside:
+                    running.append(threads.submit(perform, check, out=shown))
+                else:
+                    told(perform(check, out=shown))
+            for future in running:
+                told(future.result())
+        return [done[check.name] for check in steps]
+
 
 def checks(*, fast: bool, extra: Sequence[str], coverage: bool = False) -> list[Check]:
-    """The steps in order, cheap ones first."""
+    """The steps in order: cheap ones first, and mypy beside the tests."""
     tools = Path(sys.executable).parent
     pytest = [sys.executable, "-m", "pytest", "-p", "core.embedded.pytest_plugin"]
     pytest += ["--cov", "--cov-report=term"] if coverage else []
@@ -90,8 +112,8 @@ def checks(*, fast: bool, extra: Sequence[str], coverage: bool = False) -> list[
         Check("ruff check", [str(tools / "ruff"), "check", "."]),
         Check("ruff format", [str(tools / "ruff"), "format", "--check", "."]),
         Check("import-linter", [str(tools / "lint-imports")]),
-        Check("mypy --strict", [sys.executable, "-m", "mypy"]),
         Check("migrations", [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"]),
+        Check("mypy --strict", [sys.executable, "-m", "mypy"], beside=True),
         Check("pytest", [*pytest, *extra], shown=True),
     ]
 
@@ -106,7 +128,7 @@ def workers() -> int:
 
 
 def perform(check: Check, *, out: TextIO | None = None) -> Outcome:
-    """Run one step; what it wrote is shown when it failed, or at once when it asks for that."""
+    """Run one step; what it wrote is to be shown when it failed, or is at once when it asks for that."""
     started = time.monotonic()
     closing, held = "", []
     with subprocess.Popen(
@@ -125,9 +147,8 @@ def perform(check: Check, *, out: TextIO | None = None) -> Outcome:
             if check.shown:
                 print(line, end="", flush=True, file=out)
         code = child.wait()
-    if code and not check.shown:
-        print("".join(held), end="", file=out)
-    return Outcome(check, code == 0, time.monotonic() - started, closing)
+    untold = "".join(held) if code and not check.shown else ""
+    return Outcome(check, code == 0, time.monotonic() - started, closing, untold)
 
 
 def surroundings() -> dict[str, str]:
