@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,14 @@ from workers.batch_guarding import Item, guarded_rows
 from workers.batch_writing import write_rows
 from workers.engine_task import run_engine
 
-JOINED = ("model_version__family", "dataset_version__dataset", "deployment__guard_policy", "workspace", "created_by")
+JOINED = (
+    "model_version__family",
+    "dataset_version__dataset",
+    "deployment__guard_policy",
+    "workspace",
+    "created_by",
+    "api_key",
+)
 BAD_ROWS_KEPT = 200
 GROUP_ROWS = 5_000
 TOP = 5
@@ -247,11 +255,18 @@ def _perform(run: Run, batch_job: BatchJob, source: Path, scratch: Path) -> None
         "skip_rows": batch_job.stored_count,
     }
     rows = _input_rows(source, batch_job.stored_count)
+    began = monotonic()
     keep, phase = KEPT[batch_job.model_version.task], reading_of(batch_job).phase()
 
     def store(event: Mapping[str, Any]) -> None:
-        part = Path(event["path"])
-        keep(run, batch_job, list(_joined(rows, part)))
+        nonlocal began
+        part, ended = Path(event["path"]), monotonic()
+        columns, kept, labels = keep(batch_job, list(_joined(rows, part)))
+        seconds = ended - began
+        services.keep_predictions(
+            run=run, batch_job=batch_job, columns=columns, rows=kept, labels=labels, seconds=seconds
+        )
+        began = ended
         part.unlink(missing_ok=True)
         run.progress(batch_job.stored_count, batch_job.row_count, unit="texts", phase=phase, now=True)
 
@@ -276,9 +291,11 @@ def _joined(rows: Iterator[dict[str, Any]], part: Path) -> Iterator[tuple[dict[s
 
 
 Joined = Sequence[tuple[dict[str, Any], dict[str, Any]]]
+Kept = tuple[Sequence[str], list[tuple[Any, ...]], list[str]]
+"""Columns, rows, and the labels given in them."""
 
 
-def _keep_labels(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+def _labels_kept(batch_job: BatchJob, joined: Joined) -> Kept:
     names = batch_job.model_version.labels
     kept: list[tuple[Any, ...]] = []
     given: list[str] = []
@@ -290,10 +307,10 @@ def _keep_labels(run: Run, batch_job: BatchJob, joined: Joined) -> None:
         shown = json.dumps([[name, round(float(value), 6)] for name, value in top])
         kept.append((row["example_id"], row["custom_id"] or "", row["text"], labels, label, probability, shown))
         given += labels
-    services.keep_predictions(run=run, batch_job=batch_job, columns=LABEL_COLUMNS, rows=kept, labels=given)
+    return LABEL_COLUMNS, kept, given
 
 
-def _keep_spans(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+def _spans_kept(_batch_job: BatchJob, joined: Joined) -> Kept:
     kept: list[tuple[Any, ...]] = []
     given: list[str] = []
     for row, found in joined:
@@ -303,10 +320,10 @@ def _keep_spans(run: Run, batch_job: BatchJob, joined: Joined) -> None:
         said: tuple[Any, ...] = (sorted(set(labels)), surest, min(1.0, found["probability"]), spans, "[]")
         kept.append((row["example_id"], row["custom_id"] or "", row["text"], *said))
         given += labels
-    services.keep_predictions(run=run, batch_job=batch_job, columns=SPAN_COLUMNS, rows=kept, labels=given)
+    return SPAN_COLUMNS, kept, given
 
 
-def _keep_found(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+def _found_kept(_batch_job: BatchJob, joined: Joined) -> Kept:
     kept: list[tuple[Any, ...]] = []
     for row, found in joined:
         place = [{"start": found["start"], "end": found["end"]}] if found["answer"] else []
@@ -319,18 +336,18 @@ def _keep_found(run: Run, batch_job: BatchJob, joined: Joined) -> None:
             "[]",
         )
         kept.append((row["example_id"], row["custom_id"] or "", row["text"], row["context"], *said))
-    services.keep_predictions(run=run, batch_job=batch_job, columns=FOUND_COLUMNS, rows=kept)
+    return FOUND_COLUMNS, kept, []
 
 
-def _keep_scores(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+def _scores_kept(_batch_job: BatchJob, joined: Joined) -> Kept:
     kept: list[tuple[Any, ...]] = [
         (row["example_id"], row["custom_id"] or "", row["text"], row["context"], found["score"], [], "", "[]")
         for row, found in joined
     ]
-    services.keep_predictions(run=run, batch_job=batch_job, columns=SCORE_COLUMNS, rows=kept)
+    return SCORE_COLUMNS, kept, []
 
 
-def _keep_vectors(run: Run, batch_job: BatchJob, joined: Joined) -> None:
+def _vectors_kept(_batch_job: BatchJob, joined: Joined) -> Kept:
     kept: list[tuple[Any, ...]] = [
         (
             row["example_id"],
@@ -343,14 +360,14 @@ def _keep_vectors(run: Run, batch_job: BatchJob, joined: Joined) -> None:
         )
         for row, found in joined
     ]
-    services.keep_predictions(run=run, batch_job=batch_job, columns=VECTOR_COLUMNS, rows=kept)
+    return VECTOR_COLUMNS, kept, []
 
 
-KEPT: dict[str, Callable[[Run, BatchJob, Joined], None]] = {
-    Task.CLASSIFICATION: _keep_labels,
-    Task.TAGGING: _keep_spans,
-    Task.EXTRACTION: _keep_found,
-    Task.EMBEDDING: _keep_vectors,
-    Task.RERANKING: _keep_scores,
+KEPT: dict[str, Callable[[BatchJob, Joined], Kept]] = {
+    Task.CLASSIFICATION: _labels_kept,
+    Task.TAGGING: _spans_kept,
+    Task.EXTRACTION: _found_kept,
+    Task.EMBEDDING: _vectors_kept,
+    Task.RERANKING: _scores_kept,
 }
-"""For each task whose rows go through an engine of their own how what was said is kept."""
+"""For each task whose rows go through an engine of their own what is kept of what was said."""

@@ -16,6 +16,7 @@ from apps.inference.explain_api import ExplanationViewSet
 from apps.inference.feedback_api import FeedbackViewSet
 from apps.inference.generation_api import GenerationViewSet
 from apps.inference.guard_api import GuardDecisionViewSet, GuardPolicyViewSet
+from apps.inference.installation_api import InstallationView
 from apps.inference.sample_api import SampleView
 from apps.inference.usage_api import UsageViewSet
 
@@ -63,6 +64,7 @@ urlpatterns = [
     path("deployments/<int:pk>/rollback", DeploymentViewSet.as_view({"post": "rollback"})),
     path("deployments/<int:pk>/events", DeploymentViewSet.as_view({"get": "events"})),
     path("deployments/<int:pk>/figures", DeploymentViewSet.as_view({"get": "figures"})),
+    path("installation", InstallationView.as_view()),
     path("loaded-versions", LoadedVersions.as_view()),
     path("answers/<int:pk>", ChatAnswerViewSet.as_view({"get": "retrieve"})),
 ]

@@ -54,11 +54,19 @@ class Loaded:
 def loaded_versions(workspace: Any) -> dict[int, list[Loaded]]:
     """Version id -> where it is, or lately was, in memory; {} while no role is at work."""
     found: dict[int, list[Loaded]] = defaultdict(list)
-    for process, facts in told(ROLE).items():
-        for each in facts["versions"]:
-            if each["workspace"] == workspace.pk:
-                found[each["version"]].append(_loaded(process, each))
+    for place, each in all_loaded():
+        if place == workspace.pk:
+            found[each.version].append(each)
     return dict(found)
+
+
+def all_loaded() -> list[tuple[int, Loaded]]:
+    """(workspace id, where one of its versions is, or lately was) of all workspaces."""
+    return [
+        (each["workspace"], _loaded(process, each))
+        for process, facts in told(ROLE).items()
+        for each in facts["versions"]
+    ]
 
 
 def _loaded(process: str, told_of: dict[str, Any]) -> Loaded:

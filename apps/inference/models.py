@@ -64,6 +64,7 @@ class BatchJob(models.Model):
     bad_rows = WordsJSONField(default=list, blank=True)  # the first of them: number, code, message
     label_counts = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -313,6 +314,14 @@ class Generation(models.Model):
         return (self.finished_at - self.created_at).total_seconds() if self.finished_at else None
 
 
+class UsageKind(models.TextChoices):
+    """What used a version; quotas count requests alone."""
+
+    REQUEST = "request", _("Requests")
+    PREDICTION = "prediction", _("Predictions")  # rows of prediction batches
+    SHADOW = "shadow", _("Shadow")
+
+
 class Usage(models.Model):
     """What one key asked of one version on one day (UTC); plain values, because it outlives both."""
 
@@ -322,6 +331,7 @@ class Usage(models.Model):
     key_name = models.CharField(max_length=80, blank=True)
     version_id = models.BigIntegerField()
     version_name = models.CharField(max_length=160)
+    kind = models.CharField(max_length=10, choices=UsageKind.choices, default=UsageKind.REQUEST, db_default="request")
     requests = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)
     prompt_tokens = models.BigIntegerField(default=0)
@@ -331,7 +341,7 @@ class Usage(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["workspace", "day", "key_id", "version_id"], name="usage_once")
+            models.UniqueConstraint(fields=["workspace", "day", "key_id", "version_id", "kind"], name="usage_once")
         ]
 
     def __str__(self) -> str:

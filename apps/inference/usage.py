@@ -11,17 +11,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_filters import ChoiceFilter, DateFilter, FilterSet
 
-from apps.inference.models import Usage
+from apps.inference.models import Usage, UsageKind
 from core.rows_out import as_text
 
 SHOWN_DAYS = 30
 MOST_DAYS = 366
 SUMS = ("requests", "errors", "prompt_tokens", "cached_tokens", "answer_tokens", "seconds")
-COLUMNS = ("day", "key_id", "key_name", "version_id", "version_name", *SUMS)
+COLUMNS = ("day", "key_id", "key_name", "version_id", "version_name", "kind", *SUMS)
 
 
 class UsageFilter(FilterSet):
-    """By days, key and model version."""
+    """By days, key, model version and what used it."""
 
     since = DateFilter(
         field_name="day",
@@ -40,9 +40,11 @@ class UsageFilter(FilterSet):
         field_name="version_id", label=gettext_lazy("Model version"), empty_label=gettext_lazy("All versions")
     )
 
+    kind = ChoiceFilter(choices=UsageKind.choices, label=gettext_lazy("Kind"), empty_label=gettext_lazy("Everything"))
+
     class Meta:
         model = Usage
-        fields = ("since", "until", "key", "version")
+        fields = ("since", "until", "key", "version", "kind")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,7 +68,8 @@ def totals(rows: QuerySet[Usage]) -> dict[str, Any]:
 
 def month_of(workspace: Any) -> dict[str, Any]:
     """Requests and tokens of this calendar month (UTC), beside the quotas."""
-    month = usage_of(workspace).filter(day__gte=timezone.now().date().replace(day=1))
+    first = timezone.now().date().replace(day=1)
+    month = usage_of(workspace).filter(kind=UsageKind.REQUEST, day__gte=first)
     used = month.aggregate(requests=Sum("requests"), tokens=Sum(F("prompt_tokens") + F("answer_tokens")))
     return {
         "requests": used["requests"] or 0,

@@ -29,6 +29,7 @@ class UsageSerializer(serializers.ModelSerializer[Usage]):
             "key_id": {"help_text": "0 for pages."},
             "cached_tokens": {"help_text": "Of the tokens read, those that were still in memory."},
             "seconds": {"help_text": "At work."},
+            "kind": {"help_text": "Of predictions, rows of batches, the tokens read are not known and 0."},
         }
 
 
@@ -42,7 +43,7 @@ class UsageViewSet(mixins.ListModelMixin, WorkspaceViewSet):
 
     @extend_schema(summary="List usage", tags=TAG)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Newest first; requests count once, when they end. Shadows are not counted."""
+        """Newest first; requests count once, when they end. Quotas count those of kind `request`."""
         return super().list(request, *args, **kwargs)
 
     @extend_schema(

@@ -3,6 +3,7 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from apps.inference import installation_views
 from apps.inference.metrics import metrics
 from config import health
 
@@ -40,6 +41,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics),
+    path("installation", installation_views.index, name="installation"),
     path("api/v1/", include(API)),
     path("v1/", include(OPENAI)),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="api-schema"),

@@ -146,7 +146,7 @@ def test_usage_is_shown_filtered_and_given_out(
     assert "shop" in shown and "=other:2" in shown
     assert "<td" in only and "=other:2</td>" not in only
     today = timezone.now().date().isoformat()
-    assert file.splitlines()[1] == f"{today},9,shop,3,bot:1,4,1,70,0,30,2.5"
+    assert file.splitlines()[1] == f"{today},9,shop,3,bot:1,request,4,1,70,0,30,2.5"
     assert [(row["key_name"], row["requests"]) for row in rows] == [("shop", 4)]
     assert "'=other:2" in sheet
     assert page.get(f"{base}/export.exe").status_code == 404

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from apps.inference import services
-from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction
+from apps.inference.models import BatchJob, OnlineRequest, OnlineState, Prediction, Usage
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from core.errors import Refused
@@ -87,6 +87,9 @@ def test_a_batch_that_is_stopped_midway_has_each_row_once_in_the_end(
     assert batch_job.job.state == State.SUCCEEDED, batch_job.job.error_message
     positions = Prediction.objects.filter(batch_job=batch_job).order_by("position").values_list("position", flat=True)
     assert list(positions) == list(range(5000))
+    usage = Usage.objects.get()
+    assert (usage.kind, usage.key_name, usage.version_name, usage.requests) == ("prediction", "", "intents:1", 5000)
+    assert usage.seconds > 0
 
 
 @pytest.mark.parametrize(

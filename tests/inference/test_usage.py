@@ -14,6 +14,7 @@ from apps.accounts.services import create_api_key
 from apps.inference import services
 from apps.inference.models import Generation, GenerationState, Usage
 from apps.inference.services import metering
+from apps.inference.usage import month_of
 from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.errors import Refused
@@ -125,6 +126,36 @@ def test_single_requests_count_too(db: None, actor: Actor, embedder_version: Any
 
     assert ended == [True, False]
     assert counted() == [(1, 0, 4, 0, 0)]
+
+
+def test_a_shadow_is_counted_apart_and_quotas_leave_it_out(
+    db: None, actor: Actor, named_version: Version, deploy: Any
+) -> None:
+    old, new = named_version(), named_version()
+    deploy(old, candidate=new, candidate_share=1.0, is_shadow=True)
+    key, _secret = create_api_key(actor=actor, name="shop", scopes=["inference.write"])
+    caller = replace(actor, key=key)
+
+    def ask_bot() -> None:
+        found = services.route(caller, "bot")
+        services.generate_chat(
+            actor=caller,
+            version=found.version,
+            route=found,
+            reference="bot",
+            messages=[{"role": "user", "content": "where?"}],
+            sampling=Sampling(),
+        )
+
+    ask_bot()
+    for row in services.claim_generations(2):
+        services.finish_generation(row, state=GenerationState.DONE, **COUNTS)
+
+    rows = Usage.objects.order_by("kind").values_list("kind", "key_name", "version_id", "requests", "answer_tokens")
+    assert list(rows) == [("request", "shop", old.pk, 1, 5), ("shadow", "shop", new.pk, 1, 5)]
+    actor.workspace.requests_per_month = 2
+    ask_bot()
+    assert month_of(actor.workspace)["requests"] == 1
 
 
 @pytest.mark.parametrize("quota", [{"requests_per_month": 1}, {"tokens_per_month": 12}])

@@ -19,6 +19,7 @@ from apps.datasets.formats.sniffing import sniff
 from apps.datasets.models import DatasetVersion
 from apps.inference.models import BatchJob, Deployment, Prediction, Source
 from apps.inference.services.asking import answer_length, checked_messages, require_usable
+from apps.inference.services.metering import count_predictions
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core import storage
@@ -196,6 +197,7 @@ def _start(
         model_version=version,
         max_new_tokens=length,
         created_by=actor.user,
+        api_key=actor.key,
         **columns,
     )
     job.page = f"predictions/{batch_job.pk}"
@@ -254,10 +256,12 @@ def keep_predictions(
     columns: Sequence[str],
     rows: Sequence[tuple[Any, ...]],
     labels: Iterable[str] = (),
+    seconds: float | None = None,
 ) -> None:
     """Store the next rows by COPY under the lease, with the version that made them; `labels` are those given in them.
 
-    The batch's count moves in the same transaction, so a batch that goes on after a crash has each row once.
+    The batch's count and the usage move in the same transaction, so a batch that goes on after a crash has each row once,
+    and counts it once. `seconds` is how long these rows took; without it they are not counted here.
     """
     if not rows:
         return
@@ -272,6 +276,8 @@ def keep_predictions(
         BatchJob.objects.filter(pk=batch_job.pk).update(
             stored_count=batch_job.stored_count, label_counts=batch_job.label_counts
         )
+        if seconds is not None:
+            count_predictions(batch_job, requests=len(rows), seconds=seconds)
 
 
 def expire_files(*, now: datetime | None = None) -> dict[str, int]:

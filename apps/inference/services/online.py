@@ -200,10 +200,10 @@ def _make(actor: Actor, route: Route, guarded: Guarded | None, **columns: Any) -
         "arm": route.arm,
         "is_stored": route.is_stored,
         "requested_by": actor.user,
+        "api_key": actor.key,
         **columns,
     }
-    mine = {"api_key": actor.key, "slot": take_slot(actor)}
-    made = OnlineRequest.objects.create(**values, **mine)
+    made = OnlineRequest.objects.create(**values, slot=take_slot(actor))
     if route.shadow is not None:
         OnlineRequest.objects.create(**values | as_shadow(route))
     if guarded:

@@ -40,7 +40,10 @@ def keep_answers(
     columns: Sequence[str],
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Store the next rows; in the same transaction they are at work no more, and their requests lose their texts."""
+    """Store the next rows; in the same transaction they are at work no more, and their requests lose their texts.
+
+    What they used was counted when their requests ended.
+    """
     with run.fenced():
         keep_predictions(run=run, batch_job=batch_job, columns=columns, rows=rows)
         RowAtWork.objects.filter(pk__in=[row.pk for row in at_work]).delete()
@@ -53,10 +56,10 @@ def keep_answers(
 def let_rows_go(batch_job: BatchJob) -> int:
     """End what is being written for a batch that goes on no more; how many rows that were."""
     held = list(RowAtWork.objects.filter(batch_job=batch_job))
-    RowAtWork.objects.filter(pk__in=[row.pk for row in held]).delete()
     for row in held:
         if row.generation_id is not None:
             cancel_generation(row.generation_id)
+    RowAtWork.objects.filter(pk__in=[row.pk for row in held]).delete()
     return len(held)
 
 
