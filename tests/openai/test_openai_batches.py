@@ -3,62 +3,22 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from django.utils import timezone
-from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
-from openai.types import Batch
+from openai import BadRequestError, NotFoundError, OpenAI
 
 from apps.inference import services
-from apps.inference.models import ApiBatch, BatchItem, Generation, GenerationState, Usage
+from apps.inference.models import ApiBatch, BatchItem, Generation
 from apps.inference.openai import batch_lines
 from apps.registry.models import ModelVersion
-from apps.registry.services import register_version
-from core.jobs import services as jobs
-from core.jobs.models import Job
-from core.jobs.run import Stopped
-from core.jobs.services import claim
+from tests.openai.batching import CHAT, chat_line, lines_of, start, work
 from tests.openai.lines import chats, jsonl
-from tests.serving import at_work
 from workers import batches as runner
-from workers import looks
-from workers.generation import Models, answer_all
-from workers.loop import run_next
-from workers.memory import Models as Memory
-from workers.writing import Desk, write
 
 Version = Callable[..., ModelVersion]
-CHAT = "/v1/chat/completions"
-
-
-def chat_line(name: str, text: str = "where is my card?", **body: Any) -> dict[str, Any]:
-    asked = {
-        "model": "bot",
-        "messages": [{"role": "user", "content": text}],
-        "max_tokens": 4,
-        "temperature": 0,
-        **body,
-    }
-    return {"custom_id": name, "method": "POST", "url": CHAT, "body": asked}
-
-
-def start(client: OpenAI, lines: Any, endpoint: Any = CHAT, **options: Any) -> Batch:
-    content = lines if isinstance(lines, bytes) else jsonl(lines)
-    file = client.files.create(file=("asks.jsonl", content), purpose="batch")
-    return client.batches.create(input_file_id=file.id, endpoint=endpoint, **{"completion_window": "24h", **options})
-
-
-def lines_of(client: OpenAI, file: str | None) -> list[dict[str, Any]]:
-    assert file is not None
-    return [json.loads(line) for line in client.files.content(file).text.splitlines()]
-
-
-def work(queue: str = "io") -> None:
-    while run_next(queue) is not None:
-        pass
 
 
 @pytest.fixture
@@ -245,238 +205,6 @@ def test_completions_have_prompts_of_all_kinds(strict: OpenAI, writer: None, bot
     assert found[2]["response"]["body"]["choices"][0]["text"].startswith("my")
 
 
-# --- encoders --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def encoder_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine without a child, which costs seconds; parts are told as the child tells them."""
-
-    def perform(run: Any, order: dict[str, Any], folder: Path, *, on_part: Any, **_options: Any) -> dict[str, Any]:
-        from engine import tasks
-        from engine.report import Silent
-
-        class Parts(Silent):
-            def part(self, path: str, start: int, count: int) -> None:
-                on_part({"path": path, "start": start, "count": count})
-
-        return tasks.perform(order, None, Parts())
-
-    monkeypatch.setattr("workers.batch_encoding.run_engine", perform)
-
-
-def encoder_line(name: str, endpoint: str, **body: Any) -> dict[str, Any]:
-    return {"custom_id": name, "method": "POST", "url": endpoint, "body": body}
-
-
-@pytest.mark.usefixtures("encoder_here")
-def test_vectors_in_bulk_are_those_of_single_requests(strict: OpenAI, embedder_version: Version) -> None:
-    version = embedder_version()
-    name = f"{version.family.name}:1"
-    texts = ["my card is lost", "where is the card", "the rate", "x"]
-    lines = [
-        encoder_line("a", "/v1/embeddings", model=name, input=texts[:3]),
-        encoder_line("b", "/v1/embeddings", model=name, input=texts[3]),
-        encoder_line("c", "/v1/embeddings", model=name, input=texts[0], dimensions=3),
-        encoder_line("d", "/v1/embeddings", model=name, input=texts[0], encoding_format="base64"),
-    ]
-    made = start(strict, lines, "/v1/embeddings")
-    work("infer")
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "completed" and done.model == name
-    found = {line["custom_id"]: line["response"]["body"] for line in lines_of(strict, done.output_file_id)}
-    with at_work(lambda stop: answer_all(stop, Models())):
-        alone = strict.embeddings.create(model=name, input=texts[:3], encoding_format="float")
-    for one, other in zip(found["a"]["data"], alone.data, strict=True):
-        assert one["embedding"] == pytest.approx(other.embedding, abs=1e-6)
-    assert found["a"]["usage"]["total_tokens"] == alone.usage.total_tokens
-    assert isinstance(found["d"]["data"][0]["embedding"], str)
-    (refused,) = lines_of(strict, done.error_file_id)
-    assert refused["custom_id"] == "c" and refused["response"]["body"]["error"]["param"] == "dimensions"
-
-
-@pytest.mark.usefixtures("encoder_here")
-def test_labels_orders_and_scores_come_in_bulk(
-    strict: OpenAI, ranker_version: Version, tiny_classifier: Any, workspace: Any, alice: Any
-) -> None:
-    register_version(workspace=workspace, folder=tiny_classifier(), name="intents", recipe="classify",
-                     task="classification", labels=["refund", "card", "loan"], by=alice)  # fmt: skip
-    ranker = f"{ranker_version().family.name}:1"
-    documents = ["the card", "the rate", "a loan"]
-    made = {
-        "/v1/classify": encoder_line("a", "/v1/classify", model="intents", input=["my card", "a loan"]),
-        "/v1/rerank": encoder_line("a", "/v1/rerank", model=ranker, query="my card", documents=documents, top_n=2),
-        "/v1/score": encoder_line("a", "/v1/score", model=ranker, text_1="my card", text_2=documents),
-    }
-    ids = {endpoint: start(strict, [line], endpoint).id for endpoint, line in made.items()}
-    work("infer")
-    bulk, single = {}, {}
-    with at_work(lambda stop: answer_all(stop, Models())):
-        for endpoint, pk in ids.items():
-            (line,) = lines_of(strict, strict.batches.retrieve(pk).output_file_id)
-            bulk[endpoint] = line["response"]["body"]
-            single[endpoint] = strict.post(endpoint.removeprefix("/v1"), cast_to=dict[str, Any],
-                                           body=made[endpoint]["body"])  # fmt: skip
-    for endpoint, alone in single.items():
-        for key in alone.keys() - {"id", "created"}:
-            assert bulk[endpoint][key] == approximately(alone[key]), (endpoint, key)
-
-
-def approximately(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: approximately(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [approximately(each) for each in value]
-    return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
-
-
-# --- ends ------------------------------------------------------------------------------------------------------
-
-
-def half_done(client: OpenAI, monkeypatch: pytest.MonkeyPatch, count: int = 6) -> Batch:
-    """A batch whose first two requests have their results while the others are being written, and whose worker stopped."""
-    made = start(client, [chat_line(f"q{at}") for at in range(count)])
-    batch = ApiBatch.objects.get()
-
-    def stop_then(seconds: float) -> None:
-        if Generation.objects.count() == count:
-            raise Stopped("shutdown")
-
-    monkeypatch.setattr(looks, "sleep", stop_then)
-    run_next("io")
-    desk = Desk(Memory(10**9))
-    Generation.objects.filter(batch_item__position__gte=2).update(priority=90)
-    while Generation.objects.filter(state=GenerationState.DONE).count() < 2:
-        Generation.objects.filter(priority=90).update(state=GenerationState.RUNNING,
-                                                      lease_expires_at=timezone.now() + timedelta(hours=1))  # fmt: skip
-        desk.turn()
-    desk.leave()
-    batch.refresh_from_db()
-    assert batch.state == "in_progress" and batch.completed_count == 0
-    monkeypatch.undo()
-    return made
-
-
-def test_a_cancelled_batch_delivers_what_is_done_and_cancelling_twice_is_harmless(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = half_done(strict, monkeypatch)
-    once, twice = strict.batches.cancel(made.id), strict.batches.cancel(made.id)
-    assert once.status == twice.status == "cancelling" and once.cancelling_at == twice.cancelling_at
-
-    work()
-
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "cancelled" and done.cancelled_at and done.completed_at is None
-    assert [line["custom_id"] for line in lines_of(strict, done.output_file_id)] == ["q0", "q1"]
-    rest = lines_of(strict, done.error_file_id)
-    assert [(line["custom_id"], line["response"], line["error"]["code"]) for line in rest] == [
-        (f"q{at}", None, "batch_cancelled") for at in range(2, 6)
-    ]
-    assert Generation.objects.filter(is_unwanted=True).count() == 4
-    assert strict.batches.cancel(made.id).status == "cancelled"
-
-
-def test_a_batch_whose_time_is_over_delivers_what_is_done(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = half_done(strict, monkeypatch)
-    ApiBatch.objects.update(expires_at=timezone.now())
-    work()
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "expired" and done.expired_at and done.request_counts is not None
-    assert (done.request_counts.completed, done.request_counts.failed) == (2, 4)
-    assert {line["error"]["code"] for line in lines_of(strict, done.error_file_id)} == {"batch_expired"}
-    with pytest.raises(ConflictError) as caught:
-        strict.batches.cancel(made.id)
-    assert caught.value.response.headers["x-should-retry"] == "false"
-
-
-def test_a_batch_that_lies_in_the_queue_is_cancelled_without_being_read(strict: OpenAI, bot: ModelVersion) -> None:
-    made = start(strict, [chat_line("a")])
-    strict.batches.cancel(made.id)
-    work()
-    done = strict.batches.retrieve(made.id)
-    assert (done.status, done.output_file_id, done.error_file_id) == ("cancelled", None, None)
-    assert done.in_progress_at is None
-
-
-def test_a_job_cancelled_on_its_own_page_ends_its_batch_with_its_files(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch, alice: Any
-) -> None:
-    made = half_done(strict, monkeypatch)
-    job = Job.objects.get(kind="inference.api_batch")
-    jobs.cancel(job=job, by=alice)
-    assert Job.objects.get(pk=job.pk).state == "cancelled"
-    services.mend_batches()
-    work()
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "cancelled" and len(lines_of(strict, done.output_file_id)) == 2
-
-
-def test_a_batch_fails_with_its_job_and_goes_on_when_that_is_sent_again(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch, alice: Any, writer: None
-) -> None:
-    made = start(strict, [chat_line("a"), chat_line("b")])
-    with monkeypatch.context() as broken:
-        broken.setattr(runner, "_make_files", lambda *_: 1 / 0)
-        work()
-    failed = strict.batches.retrieve(made.id)
-    assert failed.status == "failed" and failed.errors is not None and failed.errors.data is not None
-    assert failed.errors.data[0].code == "unexpected"
-    jobs.retry(job=Job.objects.get(kind="inference.api_batch"), by=alice)
-    work()
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "completed" and done.failed_at is None and done.errors is None
-    assert len(lines_of(strict, done.output_file_id)) == 2 and Generation.objects.count() == 2
-
-
-def test_an_answer_that_was_given_up_is_asked_for_again_but_not_for_ever(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The role dies again and again over one request: after three rows of three attempts it stands in the error file."""
-    made = start(strict, [chat_line("a")])
-    monkeypatch.setattr(looks, "sleep", lambda _seconds: Generation.objects.filter(state="waiting").update(
-        state="failed", error_code="given_up", error_message="gone"))  # fmt: skip
-    work()
-    done = strict.batches.retrieve(made.id)
-    assert done.status == "completed" and Generation.objects.count() == 3
-    (line,) = lines_of(strict, done.error_file_id)
-    assert line["response"]["status_code"] == 503 and line["response"]["body"]["error"]["code"] == "given_up"
-
-
-def test_a_late_worker_stores_nothing(strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lease went to another one: what it still brings is refused, and each request has one result."""
-    half_done(strict, monkeypatch)
-    batch, late = ApiBatch.objects.get(), claim(queue="io", worker="late")
-    assert late is not None
-    Job.objects.filter(pk=late.job.pk).update(state="queued")
-    now = claim(queue="io", worker="now")
-    assert now is not None and now.job.pk == late.job.pk
-    with pytest.raises(Stopped):
-        runner._harvest(late, batch)
-    assert not BatchItem.objects.filter(state="completed").exists()
-    assert (runner._harvest(now, batch), runner._harvest(now, batch)) == (2, 0)
-    batch.refresh_from_db()
-    assert batch.completed_count == BatchItem.objects.filter(state="completed").count() == 2
-
-
-def test_the_version_is_the_one_of_the_beginning_whatever_becomes_of_the_alias(
-    strict: OpenAI, chat_version: Version, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = chat_version()
-    half_done(strict, monkeypatch)
-    chat_version(seed=2)
-    with at_work(lambda stop: write(stop, Desk(Memory(10**9)))):
-        Generation.objects.filter(state="running").update(lease_expires_at=timezone.now())
-        work()
-    assert ApiBatch.objects.get().state == "completed"
-    assert set(Generation.objects.values_list("model_version", flat=True)) == {first.pk}
-
-
-# --- with guards, deployments and usage -----------------------------------------------------------------------------
-
-
 def test_requests_of_a_batch_go_by_the_guards(strict: OpenAI, writer: None, bot: ModelVersion, actor: Any) -> None:
     services.create_policy(actor=actor, name="House", is_default=True, injection_input="block", personal_input="redact")
     lines = [
@@ -509,26 +237,6 @@ def test_a_deployment_that_keeps_no_texts_keeps_none_of_a_batch(
     assert (row.model_version, row.deployment, row.messages, row.answers) == (bot, deployment, [], [])
     item = BatchItem.objects.get()
     assert (item.state, item.body, item.response) == ("completed", {}, None)
-
-
-def test_an_answer_that_a_slow_batch_has_not_read_is_not_forgotten(
-    strict: OpenAI, bot: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    half_done(strict, monkeypatch)
-    Generation.objects.update(is_stored=False, finished_at=timezone.now() - timedelta(hours=2))
-    services.expire_unread()
-    assert Generation.objects.filter(state="done").exclude(answers=[]).count() == 2
-
-
-@pytest.mark.usefixtures("encoder_here")
-def test_texts_in_bulk_are_counted_as_usage_once(strict: OpenAI, embedder_version: Version) -> None:
-    name = f"{embedder_version().family.name}:1"
-    start(strict, [encoder_line(f"e{at}", "/v1/embeddings", model=name, input="my card") for at in range(3)],
-          "/v1/embeddings")  # fmt: skip
-    work("infer")
-    usage, batch = Usage.objects.get(), ApiBatch.objects.get()
-    assert (usage.requests, usage.errors, usage.key_name) == (3, 0, "client")
-    assert usage.prompt_tokens == batch.prompt_tokens > 6
 
 
 def test_requests_go_some_time_after_the_end_of_their_batch(strict: OpenAI, writer: None, bot: ModelVersion) -> None:

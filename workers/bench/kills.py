@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from apps.datasets import services as datasets
 from apps.datasets.models import ApiFile
 from apps.inference import services
-from apps.inference.models import ApiBatch, Generation
+from apps.inference.models import ApiBatch, Generation, Prediction
 from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.jobs import services as jobs
+from core.jobs.states import ENDED
 from core.storage import home
 from workers.bench.measure import Measure, Options
 from workers.bench.models import bench_version
@@ -42,6 +44,7 @@ ROLES = {
 }
 LOOK_SECONDS, SWEEP_SECONDS = 0.02, 0.5
 SEED = 17
+PREDICTION_KILLS = 4
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Survived:
 
 
 def measures(options: Options) -> Iterator[Measure]:
-    """20 kills over some hundred requests."""
+    """20 kills over some hundred requests, and four over the rows of a prediction."""
     count, kills = (40, 3) if options.small else (400, 20)
     with own_workspace() as actor, tempfile.TemporaryDirectory() as place:
         version = bench_version(actor, Path(place))
@@ -73,6 +76,25 @@ def measures(options: Options) -> Iterator[Measure]:
         wrong = len(found.not_once) + abs(count - len(found.results))
         yield Measure("requests without exactly one result", wrong, "", at_most=0, detail=told)
         yield Measure("requests with an answer", found.answered, "", at_least=count)
+        yield predicted(actor, version, count)
+
+
+def predicted(actor: Actor, version: ModelVersion, count: int) -> Measure:
+    """Rows of a batch prediction that are not stored exactly once, in their order; a job has three attempts."""
+    items = [{"id": f"r{at}", "text": f"card {at}"} for at in range(count)]
+    made = services.predict_texts(actor=actor, version=version, items=items, max_new_tokens=16)
+    begun = time.monotonic()
+
+    def stand() -> Stand:
+        made.refresh_from_db()
+        return Stand(made.stored_count, made.job.attempts.exists(), made.job.state in ENDED)
+
+    killed = kill_at_work(stand, count, kills=PREDICTION_KILLS, seed=SEED, surroundings=os.environ)
+    rows = Prediction.objects.filter(batch_job=made).order_by("position").values_list("custom_id", flat=True)
+    wrong = sum(one != other for one, other in zip_longest(rows, (f"r{at}" for at in range(count))))
+    told = ", ".join(f"{name} {times} times" for name, times in sorted(killed.items()))
+    told += f"; {count} rows, job {made.job.state}, {time.monotonic() - begun:.0f} s, seed {SEED}"
+    return Measure("rows of a prediction that are not stored once", wrong, "", at_most=0, detail=told)
 
 
 def batch_of(actor: Actor, version: ModelVersion, count: int, **body: Any) -> ApiBatch:
@@ -95,30 +117,14 @@ def batch_of(actor: Actor, version: ModelVersion, count: int, **body: Any) -> Ap
 
 
 def survive(batch: ApiBatch, *, kills: int, seed: int, surroundings: Mapping[str, str]) -> Survived:
-    """Let real processes work on the batch; one of them is killed whenever a drawn share of the results is there.
-
-    What runs is swept as beat would have it swept, a little more often.
-    """
-    draw, found = random.Random(seed), Survived()  # noqa: S311 - moments, not secrets
+    """Let real processes work on the batch, and kill them; what became of its requests."""
     count = int((home() / ApiFile.objects.get(pk=batch.input_file).path).read_bytes().count(b"\n"))
-    moments = sorted(draw.randrange(count // 2) for _ in range(kills))
-    victims = [list(ROLES)[at % len(ROLES)] for at in range(kills)]
-    draw.shuffle(victims)
-    with ExitStack() as stack:
-        running = {name: stack.enter_context(_process(name, surroundings)) for name in ROLES}
-        while not batch.ended:
-            _look(batch, SWEEP_SECONDS)
-            if dead := [name for name, process in running.items() if process.poll() is not None]:
-                raise RuntimeError(f"ended by itself: {dead}")
-            while moments and _is_going(batch) and batch.done_count >= moments[0]:
-                time.sleep(draw.random() * SWEEP_SECONDS)
-                moments.pop(0)
-                name = victims.pop()
-                os.kill(running[name].pid, signal.SIGKILL)
-                running[name].wait()
-                found.killed[name] += 1
-                running[name] = stack.enter_context(_process(name, surroundings))
-                batch.refresh_from_db()
+
+    def stand() -> Stand:
+        batch.refresh_from_db()
+        return Stand(batch.done_count, batch.job.attempts.exists(), batch.ended)
+
+    found = Survived(kill_at_work(stand, count, kills=kills, seed=seed, surroundings=surroundings))
     found.results.update(dict.fromkeys((f"r{at}" for at in range(count)), 0))
     for file in (batch.output_file, batch.error_file):
         for line in _lines(file):
@@ -128,20 +134,55 @@ def survive(batch: ApiBatch, *, kills: int, seed: int, surroundings: Mapping[str
     return found
 
 
-def _is_going(batch: ApiBatch) -> bool:
-    return batch.job.attempts.exists() and not batch.ended
+@dataclass(frozen=True)
+class Stand:
+    """How far something is."""
+
+    done: int
+    has_begun: bool
+    has_ended: bool
 
 
-def _look(batch: ApiBatch, seconds: float) -> None:
+def kill_at_work(
+    stand: Callable[[], Stand], count: int, *, kills: int, seed: int, surroundings: Mapping[str, str]
+) -> Counter[str]:
+    """Let real processes work until the end; one of them is killed whenever a drawn share of `count` is done.
+
+    What runs is swept as beat would have it swept, a little more often. Returns who was killed how often.
+    """
+    draw, killed = random.Random(seed), Counter[str]()  # noqa: S311 - moments, not secrets
+    moments = sorted(draw.randrange(count // 2) for _ in range(kills))
+    victims = [list(ROLES)[at % len(ROLES)] for at in range(kills)]
+    draw.shuffle(victims)
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(_process(name, surroundings)) for name in ROLES}
+        while not (now := _looked(stand)).has_ended:
+            if dead := [name for name, process in running.items() if process.poll() is not None]:
+                raise RuntimeError(f"ended by itself: {dead}")
+            while moments and now.has_begun and not now.has_ended and now.done >= moments[0]:
+                time.sleep(draw.random() * SWEEP_SECONDS)
+                moments.pop(0)
+                name = victims.pop()
+                os.kill(running[name].pid, signal.SIGKILL)
+                running[name].wait()
+                killed[name] += 1
+                running[name] = stack.enter_context(_process(name, surroundings))
+                now = stand()
+    return killed
+
+
+def _looked(stand: Callable[[], Stand]) -> Stand:
     """Sweep, then wait a moment for something to have happened."""
     jobs.sweep()
     services.mend_batches()
-    before, until = batch.done_count, time.monotonic() + seconds
+    services.mend_rows()
+    before, until = stand().done, time.monotonic() + SWEEP_SECONDS
     while time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
-        batch.refresh_from_db()
-        if batch.ended or batch.done_count != before:
-            return
+        now = stand()
+        if now.has_ended or now.done != before:
+            break
+    return stand()
 
 
 @contextmanager

@@ -24,10 +24,13 @@ class Sentences:
         self._text = ""  # a context and behind it what waits
         self._borders = [0]  # where sentences end in it, the last one before what waits
         self._before = 0  # characters of the answer before it
+        self._patience = 0  # length of the text from which on it is looked at again
 
     def feed(self, text: str, *, is_last: bool = False) -> Iterator[tuple[str, Verdict]]:
         """Sentences that are complete now, each as it is written and as it may be read; at the end all that is left."""
         self._text += text
+        if len(self._text) < self._patience and not is_last:
+            return
         looked = _Looked(self._text, self._rules, is_last=is_last)
         while (end := self._next(looked, is_last=is_last)) is not None:
             begin = self._borders[-1]
@@ -61,12 +64,15 @@ class Sentences:
         return len(self._text) if len(self._text) - begin > self.OPEN else None
 
     def _forget(self) -> None:
-        """Keep no more than a context, from an earlier border on."""
+        """Keep no more than a context, from an earlier border on, and say when to look again."""
         far = [border for border in self._borders if border <= self._borders[-1] - self.CONTEXT]
         if far:
             self._text = self._text[far[-1] :]
             self._before += far[-1]
             self._borders = [border - far[-1] for border in self._borders if border >= far[-1]]
+        waiting = len(self._text) - self._borders[-1]
+        # What is open for long is looked at seldom, so that the work stays in proportion to the text.
+        self._patience = len(self._text) + (waiting // 8 if waiting > 2 * self.MOST else 0)
 
 
 class _Looked:
