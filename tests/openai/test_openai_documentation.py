@@ -29,6 +29,15 @@ def test_the_documentation_has_an_example_of_each_kind() -> None:
     assert len(EXAMPLES) == 3
 
 
+def test_the_examples_of_the_readmes(server: str, secret: str, writer: None, chat_version: Callable[..., Any]) -> None:
+    chat_version(name="Support")
+    for name in ("README.md", "README.zh-CN.md"):
+        (code,) = re.findall(r"```python\n(.*?)```", (Path(settings.ROOT) / name).read_text(encoding="utf-8"), re.S)
+        run(code, server, secret)
+    assert set(Generation.objects.values_list("state", "reference")) == {("done", "Support")}
+    assert Generation.objects.count() == 2
+
+
 def test_the_example_of_a_chat(server: str, secret: str, writer: None, chat_version: Callable[..., Any]) -> None:
     chat_version(name="Support")
     (code,) = [each for each in EXAMPLES if "chat.completions.create" in each]
