@@ -1,5 +1,7 @@
 """Before a migration the database is written away; the first owner is made once."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,29 @@ def test_the_database_is_backed_up_before_it_is_migrated(db: None, migrated: lis
     assert "Backing up" in said[0]
     assert len(kept) == preparing.BACKUPS_KEPT
     assert not backup.verify(kept[-1]).has_files
+
+
+@pytest.fixture
+def thresholds() -> Iterator[tuple[int, int, int]]:
+    """Python's own of 3.11, in force during the test."""
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield (700, 10, 10)
+    gc.set_threshold(*before)
+
+
+def test_after_a_failed_migration_garbage_is_looked_for_as_before(thresholds: tuple[int, int, int]) -> None:
+    def fail() -> None:
+        with preparing.seldom_collecting():
+            during.append(gc.get_threshold())
+            raise ValueError("no such column")
+
+    during: list[tuple[int, int, int]] = []
+    with pytest.raises(ValueError, match="no such column"):
+        fail()
+
+    assert during[0] > thresholds
+    assert gc.get_threshold() == thresholds
 
 
 def test_the_first_owner_is_made_once(db: None) -> None:
