@@ -1,6 +1,6 @@
 """Filters of requests, shared by page, API and what is sampled from them."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.forms import DateInput
@@ -59,14 +59,16 @@ class RequestFilter(FilterSet):
     """By deployment and its side, API key, day, thumb and correction; `target` is the foreign key of Feedback."""
 
     target = ""
-    deployment = ModelChoiceFilter(queryset=_deployments, label=_("Deployment"), empty_label=_("Any or none"))
+    deployment = ModelChoiceFilter(
+        queryset=cast(Any, _deployments), label=_("Deployment"), empty_label=_("Any or none")
+    )
     arm = ChoiceFilter(
         choices=[(arm.value, arm.label) for arm in (Arm.STABLE, Arm.CANDIDATE)],
         method="with_arm",
         label=_("Side"),
         empty_label=_("Any side"),
     )
-    api_key = ModelChoiceFilter(queryset=_keys, label=_("API key"), empty_label=_("Any or none"))
+    api_key = ModelChoiceFilter(queryset=cast(Any, _keys), label=_("API key"), empty_label=_("Any or none"))
     since = DateFilter(field_name="created_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="created_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
     thumb = ChoiceFilter(choices=Thumb.choices, method="with_thumb", label=_("Thumb"), empty_label=_("Any or none"))
