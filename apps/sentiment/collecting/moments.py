@@ -1,0 +1,281 @@
+"""Dates and times as people and machines write them, Chinese and English, found in a line of text."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+from apps.sentiment.collecting import phrases
+from apps.sentiment.collecting.items import SKEW, Confidence, Moment
+from apps.sentiment.collecting.phrases import CLOCK, YEAR
+from apps.sentiment.collecting.zones import zone_of
+
+MOST_CHARACTERS = 4_000  # of a text that is searched
+_DIGITS = dict(zip("〇零○一二三四五六七八九两", "0001234567892", strict=True))
+_MONTHS = {
+    name: at
+    for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+_SECONDS = {
+    "秒": 1, "分": 60, "小": 3600, "时": 3600, "時": 3600, "钟": 3600, "天": 86_400, "日": 86_400, "周": 604_800, "週": 604_800,
+    "星": 604_800, "礼": 604_800, "月": 2_592_000, "年": 31_536_000,
+    "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000, "y": 31_536_000,
+}  # fmt: skip
+_DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "today": 0, "yesterday": 1}
+_AFTERNOON = ("下午", "晚上", "晚间", "晚間", "傍晚", "午后", "午後", "晚", "pm")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A date in a text: where it stands and what it says."""
+
+    start: int
+    end: int
+    moment: Moment
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What all readers need: the moment of reading and the zone of the source."""
+
+    now: datetime
+    zone: tzinfo
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+
+def _pattern(day: str) -> re.Pattern[str]:
+    """A day and the time that may follow it."""
+    return re.compile(rf"{day}(?:{phrases.GAP}{CLOCK})?", re.I)
+
+
+def _clock_first(day: str) -> re.Pattern[str]:
+    """3:04 PM ET, Tuesday, March 5, 2024"""
+    return re.compile(
+        rf"(?<![\d:])(?<!\d{{4}} )(?<!\d{{4}}, ){CLOCK}\s*[,，|·]?\s*(?:on\s+)?{phrases.WEEKDAY}?{day}", re.I
+    )
+
+
+_Reader = Callable[[re.Match[str], _Reading], Moment | None]
+
+
+def read_moment(text: str, *, now: datetime, zone: tzinfo) -> Moment | None:
+    """The date a whole value says (an attribute, a field of a feed): also bare seconds or milliseconds since 1970."""
+    text = text.strip()
+    if re.fullmatch(r"-?\d{9,10}(?:\.\d+)?|\d{13}|\d{16}", text) and (moment := _epoch(text)):
+        return moment
+    if moment := _exact(text):
+        return moment
+    return next((found.moment for found in find_moments(text, now=now, zone=zone)), None)
+
+
+_RFC_822 = re.compile(
+    r"(?:[A-Za-z]{3,9},? )?(\d{1,2}) (jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) (\d{4}) "
+    r"(\d\d):(\d\d)(?::([0-5]\d))? (GMT|UTC|Z|[+-]\d{4})",
+    re.I,
+)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)")
+
+
+def _exact(text: str) -> Moment | None:
+    """The two forms that most feeds have, a tenth of the general search's time; the weekday of RFC 822 is often wrong."""
+    try:
+        if _RFC_3339.fullmatch(text):
+            return Moment(datetime.fromisoformat(text.upper()).astimezone(UTC), Confidence.STATED)
+        if not (found := _RFC_822.fullmatch(text)):
+            return None
+        day, name, year, hour, minute, second, zone = found.groups()
+        local = datetime(int(year), _MONTHS[name.lower()], int(day), int(hour), int(minute), int(second or 0))
+        return Moment(local.replace(tzinfo=zone_of(zone, local, UTC)[0]).astimezone(UTC), Confidence.STATED)
+    except (ValueError, OverflowError):
+        return None
+
+
+def find_moments(text: str, *, now: datetime, zone: tzinfo) -> list[Found]:
+    """All dates of a text in the order they stand; of overlapping readings the more exact one. Texts are cut at
+    MOST_CHARACTERS; positions count in the text as normalised (NFKC, Chinese numbers as digits)."""
+    text = normalised(text)
+    reading, taken = _Reading(now, zone), []
+    for pattern, read in _READERS:
+        for match in pattern.finditer(text):
+            if any(match.start() < other.end and other.start < match.end() for other in taken):
+                continue
+            if moment := _read(read, match, reading):
+                taken.append(Found(match.start(), match.end(), moment))
+    return sorted(taken, key=lambda found: found.start)
+
+
+def normalised(text: str) -> str:
+    """Full width to half width, Chinese numbers before a unit to digits, one kind of blank."""
+    text = " ".join(unicodedata.normalize("NFKC", text[:MOST_CHARACTERS]).replace("\u200b", "").split())
+    return phrases.CHINESE_NUMBER.sub(lambda match: _arabic(match[1]), text)
+
+
+def _read(read: _Reader, match: re.Match[str], reading: _Reading) -> Moment | None:
+    try:
+        return read(match, reading)
+    except (ValueError, OverflowError):  # the 31st of February, the year 0
+        return None
+
+
+def _arabic(written: str) -> str:
+    """二〇二四 -> 2024 (digit by digit), 二十三 -> 23."""
+    if "十" not in written and "百" not in written:
+        return "".join(_DIGITS[char] for char in written)
+    hundreds, _, rest = written.rpartition("百")
+    tens, ten, ones = rest.rpartition("十")
+    value = 100 * int(_DIGITS.get(hundreds or "", "0"))
+    value += 10 * int(_DIGITS.get(tens.lstrip("零〇") or "一", "1")) if ten else 0
+    return str(value + int(_DIGITS.get(ones.lstrip("零〇") or "零", "0")))
+
+
+def _epoch(text: str) -> Moment | None:
+    number = float(text)
+    scale = {13: 1e3, 16: 1e6}.get(len(text), 1)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=number / scale)
+    return Moment(at, Confidence.STATED)
+
+
+def _moment(day: date, match: re.Match[str], reading: _Reading, *, at_best: Confidence = Confidence.STATED) -> Moment:
+    """A day and the time that was matched beside it. The 24th hour is the next day's first."""
+    clock = _clock(match)
+    if clock is None:
+        first = datetime.combine(day, time(), reading.zone)
+        return Moment(first.astimezone(UTC), _worse(Confidence.DAY, at_best))
+    local = datetime.combine(day, time()) + clock
+    zone, said = zone_of(_group(match, "zone"), local, reading.zone)
+    confidence = Confidence.STATED if said else Confidence.ZONE_ASSUMED
+    return Moment(local.replace(tzinfo=zone).astimezone(UTC), _worse(confidence, at_best))
+
+
+def _worse(one: Confidence, other: Confidence) -> Confidence:
+    order = list(Confidence)
+    return max(one, other, key=order.index)
+
+
+def _group(match: re.Match[str], name: str) -> str:
+    return (match.groupdict().get(name) or "").strip()
+
+
+def _clock(match: re.Match[str]) -> timedelta | None:
+    if not _group(match, "hour"):
+        return None
+    hour, half = int(match["hour"]), (_group(match, "half") or _group(match, "ampm").lower() + "m")
+    minute = _group(match, "minute") or _group(match, "minute_zh") or _group(match, "minute_dot")
+    quarter = {"半": 30, "一刻": 15, "1刻": 15, "三刻": 45}.get(_group(match, "quarter"), 0)
+    second = int(_group(match, "second") or _group(match, "second_zh") or 0)
+    if (half in _AFTERNOON and hour < 12) or (half == "中午" and hour < 4):
+        hour += 12
+    elif hour == 12 and half in ("am", "凌晨", "上午"):
+        hour = 0
+    if hour > 24 or int(minute or 0) > 59:
+        raise ValueError("no such time")
+    return timedelta(hours=hour, minutes=int(minute or quarter), seconds=min(second, 59))
+
+
+def _full_year(year: int) -> int:
+    return year if year > 99 else 2000 + year if year < 70 else 1900 + year
+
+
+def _numbers(match: re.Match[str], reading: _Reading) -> Moment:
+    """Year, month and day as numbers, in the order of their names."""
+    return _moment(date(_full_year(int(match["year"])), int(match["month"]), int(match["day"])), match, reading)
+
+
+def _named(match: re.Match[str], reading: _Reading) -> Moment:
+    """A month by its English name; without a year the last such day."""
+    month, year = _MONTHS[match["name"].lower()[:3]], _group(match, "year")
+    if year:
+        return _moment(date(_full_year(int(year)), month, int(match["day"])), match, reading)
+    return _last(month, int(match["day"]), match, reading)
+
+
+def _without_year(match: re.Match[str], reading: _Reading) -> Moment:
+    return _last(int(match["month"]), int(match["day"]), match, reading)
+
+
+def _last(month: int, day: int, match: re.Match[str], reading: _Reading) -> Moment:
+    """The last such day that is not to come. Its year is a guess."""
+    for year in range(reading.today.year + 1, reading.today.year - 9, -1):  # 29th of February: up to eight years back
+        try:
+            moment = _moment(date(year, month, day), match, reading, at_best=Confidence.GUESSED)
+        except ValueError:
+            continue
+        if moment.at <= reading.now + SKEW:
+            return moment
+    raise ValueError("no such day")
+
+
+def _slashed(match: re.Match[str], reading: _Reading) -> Moment:
+    """03/04/2024: the third of April, in America the fourth of March; a guess where both are days gone by."""
+    one, other, year = int(match["one"]), int(match["other"]), _full_year(int(match["year"]))
+    if one > 12 or other > 12 or one == other:
+        return _moment(
+            date(year, min(one, other), max(one, other)) if other > 12 else date(year, other, one), match, reading
+        )
+    american = str(reading.zone).startswith(("America/", "US/"))
+    first, second = (date(year, one, other), date(year, other, one))[:: 1 if american else -1]
+    if first > reading.today >= second:
+        return _moment(second, match, reading)
+    return _moment(first, match, reading, at_best=Confidence.STATED if second > reading.today else Confidence.GUESSED)
+
+
+def _day_back(match: re.Match[str], reading: _Reading) -> Moment:
+    back = _DAYS_BACK[match["back"].lower() if match["back"].isascii() else match["back"][0]]
+    return _moment(reading.today - timedelta(days=back), match, reading, at_best=Confidence.RELATIVE)
+
+
+def _ago(match: re.Match[str], reading: _Reading) -> Moment:
+    amount, unit = match["amount"].lower(), match["unit"].lower()
+    key = ("mo" if unit.startswith("mo") else unit[0]) if unit.isascii() else unit.lstrip("个個")[0]
+    number = (
+        0.5 if amount in ("半", "half", "half a", "half an") else 1 if amount in ("a", "an", "one") else int(amount)
+    )
+    seconds = number * _SECONDS[key] + (_SECONDS[key] / 2 if _group(match, "and_half") else 0)
+    return Moment((reading.now - timedelta(seconds=seconds)).astimezone(UTC), Confidence.RELATIVE)
+
+
+def _just_now(match: re.Match[str], reading: _Reading) -> Moment:
+    return Moment(reading.now.astimezone(UTC), Confidence.RELATIVE)
+
+
+def _compact(match: re.Match[str], reading: _Reading) -> Moment:
+    """20240305T150405Z, 20240305150405, 20240305."""
+    day, clock = date(int(match["year"]), int(match["month"]), int(match["day"])), match["clock"] or ""
+    if not clock:
+        return _moment(day, match, reading)
+    local = datetime.combine(day, time(int(clock[:2]), int(clock[2:4]), min(59, int(clock[4:6] or 0))))
+    zone, said = zone_of(_group(match, "zone"), local, reading.zone)
+    return Moment(local.replace(tzinfo=zone).astimezone(UTC), Confidence.STATED if said else Confidence.ZONE_ASSUMED)
+
+
+def _iso(match: re.Match[str], reading: _Reading) -> Moment:
+    moment = _numbers(match, reading)
+    if match["clock_t"] and not _group(match, "zone") and _clock(match) == timedelta():
+        return Moment(moment.at, Confidence.DAY)  # T00:00:00 without a zone is a day in a field that wants a time
+    return moment
+
+
+_READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
+    (re.compile(rf"{phrases.YEAR_MONTH_DAY}(?P<clock_t>T){CLOCK}(?:\[[\w/]+\])?", re.I), _iso),
+    (_pattern(phrases.CHINESE_DAY), _numbers),
+    (_pattern(phrases.YEAR_MONTH_DAY), _numbers),
+    (re.compile(phrases.COMPACT), _compact),
+    (_clock_first(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
+    (_clock_first(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*{YEAR}(?!\d)"), _named),
+    (re.compile(phrases.UNIX_DATE, re.I), _named),
+    (_pattern(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
+    (_pattern(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*(?P<year>(?:19|20)\d\d|\d\d(?=\s+\d\d:))(?!\d)"), _named),
+    (_pattern(phrases.SLASHED), _slashed),
+    (_pattern(phrases.CHINESE_DAY_ALONE), _without_year),
+    (_pattern(phrases.DAY_BACK), _day_back),
+    (re.compile(phrases.AGO_CHINESE), _ago),
+    (re.compile(phrases.AGO_ENGLISH, re.I), _ago),
+    (re.compile(phrases.JUST_NOW, re.I), _just_now),
+    (re.compile(rf"(?<![\d./-]){phrases.month_day('[-/]')}\s+{CLOCK}", re.I), _without_year),
+    (_pattern(phrases.MONTH_AND_DAY + phrases.NO_YEAR_AFTER), _named),
+    (_pattern(phrases.DAY_AND_MONTH + phrases.NO_YEAR_AFTER), _named),
+)

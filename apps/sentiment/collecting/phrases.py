@@ -1,0 +1,57 @@
+"""Patterns of dates and times in Chinese and English. Every named group is read in moments.py."""
+
+import re
+
+from apps.sentiment.collecting.zones import PATTERN as ZONE
+
+CHINESE_NUMBER = re.compile(
+    r"([〇零○一二三四五六七八九十两百]+)(?=\s*(?:年|个?月|個?月|日|号|號|[时時](?!代|候)|点|點|分|秒|小时|小時|天前|周前|週前|个?星期前|个?钟头?前))"
+)
+_HALF_DAY = r"(?:(?P<half>上午|下午|早上|早晨|凌晨|清晨|中午|晚上|晚间|晚間|傍晚|午后|午後|晚|早)\s*)?"
+_WITH_COLON = r"\s*[:∶](?P<minute>[0-5]\d)(?!\d)(?:\s*:(?P<second>[0-6]\d)(?:[.,]\d{1,9})?)?(?!\.?\d)"
+_WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?[ap]\.?\s?m\b)"
+_IN_CHINESE = r"\s*(?:时|時|点|點)(?:(?P<minute_zh>\d{1,2})\s*分?|(?P<quarter>半|整|一刻|1刻|三刻))?(?:(?P<second_zh>\d{1,2})\s*秒)?"
+CLOCK = (
+    rf"{_HALF_DAY}(?P<hour>\d{{1,2}})(?:{_WITH_COLON}|{_WITH_DOT}|{_IN_CHINESE}|(?=\s*[ap]\.?m\b))"
+    rf"(?:\s*(?P<ampm>[ap])\.?\s?m\b\.?)?(?:\s*[(,]?\s*(?P<zone>{ZONE})\)?)?"
+)
+# What stands between a day and its time: a mark, "at", a weekday.
+GAP = (
+    r"(?:\s*[,，、|·•/()@‧]?\s*(?:[-–—]{1,2}\s+)?(?:at\s+|on\s+)?"
+    r"(?:[(（]?(?:星期|周|週|礼拜)[一二三四五六日天1-7][)）]?)?\s*)"
+)
+WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*)"
+YEAR = r"(?P<year>(?:19|20)\d\d)"
+SHORT_YEAR = r"(?P<year>(?:19|20)\d\d|\d\d)"
+_MONTH_NAME = r"(?P<name>jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:uary|ruary|ch|il|e|y|ust|tember|ember|ober)?\b\.?"
+_DAY = r"3[01]|[12]\d|0?[1-9]"
+
+
+def month_day(between: str) -> str:
+    """Month and day as numbers with something between them."""
+    return rf"(?P<month>0?[1-9]|1[0-2]){between}(?P<day>{_DAY})"
+
+
+YEAR_MONTH_DAY = rf"(?<![\d.]){YEAR}(?P<sep>[-/.]){month_day('(?P=sep)')}(?!\d)"
+CHINESE_DAY = rf"(?<!\d){SHORT_YEAR}\s*年\s*" + month_day(r"\s*月\s*") + r"(?:\s*[日号號])?"
+CHINESE_DAY_ALONE = r"(?<!\d)" + month_day(r"\s*月\s*") + r"\s*[日号號]"
+DAY_AND_MONTH = rf"(?<!\d)(?P<day>{_DAY})(?:st|nd|rd|th)?(?:\s+of)?[\s-]\s*{_MONTH_NAME}"
+MONTH_AND_DAY = rf"(?<![a-z]){_MONTH_NAME}\s*(?P<day>{_DAY})(?:st|nd|rd|th)?(?!\d|:)"
+UNIX_DATE = rf"(?<![a-z]){_MONTH_NAME}\s+(?P<day>\d{{1,2}})\s+{CLOCK}\s+{YEAR}(?!\d)"  # Tue Mar 05 15:04:05 +0800 2024
+SLASHED = rf"(?<![\d/.])(?P<one>{_DAY})(?P<sep>[/.-])(?P<other>{_DAY})(?P=sep){YEAR}(?!\d)"
+COMPACT = (
+    rf"(?<!\d){YEAR}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
+    r"(?:[T ]?(?P<clock>(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)(?P<zone>Z|[+-]\d\d:?\d\d)?)?(?!\d)"
+)
+NO_YEAR_AFTER = r"(?!\s*,?\s*\d{4})"
+# Not 目前天气, 日前 or the name of a news site.
+DAY_BACK = r"(?P<back>(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條)|(?=[晚早晨凌]))|\btoday\b|\byesterday\b)"
+AGO_CHINESE = (
+    r"(?P<amount>\d{1,4}|半)\s*(?P<unit>秒钟?|秒鐘|分钟?|分鐘|个?小时|個?小時|个?钟头?|天|日|周|週|个?星期|个?礼拜|个月|個月|年)"
+    r"(?P<and_half>半)?(?:之|以)?前"
+)
+AGO_ENGLISH = (
+    r"(?<![\w.])(?P<amount>\d{1,4}|an?|one|half an?)\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h"
+    r"|days?|d|weeks?|wks?|w|months?|mos?|years?|yrs?|y)\s+ago\b"
+)
+JUST_NOW = r"刚刚|剛剛|刚才|剛才|\bjust now\b|\bmoments? ago\b"
