@@ -56,6 +56,7 @@ class Item:
     language: str = ""
     updated_at: datetime | None = None
     categories: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()  # of an article that was read alone; a feed tells those of all its items
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ COMPACT = (
 )
 NO_YEAR_AFTER = r"(?!\s*,?\s*\d{4})"
 # Not 目前天气, 日前 or the name of a news site.
-DAY_BACK = r"(?P<back>(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條)|(?=[晚早晨凌]))|\btoday\b|\byesterday\b)"
+DAY_BACK = r"(?P<back>(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條|是)|(?=[晚早晨凌]))|\btoday\b(?!\s+is)|\byesterday\b)"
 AGO_CHINESE = (
     r"(?P<amount>\d{1,4}|半)\s*(?P<unit>秒钟?|秒鐘|分钟?|分鐘|个?小时|個?小時|个?钟头?|天|日|周|週|个?星期|个?礼拜|个月|個月|年)"
     r"(?P<and_half>半)?(?:之|以)?前"
