@@ -98,7 +98,8 @@ def find_moments(text: str, *, now: datetime, zone: tzinfo) -> list[Found]:
     """All dates of a text in the order they stand; of overlapping readings the more exact one. Texts are cut at
     MOST_CHARACTERS; positions count in the text as normalised (NFKC, Chinese numbers as digits)."""
     text = normalised(text)
-    reading, taken = _Reading(now, zone), []
+    reading = _Reading(now, zone)
+    taken: list[Found] = []
     for pattern, read in _READERS:
         for match in pattern.finditer(text):
             if any(match.start() < other.end and other.start < match.end() for other in taken):
