@@ -26,6 +26,7 @@ BENCHES = {
     "entities": "workers.bench.entities",
     "methods": "workers.bench.methods",
     "quality": "workers.bench.quality",
+    "sentiment": "workers.bench.sentiment",
     "serve": "workers.bench.serve",
     "train": "workers.bench.train",
     "web": "workers.bench.web",
@@ -49,7 +50,7 @@ class Command(BaseCommand):
             "--data",
             type=Path,
             help="quality: CSV of texts and labels; entities: CoNLL folder; continual: folder of sets; answers: JSONL; "
-            "train: a text; methods: a play; encode: CSV of texts and labels",
+            "train: a text; methods: a play; encode: CSV of texts and labels; sentiment: folder of counts",
         )
         parser.add_argument("--test", type=Path, help="quality: the CSV file that is measured on; encode: a second CSV")
         parser.add_argument("--shots", type=int, default=0, help="quality: learn few-shot from so many texts a label")

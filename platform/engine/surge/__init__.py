@@ -1,0 +1,1 @@
+"""Detectors of surges in counts over time: plain arrays in, plain arrays out, never a look ahead."""

@@ -1,0 +1,77 @@
+"""The surge detector beside public ones on labelled counts: profiles, events, false episodes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from workers.bench.measure import Measure, Options
+
+OURS = "surge score"
+PROFILES = ("standard", "low false alarms", "low misses")
+PRECISION, RECALL, FALSE_A_WEEK = 0.75, 0.90, 0.12
+
+
+def measures(options: Options) -> Iterator[Measure]:
+    """Each detector as soon as it is judged, then ours against the best of the others."""
+    if options.data is None or not options.data.is_dir():
+        raise FileNotFoundError("Name a folder with series of counts and label_windows.json: --data FOLDER")
+    command = [sys.executable, "-m", "engine.bench.surge", "--data", str(options.data)]
+    command += ["--spec", json.dumps(dict(options.spec)), *(["--small"] if options.small else [])]
+    detectors: list[dict[str, Any]] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            found = json.loads(line)
+            detectors.append(found)
+            yield from _profiles(found)
+    if child.returncode:
+        raise RuntimeError(f"the bench ended with {child.returncode}")
+    ours = next(one for one in detectors if one["name"] == OURS)
+    others = [one for one in detectors if one["name"] != OURS]
+    yield from _against(ours, others)
+    yield from _events(ours)
+
+
+def best(found: dict[str, Any], profile: str, fitted: str) -> float:
+    """The better of a detector's readings."""
+    return float(max(reading[profile][fitted] for reading in found["readings"]))
+
+
+def _profiles(found: dict[str, Any]) -> Iterator[Measure]:
+    for profile in PROFILES:
+        said = [_reading(reading, profile) for reading in found["readings"]]
+        value = best(found, profile, "left_out")
+        yield Measure(f"{found['name']}: {profile}, left out", value, "", detail="; ".join(said))
+
+
+def _reading(reading: dict[str, Any], profile: str) -> str:
+    one, events = reading[profile], reading[profile]["events_left_out"]
+    way = "one alert a quiet time" if reading["quiet"] else "every row"
+    hit = f"{events['hits']} of {events['windows']} windows, {events['false_rows']} rows outside"
+    return f"{way}: {one['left_out']:.1f}, fitted on all {one['oracle']:.1f}, {hit}"
+
+
+def _against(ours: dict[str, Any], others: list[dict[str, Any]]) -> Iterator[Measure]:
+    for profile in PROFILES:
+        rival = max(others, key=lambda one: best(one, profile, "left_out"))
+        bound = best(rival, profile, "left_out")
+        name = f"ours, {profile}, above the best other"
+        yield Measure(name, best(ours, profile, "left_out"), "", at_least=bound, detail=rival["name"])
+
+
+def _events(ours: dict[str, Any]) -> Iterator[Measure]:
+    for profile in PROFILES[:2]:
+        for fitted in ("left_out", "oracle"):
+            events = ours["readings"][0][profile][f"events_{fitted}"]
+            name = f"ours, threshold of {profile}, {fitted.replace('_', ' ')}"
+            counts = f"{events['hits']} of {events['windows']} windows, {events['false_episodes']} false episodes"
+            for figure, bound in (("precision", PRECISION), ("recall", RECALL)):
+                share, low, high = events[figure]
+                detail = f"[{low:.3f}, {high:.3f}], {counts}"
+                yield Measure(f"{name}: event {figure}", share, "", at_least=bound, detail=detail)
+            yield Measure(f"{name}: event F1", events["f1"], "")
+            detail = f"in {events['weeks']:.1f} series-weeks"
+            said = f"{name}: false episodes a series and week"
+            yield Measure(said, events["false_per_week"], "", at_most=FALSE_A_WEEK, detail=detail)
