@@ -39,6 +39,7 @@ pytest_plugins = (
     "tests.fixtures.guards",
     "tests.fixtures.jobs",
     "tests.fixtures.markers",
+    "tests.fixtures.monitors",
     "tests.fixtures.rollouts",
     "tests.fixtures.vectors",
     "tests.fixtures.warm_engines",

@@ -17,7 +17,18 @@ from core.openai.ids import public_id
 
 SECRET = "doras-own-words"
 FIRST_ID = 7_000_001
-OURS = ("core", "accounts", "notifications", "datasets", "registry", "training", "inference", "evaluation", "dashboard")
+OURS = (
+    "core",
+    "accounts",
+    "notifications",
+    "datasets",
+    "registry",
+    "training",
+    "inference",
+    "evaluation",
+    "sentiment",
+    "dashboard",
+)
 FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version", "generation"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}

@@ -17,6 +17,7 @@ from workers.bell import Bell
 from workers.encoders import TOGETHER, token_counts
 from workers.keeping import keep
 from workers.memory import Models
+from workers.scoring import score
 from workers.writing import Desk, write
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def serve(stop: threading.Event, models: Models | None = None) -> None:
     others = [
         threading.Thread(target=_apart, args=(write, stop, Desk(models)), name="writing"),
         threading.Thread(target=_apart, args=(keep, stop, models), name="keeping"),
+        threading.Thread(target=_apart, args=(score, stop, models), name="scoring"),
     ]
     for thread in others:
         thread.start()

@@ -15,6 +15,7 @@ from apps.inference import services as inference
 from apps.notifications import services as notifications
 from apps.registry import selectors as registry_selectors
 from apps.registry import services as registry
+from apps.sentiment import services as sentiment
 from apps.training import selectors as training_selectors
 from apps.training import services as training
 from core import leftovers
@@ -22,7 +23,7 @@ from core.jobs import services as jobs
 from core.jobs import work
 from core.jobs.models import Job
 from core.jobs.run import shutting_down
-from workers import loop
+from workers import collecting, loop
 from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,18 @@ def sweep() -> None:
     notifications.deliver_due()
 
 
+@shared_task(name="workers.collect")
+def collect() -> None:
+    """Claim the sources that are due; a message for each follows."""
+    sentiment.claim_sources()
+
+
+@shared_task(name="workers.read_source")
+def read_source(pk: int, token: int) -> None:
+    """Read one source; the row decides whether this message still holds."""
+    collecting.read_source(pk, token)
+
+
 @shared_task(name="workers.deliver")
 def deliver(delivery_id: int) -> None:
     """Try to bring one notice to a person; the row decides whether it is due."""
@@ -84,6 +97,7 @@ def clean_up() -> None:
     removed |= inference.expire_explanations() | inference.expire_unread() | inference.expire_texts()
     removed |= inference.expire_decisions()
     removed |= inference.expire_items() | datasets.expire_api_files()
+    removed["article_texts"] = sentiment.forget_bodies()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

@@ -47,6 +47,8 @@ PERMISSIONS: Final[dict[str, tuple[object, frozenset[str]]]] = {
         ("evaluation.write", _("Start evaluations"), "owner admin analyst"),
         ("inference.read", _("See batch predictions"), "owner admin analyst viewer"),
         ("inference.write", _("Label texts with a model version"), "owner admin analyst agent"),
+        ("sentiment.read", _("See monitors, their articles and figures"), "owner admin analyst viewer"),
+        ("sentiment.write", _("Make monitors, add sources and push articles"), "owner admin analyst"),
         ("notifications.read", _("Read own notices"), "owner admin analyst annotator agent viewer"),
     )
 }

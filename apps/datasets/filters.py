@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.datasets.models import Dataset, Example, Kind
-from apps.datasets.selectors import found_by
+from core.search import found_by
 
 SPLITS = [("train", _("Train")), ("dev", _("Dev")), ("test", _("Test")), ("none", _("No split"))]
 MOST_IDS = 500
@@ -77,7 +77,7 @@ class ExampleFilter(django_filters.FilterSet):
 
     def words(self, rows: QuerySet[Example], name: str, value: str) -> QuerySet[Example]:
         """Full-text search."""
-        return found_by(rows, value)
+        return found_by(rows, value, "search")
 
     def labelled(self, rows: QuerySet[Example], name: str, value: str) -> QuerySet[Example]:
         """Examples with the label."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apps.datasets.search import SEARCHED_CHARACTERS, search_tokens
+from core.search import SEARCHED_CHARACTERS
 
 
 def browse_text(kind: str, record: Mapping[str, Any]) -> str:
@@ -32,9 +32,3 @@ def filter_labels(kind: str, record: Mapping[str, Any]) -> list[str]:
 def shown(text: str) -> str:
     """As much of a text as the table's text column keeps."""
     return text[:SEARCHED_CHARACTERS]
-
-
-def search_vector(text: str) -> str:
-    """The literal of a tsvector that holds the search tokens of `text`; tokens are word characters only."""
-    tokens = search_tokens(text)
-    return "'" + "' '".join(tokens) + "'" if tokens else ""

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.db.models import BooleanField, Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.datasets.models import (
@@ -18,7 +17,6 @@ from apps.datasets.models import (
     ExportJob,
     ImportJob,
 )
-from apps.datasets.search import query_tokens
 from core.leftovers import Names
 from core.storage import home
 
@@ -34,18 +32,6 @@ def datasets(workspace: Any, *, archived: bool = False) -> QuerySet[Dataset]:
 def examples(dataset: Dataset) -> QuerySet[Example]:
     """Examples that are not deleted."""
     return Example.objects.filter(dataset=dataset, deleted_at=None)
-
-
-def found_by(rows: QuerySet[Example], query: str) -> QuerySet[Example]:
-    """Examples that hold every word of `query`; the last word may be a beginning. A query without words finds none."""
-    tokens = query_tokens(query)
-    if not tokens:
-        return rows.none() if query.strip() else rows
-    parts = [f"'{token}'" for token in tokens]
-    if tokens[-1].isascii() and query[-1:].isalnum():
-        parts[-1] += ":*"
-    condition = RawSQL('"datasets_example"."search" @@ %s::tsquery', [" & ".join(parts)], output_field=BooleanField())
-    return rows.filter(condition)
 
 
 def imports(dataset: Dataset) -> QuerySet[ImportJob]:

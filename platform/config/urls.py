@@ -15,6 +15,7 @@ API = [
     path("", include("apps.training.api_urls")),
     path("", include("apps.evaluation.api_urls")),
     path("", include("apps.inference.api_urls")),
+    path("", include("apps.sentiment.api_urls")),
     path("", include("apps.dashboard.api_urls")),
 ]
 
@@ -34,6 +35,7 @@ PAGES = [
     path("evaluations/", include("apps.evaluation.urls", namespace="evaluation")),
     path("deployments/", include("apps.inference.deployment_urls", namespace="deployments")),
     path("predictions/", include("apps.inference.urls", namespace="inference")),
+    path("monitors/", include("apps.sentiment.urls", namespace="sentiment")),
     path("", include("apps.dashboard.urls", namespace="dashboard")),
 ]
 

@@ -65,6 +65,10 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
         ),
     ),
     (
+        _("Applications"),
+        (Room("sentiment", _("Monitors"), "news", "sentiment:list", "sentiment.read", "n"),),
+    ),
+    (
         _("Workspace"),
         (
             Room("operations", _("Operations"), "gauge", "inference:operations", "workspace.manage", "o"),

@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import Membership
 from apps.datasets import services
 from apps.datasets.models import Dataset, Example, ExampleRevision
-from apps.datasets.selectors import all_examples, found_by
+from apps.datasets.selectors import all_examples
 from core.errors import Refused
+from core.search import found_by
 
 ROWS = [
     ("The refund has not arrived yet", "refund", "train"),
@@ -53,7 +54,7 @@ def example(number: int) -> Example:
     ],
 )
 def test_texts_are_found_by_their_words_in_any_language(filled: Dataset, query: str, found: list[int]) -> None:
-    rows = found_by(all_examples(filled), query)
+    rows = found_by(all_examples(filled), query, "search")
 
     assert sorted(row.external_id or "" for row in rows) == [f"e{n}" for n in found]
 
@@ -85,7 +86,7 @@ def test_an_edit_keeps_what_was_and_can_be_undone(filled: Dataset, actor: Any) -
     services.edit(actor=actor, example=one, record={"text": "Changed", "labels": ["other"]}, split="test")
     changed = example(0)
     assert (changed.text, changed.labels, changed.split, changed.revision) == ("Changed", ["other"], "test", 2)
-    assert [row.pk for row in found_by(all_examples(filled), "changed")] == [one.pk]
+    assert [row.pk for row in found_by(all_examples(filled), "changed", "search")] == [one.pk]
     filled.refresh_from_db()
     assert "other" in filled.labels
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.datasets.tokens import CJK, token_spans
+from apps.datasets.tokens import token_spans
+from core.characters import CJK
 from words import say
 
 SCHEMES = ("iob2", "iob1", "iobes", "bilou")

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from apps.datasets.hashing import canonical_json, content_hash
 from apps.datasets.models import Dataset, Example, ImportJob
-from apps.datasets.records import browse_text, filter_labels, search_vector, shown
+from apps.datasets.records import browse_text, filter_labels, shown
 from apps.datasets.services.datasets import MAX_LABEL_CHARACTERS, MAX_LABELS
+from core.search import search_vector
 from words import say
 
 NEW, UPDATED, UNCHANGED, BAD = "new", "updated", "unchanged", "bad"

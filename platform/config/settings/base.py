@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "apps.training",
     "apps.inference",
     "apps.evaluation",
+    "apps.sentiment",
     "apps.dashboard",
 ]
 
@@ -150,6 +151,7 @@ CELERY_TASK_ACKS_LATE = False  # the row is the truth, a message only wakes
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
+    "collect": {"task": "workers.collect", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
     "clean-up": {"task": "workers.clean_up", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
     "sweep-files": {"task": "workers.sweep_files", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
 }

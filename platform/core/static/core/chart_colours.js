@@ -17,6 +17,7 @@ export function palette() {
     spark: colour("spark"),
     sunken: colour("sunken"),
     series: [1, 2, 3, 4, 5, 6, 7, 8].map((number) => colour(`series-${number}`)),
+    tones: { bad: colour("danger"), good: colour("series-1"), plain: colour("ink-2"), unsure: colour("series-2"), none: colour("line") },
     font: getComputedStyle(document.body).fontFamily,
   };
   probe.remove();

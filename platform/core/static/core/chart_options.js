@@ -1,7 +1,7 @@
 /* From the data of a chart to ECharts' options, and to a plain table for reading and CSV. No page, no fetching.
 
    line        {"series": [{"name": "loss", "points": [[step, value], ...]}], "x": "step", "y": "loss", "log": false}
-   bar         {"categories": [...], "series": [{"name": "F1", "values": [...], "intervals": [[low, high], ...]}],
+   bar         {"categories": [...], "series": [{"name": "F1", "values": [...], "tone": "bad", "intervals": [[low, high], ...]}],
                 "horizontal": false, "stacked": false, "share": false}
    heatmap     {"rows": [true labels], "columns": [predicted labels], "values": [[count, ...], ...]}
    reliability {"bins": [{"confidence": 0.85, "accuracy": 0.8, "count": 120, "low": 0.7, "high": 0.9}, ...]}
@@ -87,7 +87,7 @@ function bar(data, view, colours, words) {
   const shorten = (text) => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
   const category = axis(colours, { type: "category", data: data.categories, inverse: Boolean(data.horizontal), splitLine: { show: false }, axisLabel: { color: colours.ink2, interval: data.horizontal ? 0 : "auto", formatter: shorten } });
   const value = axis(colours, { type: "value", axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } });
-  const bars = data.series.map(({ name, values }) => ({ name, type: "bar", data: values, stack: data.stacked ? "all" : undefined, barMaxWidth: 28, itemStyle: { borderRadius: data.stacked ? 0 : data.horizontal ? [0, 3, 3, 0] : [3, 3, 0, 0] } }));
+  const bars = data.series.map(({ name, values, tone }) => ({ name, color: colours.tones[tone], type: "bar", data: values, stack: data.stacked ? "all" : undefined, barMaxWidth: 28, itemStyle: { borderRadius: data.stacked ? 0 : data.horizontal ? [0, 3, 3, 0] : [3, 3, 0, 0] } }));
   const limits = data.series.length === 1 && data.series[0].intervals
     ? [whiskers(data.series[0].intervals.flatMap((pair, index) => (pair ? [[index, ...pair]] : [])), colours, data.horizontal)] : [];
   const options = base(colours, words);

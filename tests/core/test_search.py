@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.datasets.search import SEARCHED_CHARACTERS, query_tokens, search_tokens
+from core.search import SEARCHED_CHARACTERS, query_tokens, search_tokens
 
 
 def finds(query: str, text: str) -> bool:

@@ -7,9 +7,14 @@ only one. All tokens of a query must be in the index (AND): `to_tsvector` is not
 
 import re
 import unicodedata
+from typing import TypeVar
 
-from apps.datasets.tokens import CJK
+from django.db.models import BooleanField, Model, QuerySet
+from django.db.models.expressions import RawSQL
 
+from core.characters import CJK
+
+M = TypeVar("M", bound=Model)
 SEARCHED_CHARACTERS = 20_000
 _MAX_TOKEN = 100  # a longer word is cut: nobody types it, and a lexeme has a limit
 _PARTS = re.compile(f"(?P<cjk>[{CJK}]+)|(?P<word>(?:(?![{CJK}])\\w)+)")
@@ -36,6 +41,28 @@ def query_tokens(text: str) -> list[str]:
         else:
             found[run[:_MAX_TOKEN]] = None
     return list(found)
+
+
+def search_vector(text: str) -> str:
+    """The literal of a tsvector that holds the search tokens of `text`; tokens are word characters only."""
+    tokens = search_tokens(text)
+    return "'" + "' '".join(tokens) + "'" if tokens else ""
+
+
+def found_by(rows: QuerySet[M], query: str, column: str) -> QuerySet[M]:
+    """Rows whose `column`, a tsvector of ours, holds every word of `query`; the last word may be a beginning.
+
+    A query without words finds none, an empty one all.
+    """
+    tokens = query_tokens(query)
+    if not tokens:
+        return rows.none() if query.strip() else rows
+    parts = [f"'{token}'" for token in tokens]
+    if tokens[-1].isascii() and query[-1:].isalnum():
+        parts[-1] += ":*"
+    name = f'"{rows.model._meta.db_table}"."{column}"'
+    condition = f"{name} @@ %s::tsquery"
+    return rows.filter(RawSQL(condition, [" & ".join(parts)], output_field=BooleanField()))  # noqa: S611 - our own names
 
 
 def _runs(text: str) -> list[tuple[str, bool]]:

@@ -1,0 +1,20 @@
+"""API addresses of the sentiment app."""
+
+from django.urls import path
+
+from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
+
+ONE = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+
+urlpatterns = [
+    path("monitors", MonitorViewSet.as_view({"get": "list", "post": "create"})),
+    path("monitors/<int:pk>", MonitorViewSet.as_view(ONE)),
+    path("monitors/<int:pk>/series", MonitorViewSet.as_view({"get": "series"})),
+    path("monitors/<int:pk>/articles", MonitorViewSet.as_view({"get": "articles"})),
+    path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),
+    path("sources/<int:pk>", SourceViewSet.as_view(ONE)),
+    path("sources/<int:pk>/read", SourceViewSet.as_view({"post": "read"})),
+    path("sources/<int:pk>/readings", SourceViewSet.as_view({"get": "readings"})),
+    path("sources/<int:pk>/articles", SourceViewSet.as_view({"post": "push"})),
+    path("articles/<int:pk>", ArticleViewSet.as_view({"get": "retrieve"})),
+]

@@ -1,0 +1,94 @@
+"""What was written: articles, each a mention, and stories, which are articles that say the same."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.sentiment.models.monitors import Monitor, Source
+
+
+class Confidence(models.TextChoices):
+    """How sure the time of publication is."""
+
+    STATED = "stated", _("Stated")
+    ZONE_ASSUMED = "zone_assumed", _("Time zone assumed")
+    DAY = "day", _("Only the day")
+    RELATIVE = "relative", _("Relative to the reading")
+    GUESSED = "guessed", _("Guessed")
+    NONE = "none", _("Unknown: the time of arrival stands in")
+
+
+class ScoringState(models.TextChoices):
+    """How far an article is read by models."""
+
+    NONE = "none", _("Not asked for")
+    WAITING = "waiting", _("Waiting")
+    DONE = "done", _("Scored")
+    FAILED = "failed", _("Failed")
+
+
+class Story(models.Model):
+    """Articles of one monitor that say the same, counted once as a story and each as a mention."""
+
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="stories", db_index=False)
+    title = models.TextField()
+    article_count = models.PositiveIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("story")
+        indexes: ClassVar = [models.Index(fields=["monitor", "-last_at"], name="story_monitor")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Article(models.Model):
+    """One mention. It has two clocks: `published_at` for charts, `received_at` for whoever must not look ahead.
+
+    Where the time of publication is unknown, `published_at` is the time of arrival and `confidence` says so.
+    """
+
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="articles", db_index=False)
+    source = models.ForeignKey(Source, models.CASCADE, related_name="articles", db_index=False)
+    story = models.ForeignKey(Story, models.SET_NULL, null=True, related_name="articles")
+    identity = models.CharField(max_length=64)  # sha256 of the source's own id of it
+    url = models.URLField(max_length=2_000, blank=True)
+    title = models.TextField(blank=True)
+    body = models.TextField(blank=True)
+    author = models.CharField(max_length=300, blank=True)
+    language = models.CharField(max_length=10, blank=True)
+    published_at = models.DateTimeField()
+    confidence = models.CharField(max_length=12, choices=Confidence.choices)
+    received_at = models.DateTimeField(default=timezone.now)
+    text_hash = models.CharField(max_length=64)  # of the normalised text
+    bands = ArrayField(models.BigIntegerField())  # what near duplicates share at least one of
+    search = SearchVectorField(null=True)
+    is_history = models.BooleanField(default=False)  # brought in later: charts show it, nobody is alarmed
+    scoring = models.CharField(max_length=10, choices=ScoringState.choices, default=ScoringState.WAITING)
+    scoring_until = models.DateTimeField(null=True)  # the lease of whoever reads it now
+
+    class Meta:
+        verbose_name = _("article")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["source", "identity"], name="article_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["monitor", "-id"], name="article_monitor"),
+            models.Index(fields=["monitor", "-published_at"], name="article_published"),
+            models.Index(fields=["id"], condition=models.Q(scoring="waiting"), name="article_waiting"),
+            GinIndex(fields=["bands"], name="article_bands", fastupdate=False),
+            GinIndex(fields=["search"], name="article_search"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.body[:80]
+
+    @property
+    def text(self) -> str:
+        """What models read."""
+        return f"{self.title}\n{self.body}".strip()

@@ -1,0 +1,191 @@
+"""Reading of the sentiment room: monitors, sources with their health, articles, and series of counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
+from django.utils import timezone
+
+from apps.sentiment.models import (
+    Article,
+    Bucket,
+    BucketSize,
+    Clock,
+    Dimension,
+    Fetch,
+    Monitor,
+    Score,
+    ScoringState,
+    Source,
+    SourceKind,
+    Story,
+)
+
+MOST_BUCKETS = 2_000
+SILENT_READINGS = 6  # intervals without a successful reading after which a source counts as dead
+COUNTS = ("article_count", "story_count", "negative_count", "neutral_count", "positive_count", "abstained_count")
+
+
+def monitors_of(workspace: Any) -> QuerySet[Monitor]:
+    """Monitors by name, each with the articles of the last day and its sources in trouble."""
+    day = timezone.now() - timedelta(days=1)
+    lately = (
+        Bucket.objects.filter(
+            monitor=OuterRef("pk"),
+            model_version=None,
+            clock=Clock.RECEIVED,
+            seconds=BucketSize.HOUR,
+            dimension=Dimension.TOTAL,
+            start_at__gte=day,
+        )
+        .order_by()
+        .values("monitor")
+        .annotate(sum=Sum("article_count"))
+        .values("sum")
+    )
+    troubled = Count("sources", filter=Q(sources__is_enabled=True, sources__failure_count__gt=0))
+    rows = Monitor.objects.filter(workspace=workspace).order_by("name", "id")
+    return rows.annotate(
+        source_count=Count("sources"), troubled_count=troubled, lately_count=Subquery(lately)
+    ).select_related("created_by")
+
+
+def sources_of(monitor: Monitor) -> QuerySet[Source]:
+    """Sources by name."""
+    return Source.objects.filter(monitor=monitor).order_by("name", "id")
+
+
+def readings_of(source: Source) -> QuerySet[Fetch]:
+    """Readings, newest first."""
+    return Fetch.objects.filter(source=source).order_by("-id")
+
+
+def articles_of(monitor: Monitor) -> QuerySet[Article]:
+    """Articles, newest first, with source, story and scores."""
+    scores = Prefetch("scores", Score.objects.select_related("model_version__family").order_by("-id"))
+    rows = Article.objects.filter(monitor=monitor).select_related("source", "story").prefetch_related(scores)
+    return rows.defer("search", "bands").order_by("-id")
+
+
+def others_of(article: Article) -> QuerySet[Article]:
+    """Other articles of the same story, the earliest first."""
+    if article.story_id is None:
+        return Article.objects.none()
+    rows = Article.objects.filter(story_id=article.story_id).exclude(pk=article.pk).select_related("source")
+    return rows.defer("body", "search", "bands").order_by("published_at", "id")
+
+
+def stories_of(monitor: Monitor) -> QuerySet[Story]:
+    """Stories, those told last first."""
+    return Story.objects.filter(monitor=monitor).order_by("-last_at", "-id")
+
+
+def meant_as(rows: QuerySet[Article], sentiment: str) -> QuerySet[Article]:
+    """Articles whose newest score is this."""
+    newest = Score.objects.filter(article=OuterRef("pk")).order_by("-id").values("sentiment")[:1]
+    return rows.annotate(newest=Subquery(newest)).filter(newest=sentiment)
+
+
+def without_score(rows: QuerySet[Article]) -> QuerySet[Article]:
+    """Articles that no version has read."""
+    return rows.filter(~Exists(Score.objects.filter(article=OuterRef("pk"))))
+
+
+def waiting_count(monitor: Monitor) -> int:
+    """Articles that wait to be read by a version."""
+    return Article.objects.filter(monitor=monitor, scoring=ScoringState.WAITING).count()
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a source is: `state` is well, failing, silent, off or new; lag in seconds from publication to arrival."""
+
+    state: str
+    silent_since: datetime | None = None
+    lag_seconds: float | None = None
+
+
+def health_of(source: Source, *, now: datetime | None = None) -> Health:
+    """From what its row says; the lag is of its newest articles whose time of publication was stated."""
+    now = now or timezone.now()
+    if not source.is_enabled:
+        return Health("off")
+    if source.kind == SourceKind.FEED:
+        if source.failure_count:
+            return Health("failing", source.last_success_at)
+        if source.last_success_at is None:
+            return Health("new")
+        if now - source.last_success_at > SILENT_READINGS * timedelta(minutes=source.interval_minutes):
+            return Health("silent", source.last_success_at)
+    elif source.last_article_at is None:
+        return Health("new")
+    return Health("well", lag_seconds=_lag(source))
+
+
+def _lag(source: Source) -> float | None:
+    rows = Article.objects.filter(source=source, confidence="stated", is_history=False).order_by("-id")
+    lags = sorted((got - said).total_seconds() for got, said in rows.values_list("received_at", "published_at")[:50])
+    return max(0.0, lags[len(lags) // 2]) if lags else None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Counts of consecutive buckets. `points` holds only what was counted: a bucket that is missing is not zero."""
+
+    seconds: int
+    start_at: datetime
+    end_at: datetime
+    points: Sequence[Mapping[str, Any]]
+    totals: Mapping[str, int]
+
+
+def spans_of(series: Series) -> list[datetime]:
+    """The begins of all buckets that a series spans, counted or not."""
+    first = int(series.start_at.timestamp()) // series.seconds
+    last = int(series.end_at.timestamp()) // series.seconds
+    return [datetime.fromtimestamp(at * series.seconds, UTC) for at in range(first, last + 1)]
+
+
+def series_of(
+    monitor: Monitor,
+    *,
+    start_at: datetime,
+    end_at: datetime,
+    seconds: int,
+    clock: str = Clock.PUBLISHED,
+    dimension: str = Dimension.TOTAL,
+    key: str = "",
+    version_id: int | None = None,
+) -> Series:
+    """Articles and stories as they arrived, and how `version_id` (or the newest that counted) found them to be meant."""
+    start_at = datetime.fromtimestamp(int(start_at.timestamp()) // seconds * seconds, UTC)  # the first bucket is whole
+    rows = Bucket.objects.filter(
+        monitor=monitor,
+        clock=clock,
+        seconds=seconds,
+        dimension=dimension,
+        key=key,
+        start_at__gte=start_at,
+        start_at__lt=end_at,
+    )
+    version_id = (
+        version_id
+        or rows.order_by("-model_version").values_list("model_version", flat=True).exclude(model_version=None).first()
+    )
+    found: dict[datetime, dict[str, Any]] = {}
+    wanted = rows.filter(Q(model_version=None) | Q(model_version=version_id)).order_by("start_at", "id")
+    for row in wanted[: 2 * MOST_BUCKETS]:
+        point = found.setdefault(
+            row.start_at, {"start_at": row.start_at, **dict.fromkeys(COUNTS, 0), "scored_count": 0}
+        )
+        if row.model_version_id is None:
+            point["article_count"], point["story_count"] = row.article_count, row.story_count
+        else:
+            point["scored_count"] = row.article_count
+            for name in COUNTS[2:]:
+                point[name] = getattr(row, name)
+    points = list(found.values())
+    totals = {name: sum(point[name] for point in points) for name in (*COUNTS, "scored_count")}
+    return Series(seconds, start_at, end_at, points, totals)

@@ -1,0 +1,199 @@
+"""Articles that come in: each once, with its language, its story and its place in the counts."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from apps.sentiment.collecting.duplicates import Signature, same_story, signature
+from apps.sentiment.collecting.items import Item
+from apps.sentiment.collecting.language import detect
+from apps.sentiment.models import Article, Confidence, Monitor, ScoringState, Source, Story
+from apps.sentiment.services.buckets import Count, add_counts
+from core.queue import notify
+from core.search import search_vector
+
+MOST_ITEMS = 1_000  # of one push
+CHUNK = 100
+STORY_SPAN = timedelta(days=7)  # an article joins a story whose newest article is not older
+MOST_CANDIDATES = 500  # of one chunk
+LONGEST_BODY = 200_000  # characters
+SCORING_CHANNEL = "lingxi:scoring"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of an item."""
+
+    item: Item
+    state: str  # created or seen
+    article: Article | None = None
+
+
+@dataclass
+class _Fresh:
+    """An item that is new, read before anything is locked."""
+
+    at: int
+    item: Item
+    identity: str
+    body: str
+    mark: Signature
+    language: str
+    story: Story | None = None
+    is_first: bool = False
+    twins: list["_Known"] = field(default_factory=list)
+
+
+@dataclass
+class _Known:
+    """A text with its story; the story of one of the same chunk is known by then."""
+
+    mark: Signature
+    story: Story
+
+
+def ingest(
+    source: Source, items: Sequence[Item], *, now: datetime | None = None, is_history: bool = False
+) -> list[Taken]:
+    """Take items, in order. An item that came before is `seen`, whoever sends it and how often.
+
+    An item without a time of publication stands at the time of its arrival, and says so. With `is_history` nobody is
+    alarmed by it.
+    """
+    now = now or timezone.now()
+    taken: list[Taken] = []
+    for begin in range(0, len(items), CHUNK):
+        taken += _take(source, items[begin : begin + CHUNK], now, is_history)
+    return taken
+
+
+def _take(source: Source, items: Sequence[Item], now: datetime, is_history: bool) -> list[Taken]:
+    identities = [_identity(item) for item in items]
+    known = set(_known_identities(source, identities))
+    fresh: list[_Fresh] = []
+    for at, (item, identity) in enumerate(zip(items, identities, strict=True)):
+        if identity not in known:
+            known.add(identity)
+            fresh.append(_read(at, item, identity))
+    made = _store(source, fresh, now, is_history) if fresh else {}
+    if made:
+        notify(SCORING_CHANNEL)
+    return [Taken(item, "created", made[at]) if at in made else Taken(item, "seen") for at, item in enumerate(items)]
+
+
+def _read(at: int, item: Item, identity: str) -> _Fresh:
+    body = item.body[:LONGEST_BODY]
+    language = detect(f"{item.title}\n{body}"[:5_000], item.language)[0]
+    return _Fresh(at, item, identity, body, signature(item.title, body), language[:10])
+
+
+@transaction.atomic
+def _store(source: Source, fresh: list[_Fresh], now: datetime, is_history: bool) -> dict[int, Article]:
+    """Position of an item -> its article. Those of one monitor are stored one after the other, so that a story begins once."""
+    monitor = source.monitor
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, monitor.pk % 2**31])
+    taken = set(_known_identities(source, [each.identity for each in fresh]))
+    fresh = [each for each in fresh if each.identity not in taken]
+    if not fresh:
+        return {}
+    _tell_stories(monitor, fresh, now)
+    rows = [_article(source, each, now, is_history) for each in fresh]
+    Article.objects.bulk_create(rows)
+    counts = [
+        Count(row, None, ("article_count", "story_count") if each.is_first else ("article_count",))
+        for row, each in zip(rows, fresh, strict=True)
+    ]
+    add_counts(counts)
+    Source.objects.filter(pk=source.pk).update(last_article_at=now)
+    return {each.at: row for each, row in zip(fresh, rows, strict=True)}
+
+
+_LOCK = 0x5E47  # of this use among advisory locks
+
+
+def _tell_stories(monitor: Monitor, fresh: list[_Fresh], now: datetime) -> None:
+    """Give each its story: one that is told already, or a new one."""
+    by_band: dict[int, list[_Known]] = {}
+    for known in _candidates(monitor, fresh, now):
+        for band in known.mark.bands:
+            by_band.setdefault(band, []).append(known)
+    begun: list[Story] = []
+    for each in fresh:
+        moment = each.item.published_at or now
+        near = {id(known): known for band in each.mark.bands for known in by_band.get(band, ())}
+        told = next((known for known in near.values() if same_story(each.mark, known.mark)), None)
+        if told is None:
+            title = each.item.title or each.body[:120]
+            each.story = Story(monitor=monitor, title=title, first_at=moment, last_at=moment)
+            each.is_first = True
+            begun.append(each.story)
+        else:
+            each.story = told.story
+        each.story.article_count += 1
+        each.story.first_at = min(each.story.first_at, moment)
+        each.story.last_at = max(each.story.last_at, moment)
+        mine = _Known(each.mark, each.story)
+        for band in each.mark.bands:
+            by_band.setdefault(band, []).append(mine)
+    Story.objects.bulk_create(begun)
+    grown = {each.story.pk: each.story for each in fresh if each.story and not each.is_first}
+    Story.objects.bulk_update(grown.values(), ["article_count", "first_at", "last_at"])
+
+
+def _candidates(monitor: Monitor, fresh: list[_Fresh], now: datetime) -> list[_Known]:
+    """Earlier articles that share a band with one of these and whose story is still being told, the newest first."""
+    bands = sorted({band for each in fresh for band in each.mark.bands})
+    moments = [each.item.published_at or now for each in fresh]
+    rows = (
+        Article.objects.filter(monitor=monitor, bands__overlap=bands, story__isnull=False)
+        .filter(published_at__gte=min(moments) - STORY_SPAN, published_at__lte=max(moments) + STORY_SPAN)
+        .select_related("story")
+        .only("title", "body", "story__title", "story__article_count", "story__first_at", "story__last_at")
+        .order_by("-id")[:MOST_CANDIDATES]
+    )
+    stories: dict[int, Story] = {}
+    found = []
+    for row in rows:
+        assert row.story is not None
+        story = stories.setdefault(row.story.pk, row.story)
+        found.append(_Known(signature(row.title, row.body), story))
+    return found
+
+
+def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> Article:
+    item, monitor = each.item, source.monitor
+    text = f"{item.title}\n{each.body}".strip()
+    confidence = item.confidence if item.published_at else Confidence.NONE
+    return Article(
+        monitor=monitor,
+        source=source,
+        story=each.story,
+        identity=each.identity,
+        url=item.url[:2_000],
+        title=item.title,
+        body=each.body,
+        author=item.author[:300],
+        language=each.language,
+        published_at=item.published_at or now,
+        confidence=confidence,
+        received_at=now,
+        text_hash=hashlib.sha256(text.encode()).hexdigest(),
+        bands=list(each.mark.bands),
+        search=search_vector(text),
+        is_history=is_history,
+        scoring=ScoringState.WAITING if monitor.sentiment_model else ScoringState.NONE,
+    )
+
+
+def _identity(item: Item) -> str:
+    return hashlib.sha256(item.external_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _known_identities(source: Source, identities: Sequence[str]) -> list[str]:
+    rows = Article.objects.filter(source=source, identity__in=identities)
+    return list(rows.values_list("identity", flat=True))

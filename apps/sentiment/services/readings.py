@@ -1,0 +1,102 @@
+"""Readings of sources: claimed by moving their time on, recorded as their health."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.sentiment.models import Fetch, Source
+from core.queue import Task, enqueue
+
+COLLECT = Task("workers.collect", "io")
+READ = Task("workers.read_source", "io")
+READER_DEAD_AFTER = timedelta(minutes=5)
+MOST_AT_ONCE = 50
+PROBLEMS_KEPT = 20
+MOST_PAUSE = timedelta(hours=6)
+FETCHES_KEPT = 500  # of one source
+
+
+@dataclass
+class Reading:
+    """What came of one reading; `problems` are those of items that were dropped."""
+
+    status: int | None = None
+    seconds: float = 0.0
+    size_bytes: int = 0
+    item_count: int = 0
+    new_count: int = 0
+    seen_count: int = 0
+    problems: Sequence[dict[str, Any]] = field(default_factory=list)
+    error_code: str = ""
+    error_message: str = ""
+    etag: str = ""
+    last_modified: str = ""
+    wait_seconds: float = 0.0  # the server's Retry-After
+
+
+def claim_sources(now: datetime | None = None) -> list[tuple[int, int]]:
+    """(id, token) of the sources that are due, the longest due first; whoever dies with one loses it after a while."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        due = Source.objects.select_for_update(skip_locked=True).filter(is_enabled=True, next_fetch_at__lte=now)
+        ids = list(due.order_by("next_fetch_at", "pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
+        Source.objects.filter(pk__in=ids).update(
+            next_fetch_at=now + READER_DEAD_AFTER, fetch_token=F("fetch_token") + 1
+        )
+        found = list(Source.objects.filter(pk__in=ids).values_list("pk", "fetch_token"))
+        for pk, token in found:
+            enqueue(READ, pk, token)
+    return found
+
+
+def claim_source(pk: int, token: int) -> Source | None:
+    """The source whose reading this message is about; None when another has claimed it since, or it is gone."""
+    found = Source.objects.select_related("monitor__workspace").filter(pk=pk, fetch_token=token, is_enabled=True)
+    return found.first()
+
+
+@transaction.atomic
+def record_reading(source: Source, reading: Reading) -> Fetch | None:
+    """Keep how a reading went and say when the next is due; None when the source was claimed by another meanwhile."""
+    now = timezone.now()
+    failed = bool(reading.error_code)
+    count = source.failure_count + 1 if failed else 0
+    columns: dict[str, Any] = {
+        "next_fetch_at": now + pause_of(source.interval_minutes, count, reading.wait_seconds),
+        "last_fetch_at": now,
+        "failure_count": count,
+        "last_error": reading.error_message,
+    }
+    if not failed:
+        columns |= {"last_success_at": now, "etag": reading.etag[:500], "last_modified": reading.last_modified[:100]}
+    if not Source.objects.filter(pk=source.pk, fetch_token=source.fetch_token).update(**columns):
+        return None
+    made = Fetch.objects.create(
+        source=source,
+        at=now,
+        seconds=reading.seconds,
+        status=reading.status,
+        size_bytes=reading.size_bytes,
+        item_count=reading.item_count,
+        new_count=reading.new_count,
+        seen_count=reading.seen_count,
+        dropped_count=len(reading.problems),
+        problems=list(reading.problems)[:PROBLEMS_KEPT],
+        error_code=reading.error_code,
+        error_message=reading.error_message,
+    )
+    old = Fetch.objects.filter(source=source).order_by("-id").values_list("pk", flat=True)[FETCHES_KEPT:]
+    Fetch.objects.filter(pk__in=list(old)).delete()
+    return made
+
+
+def pause_of(interval_minutes: int, failure_count: int, wait_seconds: float = 0.0) -> timedelta:
+    """Time until the next reading: the interval, doubled by each failure in a row, never less than the server asks for."""
+    usual = timedelta(minutes=interval_minutes)
+    doubled = usual * 2 ** min(failure_count, 10)
+    return max(min(doubled, max(MOST_PAUSE, usual)), min(timedelta(seconds=wait_seconds), timedelta(days=1)))

@@ -1,0 +1,28 @@
+"""Texts of articles are let go after the days a monitor keeps them; titles, scores and counts stay."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.sentiment.models import Article, Monitor
+from core.search import search_vector
+
+AT_ONCE = 500
+
+
+def forget_bodies(*, now: datetime | None = None) -> int:
+    """Empty the texts that are older, and find those articles by their titles alone; how many there were."""
+    now, count = now or timezone.now(), 0
+    for monitor in Monitor.objects.only("body_days"):
+        old = Article.objects.filter(monitor=monitor, received_at__lt=now - timedelta(days=monitor.body_days))
+        while True:
+            with transaction.atomic():
+                rows = list(old.exclude(body="").select_for_update(skip_locked=True).only("title")[:AT_ONCE])
+                for row in rows:
+                    row.body, row.search = "", search_vector(row.title)
+                Article.objects.bulk_update(rows, ["body", "search"])
+            count += len(rows)
+            if len(rows) < AT_ONCE:
+                break
+    return count

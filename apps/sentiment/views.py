@@ -1,0 +1,236 @@
+"""Pages of the sentiment room."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.sentiment import selectors, services
+from apps.sentiment.filters import ArticleFilter
+from apps.sentiment.forms import MonitorForm, SourceForm
+from apps.sentiment.models import Article, BucketSize, Monitor, Source
+from core.access import PageRequest, fetch, page
+from core.errors import Refused
+from core.once import once
+from core.pages import is_filtered, keyset, workspace_url
+
+READ, WRITE = "sentiment.read", "sentiment.write"
+SPANS = {
+    "day": (timedelta(days=1), BucketSize.HOUR, gettext_lazy("24 hours")),
+    "week": (timedelta(days=7), BucketSize.HOUR, gettext_lazy("7 days")),
+    "month": (timedelta(days=30), BucketSize.DAY, gettext_lazy("30 days")),
+    "quarter": (timedelta(days=90), BucketSize.DAY, gettext_lazy("90 days")),
+}
+SHOWN = 8  # articles and stories of the overview
+
+
+@require_GET
+@page(READ)
+def index(request: PageRequest) -> HttpResponse:
+    """All monitors."""
+    return render(request, "sentiment/list.html", {"monitors": selectors.monitors_of(request.actor.workspace)})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(WRITE)
+@once(seconds=30)
+def edit(request: PageRequest, pk: int | None = None) -> HttpResponse:
+    """A monitor's form, empty for a new one."""
+    found = fetch(request.actor, Monitor, WRITE, pk=pk) if pk else None
+    form = MonitorForm(request.POST or None, instance=found, workspace=request.actor.workspace)
+    if request.method == "POST" and form.is_valid():
+        try:
+            if found is None:
+                saved = services.create_monitor(actor=request.actor, **form.cleaned_data)
+            else:
+                saved = services.change_monitor(actor=request.actor, monitor=found, **form.cleaned_data)
+        except Refused as refused:
+            _add(form, refused)
+        else:
+            messages.success(request, _("Saved."))
+            name = "sentiment:monitor" if found else "sentiment:new_source"
+            return redirect(workspace_url(request.actor, name, pk=saved.pk))
+    return render(request, "sentiment/edit.html", {"form": form, "monitor": found}, status=422 if form.errors else 200)
+
+
+@require_GET
+@page(READ)
+def monitor(request: PageRequest, pk: int) -> HttpResponse:
+    """How much was written, how it is meant, the newest articles and stories, and how sources are."""
+    found = fetch(request.actor, Monitor, READ, pk=pk)
+    name = request.GET.get("span", "week")
+    span, seconds, _words = SPANS.get(name, SPANS["week"])
+    now = timezone.now()
+    series = selectors.series_of(found, start_at=now - span, end_at=now, seconds=seconds.value)
+    sources = list(selectors.sources_of(found))
+    context = {
+        "monitor": found,
+        "spans": [(key, words) for key, (_span, _seconds, words) in SPANS.items()],
+        "span": name if name in SPANS else "week",
+        "series": series,
+        "chart": _chart(series),
+        "waiting": selectors.waiting_count(found),
+        "articles": selectors.articles_of(found)[:SHOWN],
+        "stories": selectors.stories_of(found)[:SHOWN],
+        "sources": [(source, selectors.health_of(source)) for source in sources],
+    }
+    return render(request, "sentiment/monitor.html", context)
+
+
+TONES = (
+    ("negative_count", gettext_lazy("Negative"), "bad"),
+    ("neutral_count", gettext_lazy("Neutral"), "plain"),
+    ("positive_count", gettext_lazy("Positive"), "good"),
+    ("abstained_count", gettext_lazy("Not sure"), "unsure"),
+    ("unread_count", gettext_lazy("Not scored"), "none"),
+)
+"""Count of a point, its name, and how the chart paints it."""
+
+
+def _chart(series: selectors.Series) -> dict[str, Any]:
+    """Articles by span of time and how they are meant. A span in which nothing was counted has no bar, and no zero either."""
+    found = {
+        point["start_at"]: {**point, "unread_count": max(0, point["article_count"] - point["scored_count"])}
+        for point in series.points
+    }
+    if not found:
+        return {}
+    form = "MONTH_DAY_FORMAT" if series.seconds == BucketSize.DAY else "SHORT_DATETIME_FORMAT"
+    times = selectors.spans_of(series)
+    shown = [each for each in TONES if any(point[each[0]] for point in found.values())]
+    return {
+        "categories": [formats.date_format(timezone.localtime(at), form) for at in times],
+        "series": [
+            {"name": str(words), "tone": tone, "values": [found[at][name] if at in found else None for at in times]}
+            for name, words, tone in shown
+        ],
+        "stacked": True,
+    }
+
+
+@require_POST
+@page(WRITE)
+def delete(request: PageRequest, pk: int) -> HttpResponse:
+    """Take a monitor away with all it has read."""
+    found = fetch(request.actor, Monitor, WRITE, pk=pk)
+    services.delete_monitor(actor=request.actor, monitor=found)
+    messages.success(request, _("“%s” is deleted.") % found.name)
+    return redirect(workspace_url(request.actor, "sentiment:list"))
+
+
+@require_POST
+@page(WRITE)
+def again(request: PageRequest, pk: int) -> HttpResponse:
+    """Let the version that is named now read all articles; earlier scores stay."""
+    found = fetch(request.actor, Monitor, WRITE, pk=pk)
+    count = services.score_again(found)
+    messages.success(request, _("Articles that will be read again: %s") % formats.number_format(count))
+    return redirect(workspace_url(request.actor, "sentiment:monitor", pk=found.pk))
+
+
+@require_GET
+@page(READ)
+def articles(request: PageRequest, pk: int) -> HttpResponse:
+    """Articles of a monitor, newest first."""
+    found = fetch(request.actor, Monitor, READ, pk=pk)
+    filters = ArticleFilter(request.GET, selectors.articles_of(found), monitor=found)
+    rows = filters.qs if filters.is_valid() else Article.objects.none()
+    context = {
+        "monitor": found,
+        "filter": filters,
+        "filtered": is_filtered(request, filters),
+        "page": keyset(request, rows, size=50),
+    }
+    return render(request, "sentiment/articles.html", context)
+
+
+@require_GET
+@page(READ)
+def article(request: PageRequest, pk: int) -> HttpResponse:
+    """One article with what versions said of it and who told the same story."""
+    rows = Article.objects.select_related("monitor", "source", "story").defer("search", "bands")
+    found = fetch(request.actor, rows, READ, pk=pk, within="monitor__workspace")
+    context = {
+        "article": found,
+        "monitor": found.monitor,
+        "scores": found.scores.select_related("model_version__family").order_by("-id"),
+        "others": selectors.others_of(found)[:50],
+    }
+    return render(request, "sentiment/article.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(WRITE)
+@once(seconds=30)
+def new_source(request: PageRequest, pk: int) -> HttpResponse:
+    """Add a source to a monitor."""
+    found = fetch(request.actor, Monitor, WRITE, pk=pk)
+    form = SourceForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.add_source(actor=request.actor, monitor=found, **form.cleaned_data)
+        except Refused as refused:
+            _add(form, refused)
+        else:
+            return redirect(workspace_url(request.actor, "sentiment:source", pk=made.pk))
+    context = {"form": form, "monitor": found}
+    return render(request, "sentiment/new_source.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(READ)
+def source(request: PageRequest, pk: int) -> HttpResponse:
+    """How a source is, its readings, and its form."""
+    rows = Source.objects.select_related("monitor")
+    permission = WRITE if request.method == "POST" else READ
+    found = fetch(request.actor, rows, permission, pk=pk, within="monitor__workspace")
+    form = SourceForm(request.POST or None, instance=found)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.change_source(actor=request.actor, source=found, **form.cleaned_data)
+        except Refused as refused:
+            _add(form, refused)
+        else:
+            messages.success(request, _("Saved."))
+            return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
+    context = {
+        "source": found,
+        "monitor": found.monitor,
+        "health": selectors.health_of(found),
+        "form": form,
+        "page": keyset(request, selectors.readings_of(found), size=25),
+    }
+    return render(request, "sentiment/source.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@page(WRITE)
+def read_now(request: PageRequest, pk: int) -> HttpResponse:
+    """Read a feed as soon as a worker is free."""
+    found = fetch(request.actor, Source, WRITE, pk=pk, within="monitor__workspace")
+    services.fetch_now(source=found)
+    messages.success(request, _("It is read as soon as a worker is free."))
+    return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
+
+
+@require_POST
+@page(WRITE)
+def remove_source(request: PageRequest, pk: int) -> HttpResponse:
+    """Take a source away with its articles."""
+    rows = Source.objects.select_related("monitor")
+    found = fetch(request.actor, rows, WRITE, pk=pk, within="monitor__workspace")
+    services.remove_source(actor=request.actor, source=found)
+    messages.success(request, _("“%s” is deleted.") % found.name)
+    return redirect(workspace_url(request.actor, "sentiment:monitor", pk=found.monitor_id))
+
+
+def _add(form: Any, refused: Refused) -> None:
+    for problem in refused.problems:
+        words = f"{problem.message} {problem.hint}".strip()
+        form.add_error(problem.field if problem.field in form.fields else None, words)

@@ -1,0 +1,197 @@
+"""Pages and API of monitors: what is made, shown, pushed and refused."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from apps.accounts.models import AuditEntry
+from apps.registry.models import ModelVersion
+from apps.sentiment import services
+from apps.sentiment.collecting.items import Item
+from apps.sentiment.models import Article, Fetch, Monitor, Score, Source
+from core.access import Actor
+
+AT = datetime(2026, 3, 2, 8, 1, tzinfo=UTC)
+Written = Callable[..., Item]
+
+
+@pytest.fixture
+def place(client: Client, actor: Actor) -> str:
+    """Alice is logged in; the address of her monitors."""
+    client.force_login(actor.user)
+    return f"/w/{actor.workspace.slug}/monitors/"
+
+
+def test_a_monitor_is_made_and_its_first_source_comes_next(client: Client, place: str) -> None:
+    assert "No monitor yet" in client.get(place).content.decode()
+    columns = {"name": "Brand", "time_zone": "Asia/Shanghai", "negative_label": "negative", "abstain_below": "0.5"}
+
+    made = client.post(f"{place}new", {**columns, "positive_label": "positive", "body_days": "30"})
+
+    monitor = Monitor.objects.get()
+    assert made.headers["Location"] == f"{place}{monitor.pk}/sources/new"
+    assert (monitor.time_zone, monitor.body_days) == ("Asia/Shanghai", 30)
+    assert AuditEntry.objects.filter(action="monitor.create").exists()
+    again = client.post(f"{place}new", {**columns, "name": "brand", "positive_label": "positive", "body_days": "30"})
+    assert again.status_code == 422
+    assert "There is a monitor of this name already." in again.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"kind": "feed", "url": "ftp://news.example.com/rss"}, "http:// or https://"),
+        ({"kind": "push", "url": "https://news.example.com/rss"}, "it has no address"),
+        ({"kind": "feed", "url": "https://news.example.com/rss", "weight": "9"}, "3"),
+    ],
+)
+def test_a_source_that_makes_no_sense_is_refused_with_a_sentence(
+    client: Client, place: str, brand_monitor: Monitor, columns: dict[str, str], said: str
+) -> None:
+    given = {"name": "Daily", "weight": "1", "interval_minutes": "10", "is_enabled": "on", **columns}
+
+    answer = client.post(f"{place}{brand_monitor.pk}/sources/new", given)
+
+    assert answer.status_code == 422
+    assert said in answer.content.decode()
+    assert not Source.objects.exists()
+
+
+def test_the_overview_shows_articles_stories_meanings_and_sources(
+    client: Client, place: str, pushed_source: Source, written: Written, named_version: Callable[..., ModelVersion]
+) -> None:
+    now = timezone.now()
+    version = named_version(name="tone", task="classification", recipe="classify", labels=["negative", "positive"])
+    services.ingest(pushed_source, [written(1, "Shares fall", published_at=now)], now=now)
+    article = Article.objects.get()
+    services.record_scores(version, [services_said(article, {"negative": 0.9, "positive": 0.1})])
+
+    page = client.get(f"{place}{pushed_source.monitor_id}").content.decode()
+
+    for words in ("Shares fall", "Negative", "Crawler", "of 1 that were scored"):
+        assert words in page
+    page = client.get(f"{place}articles/{article.pk}").content.decode()
+    assert "90.0" in page
+    assert "tone" in page
+
+
+def services_said(article: Article, probabilities: dict[str, float]) -> Any:
+    from apps.sentiment.services.scoring import Said
+
+    return Said(article, probabilities)
+
+
+def test_articles_are_filtered_by_words_meaning_and_day(
+    client: Client, place: str, pushed_source: Source, written: Written
+) -> None:
+    items = [written(1, "贵州茅台股价下跌"), written(2, "Harbour opens", published_at=AT + timedelta(days=3))]
+    services.ingest(pushed_source, items, now=AT)
+    url = f"{place}{pushed_source.monitor_id}/articles"
+
+    def titles(query: str) -> list[bool]:
+        page = client.get(f"{url}?{query}").content.decode()
+        return ["茅台股价" in page, "Harbour opens" in page]
+
+    assert titles("") == [True, True]
+    assert titles("q=茅台") == [True, False]
+    assert titles("since=2026-03-04") == [False, True]
+    assert titles("sentiment=unread") == [True, True]
+    assert titles("sentiment=negative") == [False, False]
+
+
+def test_a_source_page_shows_its_readings_with_what_was_dropped_and_why(
+    client: Client, place: str, brand_monitor: Monitor
+) -> None:
+    source = Source.objects.create(
+        monitor=brand_monitor,
+        kind="feed",
+        name="Daily",
+        url="https://x.example.com",
+        failure_count=2,
+        last_error="It is down.",
+    )
+    Fetch.objects.create(
+        source=source,
+        status=200,
+        new_count=3,
+        dropped_count=1,
+        problems=[{"code": "x", "message": "No date.", "item": "a"}],
+    )
+
+    page = client.get(f"{place}sources/{source.pk}").content.decode()
+
+    for words in ("It is down.", "Fails", "No date."):
+        assert words in page
+
+
+def test_programs_push_articles_and_each_has_its_own_result(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source
+) -> None:
+    good = {"external_id": "a", "title": "Shares fall", "published_at": "2026-03-02T08:00:00+08:00"}
+    ahead = {"external_id": "d", "title": "x", "published_at": (timezone.now() + timedelta(days=1)).isoformat()}
+    items = [good, {"external_id": "b"}, {"title": "no id"}, good, ahead]
+
+    answer = api(actor).post(f"/api/v1/sources/{pushed_source.pk}/articles", {"items": items}, format="json")
+
+    assert answer.status_code == 207
+    found = answer.json()
+    assert [row["state"] for row in found["results"]] == ["created", "refused", "refused", "seen", "refused"]
+    assert (found["created_count"], found["seen_count"], found["refused_count"]) == (1, 1, 3)
+    assert found["results"][4]["problems"][0]["code"] == "in_the_future"
+    article = Article.objects.get()
+    assert found["results"][0]["article"] == article.pk
+    assert article.published_at == datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+
+
+def test_more_than_a_thousand_articles_are_refused_whole(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source
+) -> None:
+    items = [{"external_id": str(at), "title": "x"} for at in range(1_001)]
+
+    answer = api(actor).post(f"/api/v1/sources/{pushed_source.pk}/articles", {"items": items}, format="json")
+
+    assert answer.status_code == 422
+    assert not Article.objects.exists()
+
+
+def test_series_and_articles_come_by_the_api(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source, written: Written
+) -> None:
+    services.ingest(pushed_source, [written(1), written(2, "下跌")], now=AT)
+    caller, path = api(actor), f"/api/v1/monitors/{pushed_source.monitor_id}"
+
+    series = caller.get(f"{path}/series?start_at=2026-03-01T00:00:00Z&end_at=2026-03-03T00:00:00Z&seconds=3600").json()
+    articles = caller.get(f"{path}/articles?q=下跌").json()
+
+    assert series["totals"]["article_count"] == 2
+    assert [point["start_at"] for point in series["points"]] == ["2026-03-02T08:00:00Z"]
+    assert [row["title"] for row in articles["results"]] == ["下跌"]
+    assert "body" not in articles["results"][0]
+    refused = caller.get(f"{path}/series?start_at=2020-01-01T00:00:00Z&seconds=300")
+    assert refused.json()["code"] == "too_many_buckets"
+
+
+def test_a_deleted_source_takes_its_articles_and_scores(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source, written: Written
+) -> None:
+    services.ingest(pushed_source, [written(1)], now=AT)
+
+    assert api(actor).delete(f"/api/v1/sources/{pushed_source.pk}").status_code == 204
+    assert not Article.objects.exists()
+    assert not Score.objects.exists()
+
+
+def test_a_source_that_is_switched_off_takes_nothing(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source
+) -> None:
+    Source.objects.update(is_enabled=False)
+
+    items = [{"external_id": "a", "title": "x"}]
+    answer = api(actor).post(f"/api/v1/sources/{pushed_source.pk}/articles", {"items": items}, format="json")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_read")

@@ -1,0 +1,164 @@
+"""Feeds are read from a real server: under conditions, with back-off, and how it went is kept."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apps.sentiment import services
+from apps.sentiment.models import Article, Fetch, Monitor, Source
+from apps.sentiment.services.readings import pause_of
+from core.access import Actor
+from workers.collecting import read_source
+
+FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>Daily</title>
+<item><guid>1</guid><title>Harbour opens</title><link>/1</link><pubDate>Mon, 02 Mar 2026 08:00:00 GMT</pubDate></item>
+<item><guid>2</guid><title>Rates stay</title><link>/2</link><pubDate>Mon, 02 Mar 2026 09:00:00 GMT</pubDate></item>
+</channel></rss>"""
+
+
+@dataclass
+class Paper:
+    """A server of one feed: what it answers, and what it was asked."""
+
+    address: str = ""
+    status: int = 200
+    body: bytes = FEED.encode()
+    headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"', "Content-Type": "application/rss+xml"})
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def paper(settings: Any) -> Iterator[Paper]:
+    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
+    made = Paper()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(dict(self.headers.items()))
+            same = made.status == 200 and self.headers.get("If-None-Match", "") == made.headers.get("ETag")
+            self.send_response(304 if same else made.status)
+            for name, value in made.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if not same:
+                self.wfile.write(made.body)
+
+        def log_message(self, *_words: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.address = f"http://127.0.0.1:{server.server_port}/feed"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def feed_source(actor: Actor, brand_monitor: Monitor, paper: Paper) -> Source:
+    return services.add_source(actor=actor, monitor=brand_monitor, kind="feed", name="Daily", url=paper.address)
+
+
+Read = Callable[[], Fetch]
+
+
+@pytest.fixture
+def read(feed_source: Source) -> Read:
+    """Let the source be due, claim and read it."""
+
+    def once() -> Fetch:
+        Source.objects.update(next_fetch_at=timezone.now())
+        ((pk, token),) = services.claim_sources()
+        read_source(pk, token)
+        return Fetch.objects.latest("id")
+
+    return once
+
+
+def test_a_feed_is_read_and_the_second_time_only_asked_whether_it_changed(read: Read, paper: Paper) -> None:
+    first, second = read(), read()
+
+    assert (first.status, first.new_count, first.seen_count) == (200, 2, 0)
+    assert (second.status, second.item_count) == (304, 0)
+    assert paper.asked[1]["If-None-Match"] == '"one"'
+    assert set(Article.objects.values_list("title", flat=True)) == {"Harbour opens", "Rates stay"}
+    source = Source.objects.get()
+    assert source.failure_count == 0
+    assert source.next_fetch_at and source.next_fetch_at > timezone.now() + timedelta(minutes=9)
+
+
+def test_a_changed_feed_brings_only_what_is_new(read: Read, paper: Paper) -> None:
+    read()
+    paper.headers["ETag"] = '"two"'
+    paper.body = FEED.replace("<guid>2</guid><title>Rates stay", "<guid>3</guid><title>Rates rise").encode()
+
+    found = read()
+
+    assert (found.new_count, found.seen_count) == (1, 1)
+    assert Article.objects.count() == 3
+
+
+def test_a_source_that_dies_waits_longer_and_longer_and_comes_back(read: Read, paper: Paper) -> None:
+    paper.status = 500
+    fetches = [read() for _each in range(3)]
+
+    source = Source.objects.get()
+    assert [each.error_code for each in fetches] == ["url_status"] * 3
+    assert source.failure_count == 3
+    assert source.next_fetch_at and source.next_fetch_at > timezone.now() + timedelta(minutes=79)
+    assert "500" in source.last_error
+
+    paper.status = 200
+    read()
+    assert Source.objects.get().failure_count == 0
+    assert Article.objects.count() == 2
+
+
+def test_a_server_that_asks_for_time_gets_it(read: Read, paper: Paper) -> None:
+    paper.status, paper.headers = 429, {"Retry-After": "7200"}
+
+    read()
+
+    due = Source.objects.get().next_fetch_at
+    assert due and due > timezone.now() + timedelta(minutes=119)
+
+
+def test_what_is_no_feed_is_an_error_of_this_source_alone(read: Read, paper: Paper) -> None:
+    paper.body, paper.headers = b"<html><body>not a feed</body></html>", {"Content-Type": "text/html"}
+
+    found = read()
+
+    assert found.error_code
+    assert found.error_message == Source.objects.get().last_error
+
+
+def test_a_private_address_is_refused(read: Read, settings: Any) -> None:
+    settings.OUTBOUND_ALLOW = []
+
+    assert read().error_code == "address_forbidden"
+
+
+def test_a_message_that_comes_twice_or_too_late_reads_nothing(feed_source: Source, paper: Paper) -> None:
+    ((pk, token),) = services.claim_sources()
+    assert services.claim_sources() == []
+    Source.objects.update(next_fetch_at=timezone.now())
+    ((_pk, newer),) = services.claim_sources()
+    assert newer == token + 1
+
+    read_source(pk, token)
+
+    assert paper.asked == []
+    read_source(pk, newer)
+    assert len(paper.asked) == 1
+
+
+def test_pauses_double_and_end_at_six_hours() -> None:
+    assert [pause_of(10, count).total_seconds() / 60 for count in (0, 1, 2, 3, 20)] == [10, 20, 40, 80, 360]
+    assert pause_of(1_440, 5) == timedelta(days=1)
