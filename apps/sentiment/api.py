@@ -11,9 +11,9 @@ from rest_framework.response import Response
 
 from apps.sentiment import selectors, services
 from apps.sentiment import serializers as shapes
-from apps.sentiment.collecting.items import Item
+from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.filters import ArticleFilter
-from apps.sentiment.models import Article, BucketSize, Clock, Confidence, Dimension, Fetch, Monitor, Source
+from apps.sentiment.models import Article, BucketSize, Clock, Dimension, Fetch, Monitor, Source
 from core.access import fetch
 from core.api.problems import flatten
 from core.api.views import WorkspaceViewSet
@@ -270,7 +270,7 @@ class SourceViewSet(WorkspaceViewSet):
             else:
                 items.append(item)
         taken = iter(services.ingest(source, items, is_history=asked.validated_data["is_history"]))
-        results = []
+        results: list[dict[str, Any]] = []
         for at, each in enumerate(given):
             if at in refused:
                 name = str(each.get("external_id", ""))[:200]

@@ -1,10 +1,12 @@
 """API addresses of the sentiment app."""
 
+from typing import Any
+
 from django.urls import path
 
 from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
 
-ONE = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
     path("monitors", MonitorViewSet.as_view({"get": "list", "post": "create"})),

@@ -46,7 +46,8 @@ class ArticleFilter(FilterSet):
     def __init__(self, *args: Any, monitor: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if monitor is not None:
-            self.filters["source"].queryset = Source.objects.filter(monitor=monitor).order_by("name")
+            sources: Any = self.filters["source"]
+            sources.queryset = Source.objects.filter(monitor=monitor).order_by("name")
 
     def with_words(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles that hold every word; Chinese from one character on."""

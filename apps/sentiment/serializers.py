@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.sentiment.models import Article, Fetch, Monitor, Score, Source, SourceKind
@@ -65,9 +66,10 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
             "created_at",
         )  # fmt: skip
 
-    def get_health(self, source: Source) -> SourceHealthSerializer:  # type: ignore[override]
+    @extend_schema_field(SourceHealthSerializer)
+    def get_health(self, source: Source) -> Any:
         """From what its row says."""
-        return SourceHealthSerializer(health_of(source)).data  # type: ignore[return-value]
+        return SourceHealthSerializer(health_of(source)).data
 
 
 class FetchSerializer(serializers.ModelSerializer[Fetch]):
@@ -97,7 +99,7 @@ class ScoreSerializer(serializers.ModelSerializer[Score]):
 class ArticleSerializer(serializers.ModelSerializer[Article]):
     """An article, without its text."""
 
-    source = serializers.IntegerField(source="source_id", read_only=True)
+    source = serializers.IntegerField(source="source_id", read_only=True)  # type: ignore[assignment]
     story = serializers.IntegerField(source="story_id", read_only=True, allow_null=True)
     scores = ScoreSerializer(many=True, read_only=True)
 
@@ -113,8 +115,9 @@ class ArticleSerializer(serializers.ModelSerializer[Article]):
 class WholeArticleSerializer(ArticleSerializer):
     """With its text."""
 
-    class Meta(ArticleSerializer.Meta):
-        fields = (*ArticleSerializer.Meta.fields, "body")  # type: ignore[assignment]
+    class Meta:
+        model = Article
+        fields = (*ArticleSerializer.Meta.fields, "body")
         read_only_fields = fields
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -45,7 +45,7 @@ def add_counts(counts: Iterable[Count]) -> None:
 
     What was brought in later is no news: the clock of arrival, by which alarms are raised, does not count it.
     """
-    sums: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0] * len(COUNTS))
+    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(COUNTS))
     for article, version, names in counts:
         moments = {Clock.PUBLISHED: article.published_at}
         if not article.is_history:

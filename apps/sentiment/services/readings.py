@@ -98,5 +98,5 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
 def pause_of(interval_minutes: int, failure_count: int, wait_seconds: float = 0.0) -> timedelta:
     """Time until the next reading: the interval, doubled by each failure in a row, never less than the server asks for."""
     usual = timedelta(minutes=interval_minutes)
-    doubled = usual * 2 ** min(failure_count, 10)
+    doubled = usual * (1 << min(failure_count, 10))
     return max(min(doubled, max(MOST_PAUSE, usual)), min(timedelta(seconds=wait_seconds), timedelta(days=1)))
