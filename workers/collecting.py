@@ -1,17 +1,24 @@
 """Sources that are due are read: asked under conditions, understood, and taken in; how it went is their health."""
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
 from apps.sentiment import services
 from apps.sentiment.collecting.feeds import read_feed
-from apps.sentiment.models import Source
+from apps.sentiment.collecting.items import Item, Problem
+from apps.sentiment.collecting.pages import read_page
+from apps.sentiment.collecting.robots import Robots, robots_for_status
+from apps.sentiment.collecting.sitemaps import Sitemap, read_sitemap
+from apps.sentiment.models import Source, SourceKind
 from apps.sentiment.services.readings import Reading
 from core import outbound
 from core.errors import Refused
@@ -21,7 +28,26 @@ MOST_BYTES = 20_000_000
 MOST_SECONDS = 60.0
 READ_BYTES = 65_536
 AGENT = "Lingxi (news monitor)"
-ACCEPT = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
+FEEDS = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
+PAGES = "text/html, application/xhtml+xml;q=0.9"
+MOST_SITEMAPS = 3  # of an index, the newest
+MOST_PAGES = 20  # of one reading; the others wait for the next
+PAGES_SECONDS = 120.0  # for all of them, well within the time after which a reader is taken for dead
+LEAST_DELAY_SECONDS = 1.0  # between two pages of a host
+MOST_DELAY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an address said; `address` is where it came from in the end."""
+
+    address: str
+    status: int
+    kind: str
+    data: bytes
+    etag: str = ""
+    last_modified: str = ""
+    wait_seconds: float = 0.0
 
 
 def read_source(pk: int, token: int) -> None:
@@ -30,7 +56,7 @@ def read_source(pk: int, token: int) -> None:
     if source is None:
         return
     begun = time.monotonic()
-    reading = Reading()
+    reading = Reading(etag=source.etag, last_modified=source.last_modified)
     try:
         _read(source, reading)
     except Refused as refused:
@@ -43,37 +69,156 @@ def read_source(pk: int, token: int) -> None:
 
 
 def _read(source: Source, reading: Reading) -> None:
-    headers = {"User-Agent": AGENT, "Accept": ACCEPT}
-    if source.etag:
-        headers["If-None-Match"] = source.etag
-    if source.last_modified:
-        headers["If-Modified-Since"] = source.last_modified
-    with outbound.request(source.url, headers=headers) as (response, address):
-        reading.status = response.status
-        reading.wait_seconds = _wait_seconds(response.headers.get("Retry-After", ""))
-        reading.etag, reading.last_modified = source.etag, source.last_modified
-        if response.status == 304:
+    conditions = {"If-None-Match": source.etag, "If-Modified-Since": source.last_modified}
+    headers = {"Accept": FEEDS, **{name: value for name, value in conditions.items() if value}}
+    answer = _get(source.url, headers)
+    reading.status, reading.wait_seconds, reading.size_bytes = answer.status, answer.wait_seconds, len(answer.data)
+    if answer.status != 304:
+        _require_ok(answer)
+        if source.kind == SourceKind.FEED:
+            _take_feed(source, answer, reading)
+        else:
+            _take_pages(source, answer, reading)
+            if reading.left_count:
+                return  # it is to be read again, changed or not
+        reading.etag, reading.last_modified = answer.etag, answer.last_modified  # only once all of it is stored
+
+
+def _take_feed(source: Source, answer: Answer, reading: Reading) -> None:
+    feed = read_feed(answer.data, content_type=answer.kind, url=answer.address, now=timezone.now(), zone=_zone(source))
+    _require_something(feed.items, feed.problems)
+    _take(source, feed.items, reading)
+    _tell(reading, feed.problems)
+
+
+def _take_pages(source: Source, answer: Answer, reading: Reading) -> None:
+    """The pages of a sitemap that were not read before, the newest first, at the pace their host asks for."""
+    found = _sitemap(answer, source)
+    _require_something((*found.items, *found.sitemaps), found.problems)
+    _tell(reading, found.problems)
+    items = list(found.items)
+    for address, _changed_at in found.sitemaps[:MOST_SITEMAPS]:
+        below = _get(address, {"Accept": FEEDS})
+        _require_ok(below)
+        part = _sitemap(below, source)
+        items += part.items
+        _tell(reading, part.problems)
+    fresh = sorted(services.not_taken(source, items), key=_newest, reverse=True)
+    reading.item_count += len(items)
+    reading.seen_count += len(items) - len(fresh)
+    done = 0
+    for item in _paced(fresh[:MOST_PAGES], answer.address):
+        done += 1
+        _take_page(source, item, reading)
+    reading.left_count = len(fresh) - done
+
+
+def _take_page(source: Source, item: Item, reading: Reading) -> None:
+    """One page; one that cannot be read is told, and known by its title where the sitemap tells it."""
+    try:
+        answer = _get(item.url, {"Accept": PAGES})
+        _require_ok(answer)
+        page = read_page(
+            answer.data, content_type=answer.kind, url=answer.address, now=timezone.now(), zone=_zone(source)
+        )
+        reading.size_bytes += len(answer.data)
+        dated = page if page.published_at else item
+        whole = replace(
+            page,
+            external_id=item.external_id,
+            title=page.title or item.title,
+            published_at=dated.published_at,
+            confidence=dated.confidence,
+        )
+    except Refused as refused:
+        _tell(reading, [Problem(refused.code, str(refused.message), -1, item.url)])
+        if not item.title:
             return
-        if response.status != 200:
-            message = say("The address answers with status {status}.", status=response.status)
-            raise Refused("url_status", message, field="url")
-        data = _whole(response)
-        kind = response.headers.get("Content-Type", "")
-        etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
-    reading.size_bytes = len(data)
-    zone = ZoneInfo(source.time_zone or source.monitor.time_zone)
-    feed = read_feed(data, content_type=kind, url=address, now=timezone.now(), zone=zone)
-    whole = next((each for each in feed.problems if each.position < 0), None)
-    if whole is not None and not feed.items:
+        whole = item
+    taken = services.ingest(source, [whole])
+    reading.new_count += sum(each.state == "created" for each in taken)
+
+
+def _paced(items: Sequence[Item], address: str) -> Iterator[Item]:
+    """Items whose pages robots.txt allows, one after the other with a pause, until their time is over."""
+    rules: dict[str, Robots] = {}
+    begun, is_first = time.monotonic(), True
+    for item in items:
+        host = urljoin(item.url or address, "/")
+        if host not in rules:
+            rules[host] = _robots(host)
+        if not rules[host].allowed(item.url, AGENT):
+            continue
+        delay = min(max(rules[host].crawl_delay(AGENT) or 0.0, LEAST_DELAY_SECONDS), MOST_DELAY_SECONDS)
+        if not is_first:
+            time.sleep(delay)
+        if time.monotonic() - begun > PAGES_SECONDS:
+            return
+        is_first = False
+        yield item
+
+
+def _robots(host: str) -> Robots:
+    """What a host allows; one that cannot be reached allows nothing now (RFC 9309, 2.3.1.4)."""
+    try:
+        answer = _get(urljoin(host, "/robots.txt"), {"Accept": "text/plain"})
+    except (Refused, OSError, HTTPException):
+        return robots_for_status(503, b"")
+    return robots_for_status(answer.status, answer.data)
+
+
+def _sitemap(answer: Answer, source: Source) -> Sitemap:
+    return read_sitemap(
+        answer.data, content_type=answer.kind, url=answer.address, now=timezone.now(), zone=_zone(source)
+    )
+
+
+def _take(source: Source, items: Sequence[Item], reading: Reading) -> None:
+    taken = services.ingest(source, items)
+    created = sum(each.state == "created" for each in taken)
+    reading.item_count += len(items)
+    reading.new_count += created
+    reading.seen_count += len(taken) - created
+
+
+def _tell(reading: Reading, problems: Sequence[Problem]) -> None:
+    reading.problems += [{"code": each.code, "message": str(each.message), "item": each.identity} for each in problems]
+
+
+def _require_something(found: Sequence[object], problems: Sequence[Problem]) -> None:
+    """Refused with the first problem of the whole when nothing was found in it."""
+    whole = next((each for each in problems if each.position < 0), None)
+    if whole is not None and not found:
         raise Refused(whole.code, whole.message, field="url")
-    taken = services.ingest(source, feed.items)
-    reading.item_count = len(feed.items) + len(feed.problems)
-    reading.new_count = sum(each.state == "created" for each in taken)
-    reading.seen_count = len(taken) - reading.new_count
-    reading.problems = [
-        {"code": each.code, "message": str(each.message), "item": each.identity} for each in feed.problems
-    ]
-    reading.etag, reading.last_modified = etag, modified  # only once all of it is stored
+
+
+def _require_ok(answer: Answer) -> None:
+    if answer.status != 200:
+        message = say("The address answers with status {status}.", status=answer.status)
+        raise Refused("url_status", message, field="url")
+
+
+def _newest(item: Item) -> float:
+    at = item.published_at or item.updated_at
+    return at.timestamp() if at else 0.0
+
+
+def _zone(source: Source) -> ZoneInfo:
+    return ZoneInfo(source.time_zone or source.monitor.time_zone)
+
+
+def _get(url: str, headers: Mapping[str, str]) -> Answer:
+    with outbound.request(url, headers={"User-Agent": AGENT, **headers}) as (response, address):
+        told = response.headers
+        return Answer(
+            address=address,
+            status=response.status,
+            kind=told.get("Content-Type", ""),
+            data=_whole(response) if response.status == 200 else b"",
+            etag=told.get("ETag", ""),
+            last_modified=told.get("Last-Modified", ""),
+            wait_seconds=_wait_seconds(told.get("Retry-After", "")),
+        )
 
 
 def _whole(response: HTTPResponse) -> bytes:
@@ -83,7 +228,7 @@ def _whole(response: HTTPResponse) -> bytes:
         size += len(part)
         if size > MOST_BYTES:
             raise Refused(
-                "feed_too_large", say("The feed is larger than {megabytes} MB.", megabytes=MOST_BYTES // 10**6)
+                "feed_too_large", say("The answer is larger than {megabytes} MB.", megabytes=MOST_BYTES // 10**6)
             )
         if time.monotonic() - begun > MOST_SECONDS:
             raise Refused("host_slow", say("The download takes too long."))

@@ -58,7 +58,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     kind = forms.ChoiceField(label=_("Kind"), choices=SourceKind.choices)
     url = forms.CharField(
-        label=_("Feed address"),
+        label=_("Web address"),
         required=False,
         max_length=2_000,
         widget=forms.URLInput,

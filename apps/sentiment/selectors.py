@@ -112,7 +112,7 @@ def health_of(source: Source, *, now: datetime | None = None) -> Health:
     now = now or timezone.now()
     if not source.is_enabled:
         return Health("off")
-    if source.kind == SourceKind.FEED:
+    if source.kind != SourceKind.PUSH:
         if source.failure_count:
             return Health("failing", source.last_success_at)
         if source.last_success_at is None:

@@ -162,3 +162,72 @@ def test_a_message_that_comes_twice_or_too_late_reads_nothing(feed_source: Sourc
 def test_pauses_double_and_end_at_six_hours() -> None:
     assert [pause_of(10, count).total_seconds() / 60 for count in (0, 1, 2, 3, 20)] == [10, 20, 40, 80, 360]
     assert pause_of(1_440, 5) == timedelta(days=1)
+
+
+ARTICLE = """<html><head><title>{title}</title><meta property="article:published_time" content="{at}"></head><body><nav>Home</nav>
+<article><h1>{title}</h1><p>The council of the town said on Monday that the plan of the harbour was approved after a long debate.</p>
+<p>Work begins in spring, and the first ships are expected two years later, the mayor told reporters at noon.</p></article></body></html>"""
+PLACES = {
+    "/sitemap.xml": """<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+<url><loc>{host}/a</loc><lastmod>2026-03-02</lastmod></url><url><loc>{host}/b</loc><lastmod>2026-03-03</lastmod></url>
+<url><loc>{host}/private/c</loc></url><url><loc>{host}/gone</loc></url></urlset>""",
+    "/robots.txt": "User-agent: *\nDisallow: /private/\n",
+    "/a": ARTICLE.format(title="Harbour approved", at="2026-03-02T08:00:00Z"),
+    "/b": ARTICLE.format(title="Bridge closed for repairs", at="2026-03-03T09:30:00+01:00"),
+}
+
+
+@pytest.fixture
+def site(settings: Any) -> Iterator[tuple[str, list[str]]]:
+    """(address of a site with a sitemap, paths that were asked)"""
+    settings.OUTBOUND_ALLOW = ["127.0.0.1"]
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = PLACES.get(self.path)
+            self.send_response(404 if body is None else 200)
+            kind = {"/sitemap.xml": "application/xml", "/robots.txt": "text/plain"}.get(self.path, "text/html")
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(
+                (body or "").replace("{host}", f"http://127.0.0.1:{self.server.server_address[1]}").encode()
+            )
+
+        def log_message(self, *_words: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_pages_of_a_sitemap_are_read_as_their_host_allows(
+    actor: Actor, brand_monitor: Monitor, site: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.collecting.LEAST_DELAY_SECONDS", 0.0)
+    address, asked = site
+    url = f"{address}/sitemap.xml"
+    services.add_source(actor=actor, monitor=brand_monitor, kind="sitemap", name="Town", url=url)
+
+    def read() -> Fetch:
+        Source.objects.update(next_fetch_at=timezone.now())
+        ((pk, token),) = services.claim_sources()
+        read_source(pk, token)
+        return Fetch.objects.latest("id")
+
+    first, second = read(), read()
+
+    articles = {row.title: row for row in Article.objects.all()}
+    assert set(articles) == {"Harbour approved", "Bridge closed for repairs"}
+    harbour = articles["Harbour approved"]
+    assert "The council of the town" in harbour.body
+    assert (harbour.published_at.isoformat(), harbour.confidence) == ("2026-03-02T08:00:00+00:00", "stated")
+    assert (first.new_count, first.item_count) == (2, 4)
+    assert [problem["code"] for problem in first.problems] == ["url_status"]
+    assert "/private/c" not in asked
+    assert (second.new_count, second.seen_count) == (0, 2)
+    assert asked.count("/a") == 1

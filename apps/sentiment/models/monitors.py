@@ -49,6 +49,7 @@ class SourceKind(models.TextChoices):
     """How articles come."""
 
     FEED = "feed", _("Feed (RSS, Atom, JSON Feed)")
+    SITEMAP = "sitemap", _("Sitemap with article pages")
     PUSH = "push", _("Pushed by a program")
 
 
@@ -61,7 +62,7 @@ class Source(models.Model):
     monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="sources")
     kind = models.CharField(_("Kind"), max_length=10, choices=SourceKind.choices)
     name = models.CharField(_("Name"), max_length=120)
-    url = models.URLField(_("Feed address"), max_length=2_000, blank=True)
+    url = models.URLField(_("Web address"), max_length=2_000, blank=True)
     time_zone = models.CharField(_("Time zone"), max_length=60, blank=True)  # of times without one; else the monitor's
     weight = models.PositiveSmallIntegerField(_("Weight"), default=1)  # 3: a first-rate source
     is_enabled = models.BooleanField(_("Is read"), default=True)

@@ -1,6 +1,6 @@
 """What changes rows of the sentiment room."""
 
-from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest
+from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
 from apps.sentiment.services.readings import claim_source, claim_sources, record_reading
 from apps.sentiment.services.retention import forget_bodies
@@ -31,6 +31,7 @@ __all__ = [
     "give_back",
     "ingest",
     "labels_fit",
+    "not_taken",
     "record_reading",
     "record_scores",
     "remove_source",

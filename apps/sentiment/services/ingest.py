@@ -71,6 +71,14 @@ def ingest(
     return taken
 
 
+def not_taken(source: Source, items: Sequence[Item]) -> list[Item]:
+    """The items that did not come before, each once."""
+    by_identity = {_identity(item): item for item in items}
+    for identity in _known_identities(source, list(by_identity)):
+        del by_identity[identity]
+    return list(by_identity.values())
+
+
 def _take(source: Source, items: Sequence[Item], now: datetime, is_history: bool) -> list[Taken]:
     identities = [_identity(item) for item in items]
     known = set(_known_identities(source, identities))

@@ -1,6 +1,5 @@
 """Readings of sources: claimed by moving their time on, recorded as their health."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +30,8 @@ class Reading:
     item_count: int = 0
     new_count: int = 0
     seen_count: int = 0
-    problems: Sequence[dict[str, Any]] = field(default_factory=list)
+    left_count: int = 0  # pages that wait for the next reading
+    problems: list[dict[str, Any]] = field(default_factory=list)
     error_code: str = ""
     error_message: str = ""
     etag: str = ""

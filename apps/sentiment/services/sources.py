@@ -18,6 +18,7 @@ from core.queue import enqueue
 from words import say
 
 FIELDS = ("name", "url", "time_zone", "weight", "is_enabled", "interval_minutes")
+FETCHED = (SourceKind.FEED, SourceKind.SITEMAP)
 LEAST_MINUTES, MOST_MINUTES = 1, 1_440
 
 
@@ -26,11 +27,11 @@ def add_source(*, actor: Actor, monitor: Monitor, kind: str, **columns: Any) -> 
     """A source of a monitor; a feed is read at once."""
     source = Source(monitor=monitor, kind=kind)
     _set(source, columns)
-    if source.kind == SourceKind.FEED:
+    if source.kind in FETCHED:
         source.next_fetch_at = timezone.now()
     _save(source)
     audit(actor=actor, action="source.add", obj=source, after=_told(source, FIELDS))
-    if source.kind == SourceKind.FEED and source.is_enabled:
+    if source.kind in FETCHED and source.is_enabled:
         enqueue(COLLECT)
     return source
 
@@ -46,7 +47,7 @@ def change_source(*, actor: Actor, source: Source, **columns: Any) -> Source:
         return found
     if "url" in changed:
         found.etag = found.last_modified = ""
-    if {"url", "is_enabled"} & set(changed) and found.kind == SourceKind.FEED:
+    if {"url", "is_enabled"} & set(changed) and found.kind in FETCHED:
         found.next_fetch_at, found.failure_count, found.last_error = timezone.now(), 0, ""
     _save(found)
     audit(
@@ -62,7 +63,7 @@ def change_source(*, actor: Actor, source: Source, **columns: Any) -> Source:
 @transaction.atomic
 def fetch_now(*, source: Source) -> None:
     """Read a feed as soon as a worker is free; one that is being read is not read twice."""
-    if source.kind != SourceKind.FEED:
+    if source.kind not in FETCHED:
         raise conflict("nothing_to_read", say("Articles of this source are pushed: there is nothing to read."))
     if not source.is_enabled:
         raise conflict("not_read", say("This source is switched off."))
@@ -82,7 +83,7 @@ def _set(source: Source, columns: Mapping[str, Any]) -> None:
         if name not in FIELDS:
             raise TypeError(name)
         setattr(source, name, value)
-    if source.kind == SourceKind.FEED:
+    if source.kind in FETCHED:
         check_url(source.url)
     elif source.url:
         raise Refused("no_address", say("Articles of this source are pushed: it has no address."), field="url")
