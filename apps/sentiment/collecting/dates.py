@@ -18,23 +18,29 @@ from apps.sentiment.collecting.trees import Block, blocks, parse
 SHORT = 160  # characters: a line with a date, not a paragraph that mentions one
 NEAR = 12  # blocks after the headline
 _CHANGED = re.compile(
-    r"(?:更新|修改|修订|编辑|修訂|編輯)(?:时间|時間|日期|于|於)?|\b(?:last\s+)?(?:updated?|modified|revised|edited|corrected|changed)\b", re.I
+    r"(?:更新|修改|修订|编辑|修訂|編輯)(?:时间|時間|日期|于|於)?"
+    r"|\b(?:last\s+)?(?:updated?|modified|revised|edited|corrected|changed)\b", re.I,
 )  # fmt: skip
 _CHANGED_AFTER = re.compile(r"\s*[(（]?(?:(?:更新|修改|编辑)(?!时间|日期|于|[:：])|updated(?!\s*[:o]))", re.I)
 _SENTENCE = re.compile(r"[。！？；]|(?:\b[a-z]{2,}\s+){6}")
 _PUBLISHED = re.compile(
-    r"发布|發布|發佈|发表|發表|刊登|刊发|发稿|上传|日期|时间|時間|\b(?:published|publish(?:ed)?\s+date|posted|first\s+published|released?|date|filed|on)\b", re.I
+    r"发布|發布|發佈|发表|發表|刊登|刊发|发稿|上传|日期|时间|時間"
+    r"|\b(?:published|publish(?:ed)?\s+date|posted|first\s+published|released?|date|filed|on)\b", re.I,
 )  # fmt: skip
 _FOREIGN = re.compile(
-    r"©|\(c\)|copyright|版权|版權|备案|ICP|许可证|截至|截止|今天是|现在是|现在时间|当前时间|\bas of\b|\btoday is\b|成立于|有效期|下一篇|上一篇|相关|报名|会议时间|开庭"
+    r"©|\(c\)|copyright|版权|版權|备案|ICP|许可证|截至|截止|今天是|现在是|现在时间|当前时间"
+    r"|\bas of\b|\btoday is\b|成立于|有效期|下一篇|上一篇|相关|报名|会议时间|开庭"
     r"|活动时间|\b(?:born|joined|member since|registered|founded|expires?|deadline|event|starts?|due|next|previous|accessed|retrieved)\b",
     re.I,
 )  # fmt: skip
 _DATE_NAMES = re.compile(r"date|time|pub|info|source|meta|byline|post(?:ed)?[-_]on|来源", re.I)
 _DATELINE = re.compile(
-    r"^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()", re.S
+    r"^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()",
+    re.S,
 )
-_DATELINE_ENGLISH = re.compile(r"^[A-Z][A-Z .,/]{2,40}?,?\s+((?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:,\s+\d{4})?))\s*(?:\([^)]{2,30}\)|[-–—/])")
+_DATELINE_ENGLISH = re.compile(
+    r"^[A-Z][A-Z .,/]{2,40}?,?\s+((?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:,\s+\d{4})?))\s*(?:\([^)]{2,30}\)|[-–—/])"
+)
 _ADDRESS = (
     re.compile(r"(?<!\d)(?P<year>(?:19|20)\d\d)[/_-]?(?P<month>0[1-9]|1[0-2])[/_-]?(?P<day>0[1-9]|[12]\d|3[01])(?!\d)"),
     re.compile(r"(?<!\d)(?P<year>(?:19|20)\d\d)/(?P<month>[1-9]|1[0-2])/(?P<day>[1-9]|[12]\d|3[01])(?!\d)"),
@@ -85,7 +91,9 @@ def _with_time(best: Clue, others: list[Clue], zone: tzinfo) -> Clue:
         return best
     day = best.moment.at.astimezone(zone).date()
     exact = (Confidence.STATED, Confidence.ZONE_ASSUMED)
-    same = [clue for clue in others if clue.moment.confidence in exact and clue.moment.at.astimezone(zone).date() == day]
+    same = [
+        clue for clue in others if clue.moment.confidence in exact and clue.moment.at.astimezone(zone).date() == day
+    ]
     return same[0] if same else best
 
 
@@ -155,6 +163,10 @@ def _datelines(shown: list[Block], now: datetime, zone: tzinfo) -> Iterator[Clue
 def _address(url: str, now: datetime, zone: tzinfo) -> Iterator[Clue]:
     for pattern in _ADDRESS:
         for match in pattern.finditer(url[:2_000]):
-            written = f"{match['day']} {match['month']} {match['year']}" if match["month"].isalpha() else "{year}-{month}-{day}".format(**match.groupdict())
+            written = (
+                f"{match['day']} {match['month']} {match['year']}"
+                if match["month"].isalpha()
+                else "{year}-{month}-{day}".format(**match.groupdict())
+            )
             if moment := read_moment(written, now=now, zone=zone):
                 yield Clue(Moment(moment.at, Confidence.GUESSED), "address")

@@ -31,7 +31,8 @@ _META_CHANGED = (
 )  # fmt: skip
 _NAMED_CHANGED = re.compile(r"updat|modif|revis|edit", re.I)
 _NAMED_PUBLISHED = re.compile(
-    r"publish|pub[-_]?(?:date|time)|post(?:ed)?[-_]?(?:on|date|time)|entry[-_]?(?:date|time)|create|dateline|article[-_]?(?:date|time)", re.I
+    r"publish|pub[-_]?(?:date|time)|post(?:ed)?[-_]?(?:on|date|time)|entry[-_]?(?:date|time)|create|dateline|article[-_]?(?:date|time)",
+    re.I,
 )
 _VALUE = r"[\"']?\s*[:=]\s*[\"']?(?P<value>\d{10,13}\b|(?:19|20)\d\d[-/.年]\d{1,2}[-/.月]\d{1,2}[^\"'<>,;}]{0,20})"
 _VARIABLE = re.compile(
@@ -89,7 +90,12 @@ def _records(told: Any, depth: int) -> Iterator[tuple[int, str, str, bool]]:
     kinds = told.get("@type", "")
     kinds = " ".join(map(str, kinds)) if isinstance(kinds, list) else str(kinds)
     rank = 0 if _ARTICLE.search(kinds) else 1 if _PAGE.search(kinds) else 2
-    for name, changed in (("datePublished", False), ("dateCreated", False), ("uploadDate", False), ("dateModified", True)):
+    for name, changed in (
+        ("datePublished", False),
+        ("dateCreated", False),
+        ("uploadDate", False),
+        ("dateModified", True),
+    ):
         if isinstance(told.get(name), str | int):
             yield rank, str(told[name]), "json-ld", changed
     for name, value in told.items():
@@ -159,4 +165,3 @@ def _says_changed(element: Any) -> bool:
 def _value(element: Any) -> str:
     told = element.get("content") or element.get("datetime") or element.get("title") or element.text_content()
     return str(told)[:100]
-

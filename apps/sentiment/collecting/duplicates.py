@@ -34,19 +34,27 @@ _WORD = re.compile(r"[^\W_]+")
 # What agencies put before a story: a place, a day, their name.
 _PREFIX = re.compile(
     r"^\s*(?:[【\[][^】\]]{1,24}[】\]]\s*)?(?:(?:[^\s，。,.;；：:]{0,14}(?:\d{1,2}月)?\d{1,2}日)?[^，。,.；：:\d]{0,14}?(?:讯|訊|电|電|消息|报道|報道|報導)"
-    r"(?:\s*[(（][^)）]{0,24}[)）])?[\s,，:：|—-]{1,4}|(?:[A-Z][A-Za-z .]{1,24},\s+)?(?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}\s*)?\([A-Z][^)]{1,24}\)\s*[-–—]+\s*)?"
+    r"(?:\s*[(（][^)）]{0,24}[)）])?[\s,，:：|—-]{1,4}"
+    r"|(?:[A-Z][A-Za-z .]{1,24},\s+)?(?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}\s*)?\([A-Z][^)]{1,24}\)\s*[-–—]+\s*)?"
 )
 # What they put behind it: the editor, a disclaimer, the source.
-_SUFFIX = re.compile(r"\s*[(（](?:责任)?(?:编辑|責任編輯|来源|來源|完|原标题|Editing|Reporting|Source)[^)）]{0,80}[)）]\s*$")
-_CUT = re.compile(r"(?:(?<=[\u4e00-\u9fff])[\d.,%]+|(?<=\s)\S*[^\s.!?。！？\u4e00-\u9fff])?\s*(?:…|\.\.\.)+\s*$")  # half a number, half a word
+_SUFFIX = re.compile(
+    r"\s*[(（](?:责任)?(?:编辑|責任編輯|来源|來源|完|原标题|Editing|Reporting|Source)[^)）]{0,80}[)）]\s*$"
+)
+_CUT = re.compile(
+    r"(?:(?<=[\u4e00-\u9fff])[\d.,%]+|(?<=\s)\S*[^\s.!?。！？\u4e00-\u9fff])?\s*(?:…|\.\.\.)+\s*$"
+)  # half a number, half a word
 _FIRST_SENTENCE = re.compile(r"^.{0,300}?(?:[。！？!?\n]|\.(?=\s|$)|$)", re.S)
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
-_CHINESE_PERIOD = re.compile(r"(?:周|星期)[一二三四五六日天]|[一二三四五六七八九十1-4]{1,3}(?:季|月|日|连|成|倍|个百分点)|[上下]半年")
+_CHINESE_PERIOD = re.compile(
+    r"(?:周|星期)[一二三四五六日天]|[一二三四五六七八九十1-4]{1,3}(?:季|月|日|连|成|倍|个百分点)|[上下]半年"
+)
 _ENGLISH_PERIOD = re.compile(r"\b(?:(?:first|second|third|fourth)[ -](?:quarter|half)|q[1-4])\b")
-_CALENDAR = {name[:3]: name for name in "monday tuesday wednesday thursday friday saturday sunday".split()} | {
-    name[:3]: name
-    for name in "january february march april may june july august september october november december".split()
-}
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_CALENDAR = {name[:3]: name for name in (*_DAYS, *_MONTHS)}
 _CHINESE_DIGITS = str.maketrans("一二三四", "1234")
 _CHINESE_NAME = re.compile(
     r"[\u4e00-\u9fff]{2,6}?(?:股份|集团|公司|银行|证券|科技|控股|电子|药业|汽车|能源|实业|保险|基金|医药|电力|钢铁|矿业|地产|传媒|软件|航空|通信|食品|化工|材料|市|省|县|区)"
@@ -55,10 +63,14 @@ _CHINESE_NAME = re.compile(
 _LATIN = re.compile(r"[A-Za-z]{2,}")
 _CAPITALS = re.compile(r"\b[A-Z][\w&.'-]*(?:\s+[A-Z][\w&'-]*)*")
 _COMMON = frozenset(
-    "the a an in on at it its he she they we but and or if as for of to by with from this that these those after before while when since though"
-    " although however meanwhile there some many most all more both no not new last next shares analysts investors revenue net sales profit"
-    " company companies officials people reporting editing source copyright monday tuesday wednesday thursday friday saturday sunday".split()
-)
+    {
+        "the", "a", "an", "in", "on", "at", "it", "its", "he", "she", "they", "we", "but", "and", "or", "if", "as", "for", "of", "to",
+        "by", "with", "from", "this", "that", "these", "those", "after", "before", "while", "when", "since", "though", "although",
+        "however", "meanwhile", "there", "some", "many", "most", "all", "more", "both", "no", "not", "new", "last", "next", "shares",
+        "analysts", "investors", "revenue", "net", "sales", "profit", "company", "companies", "officials", "people", "reporting",
+        "editing", "source", "copyright", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,8 @@ def signature(title: str, body: str, *, names: Iterable[str] = ()) -> Signature:
     text = plain_form(_SUFFIX.sub("", _PREFIX.sub("", (body.strip() or title)[:LOOKED_AT])))
     text = _CUT.sub("", text)
     chinese = len(_HAN.findall(text[:SAMPLED])) * 4 >= len(_LETTER.findall(text[:SAMPLED]))
-    units = _units(text, chinese=chinese)
+    words = _WORD.findall(text.casefold())
+    units = _units(words, chinese=chinese)
     parts = _shingles(units, CHARACTERS if chinese else WORDS)
     hashes = _minima(parts)
     read_names, lead = (_chinese_names if chinese else _english_names), _FIRST_SENTENCE.match(text)
@@ -89,7 +102,9 @@ def signature(title: str, body: str, *, names: Iterable[str] = ()) -> Signature:
     found = [*(f"^{name}" for name in first), *read_names(text), *(f"={name}" for name in names)]
     bands = (*_bands(hashes), *_shingles(units[:LEAD], LEAD).tolist()) if len(parts) else ()
     keys = tuple(band >> 1 for band in bands)
-    return Signature(hashes, keys, _numbers(text, chinese=chinese), tuple(sorted(set(found)))[:MOST_TOKENS], len(parts))
+    return Signature(
+        hashes, keys, _numbers(text, words, chinese=chinese), tuple(sorted(set(found)))[:MOST_TOKENS], len(parts)
+    )
 
 
 def same_story(a: Signature, b: Signature) -> bool:
@@ -136,14 +151,13 @@ def _to_simplified() -> dict[int, str]:
     return {ord(char): as_simple for char, as_simple in zip(every, simple, strict=True) if char != as_simple}
 
 
-def _units(text: str, *, chinese: bool) -> Any:
+def _units(words: list[str], *, chinese: bool) -> Any:
     """What shingles are made of: codes of characters, or of words [n], uint64."""
     import numpy as np
 
-    folded = _WORD.findall(text.casefold())
     if chinese:
-        return np.frombuffer("".join(folded).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
-    return np.array([zlib.crc32(word.encode("utf-8", "replace")) for word in folded], dtype=np.uint64)
+        return np.frombuffer("".join(words).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+    return np.array([zlib.crc32(word.encode("utf-8", "replace")) for word in words], dtype=np.uint64)
 
 
 def _shingles(units: Any, width: int) -> Any:
@@ -202,16 +216,15 @@ def _bands(hashes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(keys.tolist())
 
 
-def _numbers(text: str, *, chinese: bool) -> tuple[str, ...]:
+def _numbers(text: str, words: list[str], *, chinese: bool) -> tuple[str, ...]:
     """Numbers as written less their commas, and periods: quarters, halves, months, days of the week."""
     found = {number.replace(",", "").lstrip("0") or "0" for number in _NUMBER.findall(text)}
     if chinese:
         found.update(period.translate(_CHINESE_DIGITS) for period in _CHINESE_PERIOD.findall(text))
     else:
-        folded = text.casefold()
-        found.update(period.replace("-", " ") for period in _ENGLISH_PERIOD.findall(folded))
-        words = {word for word in _WORD.findall(folded) if word[:3] in _CALENDAR}
-        found.update(word[:3] for word in words if len(word) == 3 or _CALENDAR[word[:3]] == word)
+        found.update(period.replace("-", " ") for period in _ENGLISH_PERIOD.findall(text.casefold()))
+        named = {word for word in words if word[:3] in _CALENDAR}
+        found.update(word[:3] for word in named if len(word) == 3 or _CALENDAR[word[:3]] == word)
     return tuple(sorted(found))[:MOST_TOKENS]
 
 

@@ -1,6 +1,6 @@
 """Feeds: RSS 0.9 to 2.0, RDF, Atom 0.3 and 1.0, JSON Feed 1.x; broken ones as far as they can be read.
 
-Own reading on lxml: 10,000 items take 1 s and every item left out is named, where feedparser takes 10 s and tells nothing.
+Own reading on lxml: feedparser takes three times as long, tells nothing of what it leaves out, and hides which dates had a zone.
 """
 
 import hashlib

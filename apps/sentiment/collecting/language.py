@@ -15,7 +15,12 @@ _SCRIPTS = (
     ("th", re.compile("[\u0e00-\u0e7f]")), ("he", re.compile("[\u0590-\u05ff]")), ("el", re.compile("[\u0370-\u03ff]")),
     ("hi", re.compile("[\u0900-\u097f]")),
 )  # fmt: skip
-_ENGLISH = frozenset("the of and to in a is for on that with as by at from it be are was has will its says after over amid up down".split())
+_ENGLISH = frozenset(
+    {
+        "the", "of", "and", "to", "in", "a", "is", "for", "on", "that", "with", "as", "by", "at", "from", "it", "be", "are", "was", "has",
+        "will", "its", "says", "after", "over", "amid", "up", "down"
+    }
+)  # fmt: skip
 
 
 def detect(text: str, hint: str = "") -> tuple[str, float]:
@@ -27,7 +32,9 @@ def detect(text: str, hint: str = "") -> tuple[str, float]:
     if not letters:
         return (hinted, 0.2) if hinted else ("und", 0.0)
     kana, hangul = len(_KANA.findall(head)), len(_HANGUL.findall(head))
-    if (kana + hangul + han) * 4 >= letters or _names_in_chinese(head, han):  # a Han character says about as much as four letters
+    if (kana + hangul + han) * 4 >= letters or _names_in_chinese(
+        head, han
+    ):  # a Han character says about as much as four letters
         return _east_asian(head, han, kana, hangul, hinted)
     for code, pattern in _SCRIPTS:
         if len(pattern.findall(head)) * 2 > letters:

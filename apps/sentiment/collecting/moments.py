@@ -164,7 +164,7 @@ def _group(match: re.Match[str], name: str) -> str:
 def _clock(match: re.Match[str]) -> timedelta | None:
     if not _group(match, "hour"):
         return None
-    hour, half = int(match["hour"]), (_group(match, "half") or _group(match, "ampm").lower() + "m")
+    hour, half = int(match["hour"]), (_group(match, "half").lower() or _group(match, "ampm").lower() + "m")
     minute = _group(match, "minute") or _group(match, "minute_zh") or _group(match, "minute_dot")
     quarter = {"半": 30, "一刻": 15, "1刻": 15, "三刻": 45}.get(_group(match, "quarter"), 0)
     second = int(_group(match, "second") or _group(match, "second_zh") or 0)
@@ -271,6 +271,8 @@ _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (_pattern(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
     (_pattern(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*(?P<year>(?:19|20)\d\d|\d\d(?=\s+\d\d:))(?!\d)"), _named),
     (_pattern(phrases.SLASHED), _slashed),
+    (re.compile(phrases.DAY_BOX), _numbers),
+    (re.compile(phrases.MONTH_DAY_BOX), _numbers),
     (_pattern(phrases.CHINESE_DAY_ALONE), _without_year),
     (_pattern(phrases.DAY_BACK), _day_back),
     (re.compile(phrases.AGO_CHINESE), _ago),

@@ -17,11 +17,25 @@ from words import say
 MOST_BYTES = 5_000_000
 MOST_EXTRACTED_ELEMENTS = 12_000  # the extractor's time grows faster than the page; a larger one is read by its blocks
 SHORT_TEXT = 60  # characters: an extraction this short is checked against the blocks
-_MAGIC = (b"%PDF", b"PK\x03\x04", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b", b"RIFF", b"\x00\x00\x00\x18ftyp", b"ID3", b"BZh", b"7z\xbc\xaf")
+_MAGIC = (
+    b"%PDF",
+    b"PK\x03\x04",
+    b"\x89PNG",
+    b"GIF8",
+    b"\xff\xd8\xff",
+    b"\x1f\x8b",
+    b"RIFF",
+    b"\x00\x00\x00\x18ftyp",
+    b"ID3",
+    b"BZh",
+    b"7z\xbc\xaf",
+)
 _TEXT_TYPES = re.compile(r"^\s*(?:$|;|text/|application/(?:xhtml|xml|octet-stream|x-unknown))", re.I)
 _FEED = re.compile(r"^\s*<(?:\?xml[^>]*>\s*<)?(?:rss|feed|rdf:RDF|urlset|sitemapindex)\b", re.I)
 _SITE_NAME = re.compile(r"\s*(?:[|_–—]|\s-\s|--).{1,40}$")
-_BYLINE = re.compile(r"(?:作者|记者|撰文|责任编辑)\s*[:：]\s*([\w·•]{2,20})|^\s*[Bb]y\s+([A-Z][\w.'-]+(?:\s+[A-Z][\w.'-]+){1,3})\b")
+_BYLINE = re.compile(
+    r"(?:作者|记者|撰文|责任编辑)\s*[:：]\s*([\w·•]{2,20})|^\s*[Bb]y\s+([A-Z][\w.'-]+(?:\s+[A-Z][\w.'-]+){1,3})\b"
+)
 
 
 def read_page(data: bytes, *, content_type: str, url: str, now: datetime, zone: tzinfo) -> Item:
@@ -61,7 +75,10 @@ def _html(data: bytes, content_type: str) -> str:
 def _meta(tree: Any, *names: str) -> str:
     for name in names:
         for meta in tree.iter("meta"):
-            if name in ((meta.get("property") or "").lower(), (meta.get("name") or "").lower()) and meta.get("content", "").strip():
+            if (
+                name in ((meta.get("property") or "").lower(), (meta.get("name") or "").lower())
+                and meta.get("content", "").strip()
+            ):
                 return str(meta.get("content")).strip()
     return ""
 
@@ -117,11 +134,19 @@ def _said(shown: list[Block]) -> str:
 
 def _canonical(tree: Any, url: str) -> str:
     """The address the page names as its own, when it is of the same site and not merely the front page."""
-    named = [link.get("href") for link in tree.iter("link") if "canonical" in (link.get("rel") or "").lower() and link.get("href")]
+    named = [
+        link.get("href")
+        for link in tree.iter("link")
+        if "canonical" in (link.get("rel") or "").lower() and link.get("href")
+    ]
     address = absolute(url, url)
     for written in [*named, _meta(tree, "og:url")]:
         found = absolute(written, url) if written else ""
-        if found and _same_site(found, address) and (urlsplit(found).path.strip("/") or not urlsplit(address).path.strip("/")):
+        if (
+            found
+            and _same_site(found, address)
+            and (urlsplit(found).path.strip("/") or not urlsplit(address).path.strip("/"))
+        ):
             return found.partition("#")[0]
     return address.partition("#")[0]
 
@@ -135,7 +160,11 @@ def _author(tree: Any, shown: list[Block]) -> str:
     declared = line(_meta(tree, "author", "article:author", "byl", "dc.creator", "parsely-author"), 200)
     if declared and not declared.startswith(("http://", "https://")):
         return declared
-    near = (_BYLINE.search(block.text) for block in shown if not block.around and -3 <= block.place <= 8 and len(block.text) < 160)
+    near = (
+        _BYLINE.search(block.text)
+        for block in shown
+        if not block.around and -3 <= block.place <= 8 and len(block.text) < 160
+    )
     return next((match[1] or match[2] for match in near if match), "")
 
 

@@ -7,9 +7,11 @@ from apps.sentiment.collecting.zones import PATTERN as ZONE
 CHINESE_NUMBER = re.compile(
     r"([〇零○一二三四五六七八九十两百]+)(?=\s*(?:年|个?月|個?月|日|号|號|[时時](?!代|候)|点|點|分|秒|小时|小時|天前|周前|週前|个?星期前|个?钟头?前))"
 )
-_HALF_DAY = r"(?:(?P<half>上午|下午|早上|早晨|凌晨|清晨|中午|晚上|晚间|晚間|傍晚|午后|午後|晚|早)\s*)?"
+_HALF_DAY = (
+    r"(?:(?P<half>上午|下午|早上|早晨|凌晨|清晨|中午|晚上|晚间|晚間|傍晚|午后|午後|晚|早|[ap]m(?=\s*\d{1,2}:))\s*)?"
+)
 _WITH_COLON = r"\s*[:∶](?P<minute>[0-5]\d)(?!\d)(?:\s*:(?P<second>[0-6]\d)(?:[.,]\d{1,9})?)?(?!\.?\d)"
-_WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?[ap]\.?\s?m\b)"
+_WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?(?:[ap]\.?\s?m|GMT|BST|CES?T|EES?T)\b)"
 _IN_CHINESE = r"\s*(?:时|時|点|點)(?:(?P<minute_zh>\d{1,2})\s*分?|(?P<quarter>半|整|一刻|1刻|三刻))?(?:(?P<second_zh>\d{1,2})\s*秒)?"
 CLOCK = (
     rf"{_HALF_DAY}(?P<hour>\d{{1,2}})(?:{_WITH_COLON}|{_WITH_DOT}|{_IN_CHINESE}|(?=\s*[ap]\.?m\b))"
@@ -39,13 +41,19 @@ DAY_AND_MONTH = rf"(?<!\d)(?P<day>{_DAY})(?:st|nd|rd|th)?(?:\s+of)?[\s-]\s*{_MON
 MONTH_AND_DAY = rf"(?<![a-z]){_MONTH_NAME}\s*(?P<day>{_DAY})(?:st|nd|rd|th)?(?!\d|:)"
 UNIX_DATE = rf"(?<![a-z]){_MONTH_NAME}\s+(?P<day>\d{{1,2}})\s+{CLOCK}\s+{YEAR}(?!\d)"  # Tue Mar 05 15:04:05 +0800 2024
 SLASHED = rf"(?<![\d/.])(?P<one>{_DAY})(?P<sep>[/.-])(?P<other>{_DAY})(?P=sep){YEAR}(?!\d)"
+# <b>05</b><span>2024-03</span> and <b>03-05</b><span>2024</span>: boxes that show the day large
+DAY_BOX = rf"(?<![\d:.-])(?P<day>3[01]|[12]\d|0[1-9])\s+{YEAR}[-/.年]\s?(?P<month>1[0-2]|0?[1-9])月?(?![\d/.-])"
+MONTH_DAY_BOX = rf"(?<![\d/.-])(?P<month>1[0-2]|0[1-9])[-/.](?P<day>3[01]|[12]\d|0[1-9])\s+{YEAR}(?![\d/.年-])"
 COMPACT = (
     rf"(?<!\d){YEAR}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
     r"(?:[T ]?(?P<clock>(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)(?P<zone>Z|[+-]\d\d:?\d\d)?)?(?!\d)"
 )
 NO_YEAR_AFTER = r"(?!\s*,?\s*\d{4})"
 # Not 目前天气, 日前 or the name of a news site.
-DAY_BACK = r"(?P<back>(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條|是)|(?=[晚早晨凌]))|\btoday\b(?!\s+is)|\byesterday\b)"
+DAY_BACK = (
+    r"(?P<back>(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條|是)|(?=[晚早晨凌]))"
+    r"|\btoday\b(?!\s+is)|\byesterday\b)"
+)
 AGO_CHINESE = (
     r"(?P<amount>\d{1,4}|半)\s*(?P<unit>秒钟?|秒鐘|分钟?|分鐘|个?小时|個?小時|个?钟头?|天|日|周|週|个?星期|个?礼拜|个月|個月|年)"
     r"(?P<and_half>半)?(?:之|以)?前"

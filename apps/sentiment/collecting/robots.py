@@ -120,7 +120,9 @@ def _triple(part: str) -> str:
 
 
 def _bare(part: str) -> str:
-    return "".join(char if "!" <= char <= "~" else "".join(f"%{b:02X}" for b in char.encode("utf-8", "replace")) for char in part)
+    return "".join(
+        char if "!" <= char <= "~" else "".join(f"%{b:02X}" for b in char.encode("utf-8", "replace")) for char in part
+    )
 
 
 def _matches(pattern: str, path: str) -> bool:

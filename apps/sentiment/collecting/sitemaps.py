@@ -40,7 +40,9 @@ def read_sitemap(data: bytes, *, content_type: str, url: str, now: datetime, zon
     if local(root) == "sitemapindex":
         return _index(root, url, now, zone, problems)
     if local(root) != "urlset":
-        raise Refused("not_a_sitemap", say('The answer is XML, but no sitemap: its root is "{name}".', name=local(root)[:60]))
+        raise Refused(
+            "not_a_sitemap", say('The answer is XML, but no sitemap: its root is "{name}".', name=local(root)[:60])
+        )
     return _pages(root, url, now, zone, problems)
 
 
@@ -81,7 +83,11 @@ def _index(root: Any, url: str, now: datetime, zone: tzinfo, problems: list[Prob
             found.setdefault(address, _dated(parts.get("lastmod", ""), now, zone, -1, address).at)
     newest = sorted(found.items(), key=lambda entry: entry[1].timestamp() if entry[1] else 0.0, reverse=True)
     if len(newest) > MOST_SITEMAPS:
-        message = say("{count:,} sitemaps beyond the {most:,} newest were left out.", count=len(newest) - MOST_SITEMAPS, most=MOST_SITEMAPS)
+        message = say(
+            "{count:,} sitemaps beyond the {most:,} newest were left out.",
+            count=len(newest) - MOST_SITEMAPS,
+            most=MOST_SITEMAPS,
+        )
         problems = [*problems, Problem("too_many_sitemaps", message)]
     return Sitemap((), tuple(newest[:MOST_SITEMAPS]), tuple(problems))
 
@@ -100,7 +106,9 @@ def _pages(root: Any, url: str, now: datetime, zone: tzinfo, problems: list[Prob
     return Sitemap(tuple(items.values()), (), (*problems, *_beyond(len(nodes))))
 
 
-def _item(parts: dict[str, str], address: str, position: int, now: datetime, zone: tzinfo, problems: list[Problem]) -> Item:
+def _item(
+    parts: dict[str, str], address: str, position: int, now: datetime, zone: tzinfo, problems: list[Problem]
+) -> Item:
     published = _dated(parts.get("publication_date", ""), now, zone, position, address)
     changed = _dated(parts.get("lastmod", ""), now, zone, position, address)
     problems.extend([*published.problems, *changed.problems])

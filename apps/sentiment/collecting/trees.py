@@ -14,10 +14,13 @@ INLINE = {
 _HIDDEN = {"script", "style", "noscript", "template", "svg", "iframe", "head", "select", "button", "textarea", "object"}
 _AROUND = {"footer", "aside", "nav", "form"}
 _AROUND_NAMES = re.compile(
-    r"(?:^|[\s_-])(?:footer|foot|bottom|copyright|sidebar|side|aside|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot"
-    r"|rank\w*|comments?|reply|replies|widget|share|latest|popular|trending|advert\w*|ads?|banner|topbar|weather|calendar|pager|pagination"
-    r"|bio|promo\w*|newsletter|tags?|readmore|morenews)(?:$|[\s_-])",
+    r"(?:^|[\s_-])(?:copyright|sidebar|side|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot|rank\w*|comments?|reply|replies"
+    r"|latest|popular|trending|advert\w*|ads?|topbar|weather|calendar|pager|pagination|promo\w*|newsletter|readmore|morenews)(?:$|[\s_-])",
     re.I,
+)
+_OFTEN_AROUND = re.compile(r"(?:^|[\s_-])(?:footer|foot|bottom|aside|widget|share|banner|bio|tags?)(?:$|[\s_-])", re.I)
+_OF_THE_ARTICLE = re.compile(
+    r"(?:^|[\s_-])(?:meta|info|byline|dateline|date|time|pubtime|entry|post|article)(?:$|[\s_-])", re.I
 )
 
 
@@ -154,4 +157,8 @@ def _walk(tree: Any) -> Iterator[tuple[Any, bool]]:
 def _is_around(element: Any, holders: set[Any]) -> bool:
     if element in holders or element.tag in ("html", "body", "main", "article"):
         return False
-    return element.tag in _AROUND or bool(_AROUND_NAMES.search(names_of(element)))
+    names = names_of(element)
+    if _AROUND_NAMES.search(names):
+        return True
+    often = element.tag in _AROUND or bool(_OFTEN_AROUND.search(names))
+    return often and not _OF_THE_ARTICLE.search(names)  # <footer class="entry-footer">, <aside class="post-meta">
