@@ -45,6 +45,7 @@ _CUT = re.compile(
     r"(?:(?<=[\u4e00-\u9fff])[\d.,%]+|(?<=\s)\S*[^\s.!?。！？\u4e00-\u9fff])?\s*(?:…|\.\.\.)+\s*$"
 )  # half a number, half a word
 _FIRST_SENTENCE = re.compile(r"^.{0,300}?(?:[。！？!?\n]|\.(?=\s|$)|$)", re.S)
+_BLANKS = re.compile(r"[^\S\n]+|\s*\n\s*")
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _CHINESE_PERIOD = re.compile(
     r"(?:周|星期)[一二三四五六日天]|[一二三四五六七八九十1-4]{1,3}(?:季|月|日|连|成|倍|个百分点)|[上下]半年"
@@ -88,8 +89,8 @@ class Signature:
 def signature(title: str, body: str, *, names: Iterable[str] = ()) -> Signature:
     """The signature of an article; `names` are those the caller knows of (companies that were linked in it). An article
     without a text is known by its title alone."""
-    text = plain_form(_SUFFIX.sub("", _PREFIX.sub("", (body.strip() or title)[:LOOKED_AT])))
-    text = _CUT.sub("", text)
+    text = _BLANKS.sub(" ", (body.strip() or title)[:LOOKED_AT])  # runs of blanks would cost their square below
+    text = _CUT.sub("", plain_form(_SUFFIX.sub("", _PREFIX.sub("", text))))
     chinese = len(_HAN.findall(text[:SAMPLED])) * 4 >= len(_LETTER.findall(text[:SAMPLED]))
     words = _WORD.findall(text.casefold())
     units = _units(words, chinese=chinese)

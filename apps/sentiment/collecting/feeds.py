@@ -23,8 +23,8 @@ from words import say
 MOST_BYTES = 20_000_000
 MOST_ITEMS = 10_000
 MOST_CATEGORIES = 20
-_DECLARATIONS = re.compile(r"<!DOCTYPE\b[^>\[]*\[|<!ENTITY\b|<!ELEMENT\b", re.I)
-_DOCTYPE = re.compile(r"<!DOCTYPE\b[^>\[]*>", re.I)
+_DECLARATIONS = re.compile(r"<!DOCTYPE\b[^<>\[]*\[|<!ENTITY\b|<!ELEMENT\b", re.I)
+_DOCTYPE = re.compile(r"<!DOCTYPE\b[^<>\[]*>", re.I)
 _NAMED = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31});")
 _XML_NAMES = {"amp", "lt", "gt", "quot", "apos"}
 _BARE_AMPERSAND = re.compile(r"&(?!#\d{1,7};|#x[0-9a-fA-F]{1,6};|(?:amp|lt|gt|quot|apos);)")

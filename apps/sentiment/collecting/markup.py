@@ -7,11 +7,11 @@ import unicodedata
 MOST_TITLE_CHARACTERS = 1_000
 MOST_BODY_CHARACTERS = 200_000
 
-_HIDDEN = re.compile(r"<(script|style|noscript|template|head|svg)\b", re.I)
+_HIDDEN = re.compile(r"<(!--|(?:script|style|noscript|template|head|svg)\b)", re.I)
 _BLOCK = re.compile(
     r"</?(?:p|div|br|li|ul|ol|tr|table|h[1-6]|blockquote|section|article|header|footer|figure|figcaption|pre|hr|dd|dt)\b[^<>]*>", re.I
 )  # fmt: skip
-_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>|<![A-Za-z\[][^<>]*>|<\?[^<>]*>", re.S)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![A-Za-z\[][^<>]*>|<\?[^<>]*>", re.S)
 _BLANKS = re.compile(r"[ \t\r\f\v\u00a0\u2000-\u200b\u3000]+")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
 _LINES = re.compile(r" ?\n[ \n]*")
@@ -39,14 +39,15 @@ def line(text: str, most: int = MOST_TITLE_CHARACTERS) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """Scripts and styles are not text; one that never ends hides the rest."""
+    """Comments, scripts and styles are not text; one that never ends hides the rest."""
     if not _HIDDEN.search(text):
         return text
     parts, at, lowered = [], 0, text.lower()
     while found := _HIDDEN.search(text, at):
         parts.append(text[at : found.start()])
-        end = lowered.find(f"</{found[1].lower()}", found.end())
+        close = "-->" if found[1] == "!--" else f"</{found[1].lower()}"
+        end = lowered.find(close, found.end())
         if end < 0:
             return "".join(parts)
-        at = end
+        at = end + 3 * (close == "-->")
     return "".join([*parts, text[at:]])

@@ -351,7 +351,8 @@ def test_any_text_has_a_signature() -> None:
 @pytest.mark.parametrize(
     "text",
     ["9" * 100_000, "A " * 50_000, "。" * 100_000, "公司" * 50_000, "(" * 100_000, "【" * 100_000, "A" * 100_000,
-     "“" * 50_000, "1日" * 50_000, "." * 100_000, " " * 99_999],
+     "“" * 50_000, "1日" * 50_000, "." * 100_000, " " * 99_999,
+     "a" + " " * 19_000 + "b", "a" + "\n" * 19_000 + "b", "a" + " \n" * 9_000 + "b"],
 )  # fmt: skip
 def test_texts_made_to_take_long_do_not(text: str) -> None:
     told = signature("", text)

@@ -33,7 +33,8 @@ def rss(*items: str, prolog: str = "", head: str = "<title>财经</title>") -> s
 ITEM = """<item><title>甲公司 &amp;amp; 乙公司 <![CDATA[<b>合并</b>]]></title><link>/2024/a.html</link><guid isPermaLink="false">a-1</guid>
 <pubDate>Mon, 05 Mar 2024 14:05:00 +0800</pubDate><dc:creator>李四</dc:creator><category>并购</category><category>并购</category>
 <description>摘要</description>
-<content:encoded><![CDATA[<p>第一段。</p><script>var a="<p>no</p>"</script><p>第二段&nbsp;完。</p>]]></content:encoded></item>"""
+<content:encoded><![CDATA[<p>第一段。</p><script>var a="<p>no</p>"</script><!-- <b>no</b> -->
+<p>第二段&nbsp;完。</p>]]></content:encoded></item>"""
 
 
 def test_rss_2_with_its_extensions() -> None:
@@ -241,6 +242,22 @@ def test_deep_nesting_and_endless_text_end() -> None:
     assert len(read(deep).items) <= 1
     feed = read(long)
     assert len(feed.items[0].body) <= 200_000 and "text_cut" in codes(feed)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    ["<rss>" + "<!DOCTYPE x " * 200_000, "<rss>" + "&" * 2_000_000, "<rss " + "a='1' " * 200_000 + "/>",
+     "<rss><channel>" + "<item>" * 300_000,
+     rss("<item><title>" + "&lt;!--" * 200_000 + "</title></item>"), rss("<item><title>" + "&lt;b " * 500_000 + "</title></item>")],
+    ids=range(6),
+)  # fmt: skip
+def test_bombs_end(bomb: str) -> None:
+    """The work grows with the size: the suite would stand still here if one of them took time in its square."""
+    try:
+        told = read(bomb).kind
+    except Refused as refused:
+        told = refused.code
+    assert told
 
 
 def test_bytes_of_chance_are_read_or_refused_by_name_and_nothing_else() -> None:
