@@ -7,6 +7,7 @@ from typing import Any
 
 MOST_ELEMENTS = 100_000
 MOST_BLOCKS = 20_000
+MOST_HEADINGS = 50  # among which an article's headline is looked for
 INLINE = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd", "label",
     "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
@@ -63,7 +64,8 @@ def headline(tree: Any) -> Any:
     """The element that shows the article's title: an h1 that says something, else an h2 that the page's title begins
     with; None where there is neither."""
     title = page_title(tree)
-    heads = [head for head in tree.iter("h1", "h2") if head.text_content().strip()]
+    first = zip(range(MOST_HEADINGS), tree.iter("h1", "h2"), strict=False)
+    heads = [head for _, head in first if head.text_content().strip()]
     matching = [head for head in heads if title.startswith(" ".join(head.text_content().split())[:20])]
     return next(iter([*matching, *(head for head in heads if head.tag == "h1")]), None)
 
