@@ -10,7 +10,7 @@ from workers.bench.measure import Measure, Options
 
 OURS = "surge score"
 PROFILES = ("standard", "low false alarms", "low misses")
-PRECISION, RECALL, FALSE_A_WEEK = 0.75, 0.90, 0.12
+PRECISION, RECALL, FALSE_A_WEEK, TICK_SECONDS = 0.75, 0.90, 0.12, 2.0
 
 
 def measures(options: Options) -> Iterator[Measure]:
@@ -24,8 +24,9 @@ def measures(options: Options) -> Iterator[Measure]:
         assert child.stdout is not None
         for line in child.stdout:
             found = json.loads(line)
-            detectors.append(found)
-            yield from _profiles(found)
+            if found["kind"] == "detector":
+                detectors.append(found)
+            yield from TOLD[found["kind"]](found)
     if child.returncode:
         raise RuntimeError(f"the bench ended with {child.returncode}")
     ours = next(one for one in detectors if one["name"] == OURS)
@@ -44,6 +45,20 @@ def _profiles(found: dict[str, Any]) -> Iterator[Measure]:
         said = [_reading(reading, profile) for reading in found["readings"]]
         value = best(found, profile, "left_out")
         yield Measure(f"{found['name']}: {profile}, left out", value, "", detail="; ".join(said))
+
+
+def _speed(found: dict[str, Any]) -> Iterator[Measure]:
+    total, each = sum(found["seconds"].values()), ", ".join(f"{k} {v:.3f}" for k, v in found["seconds"].items())
+    yield Measure(
+        f"one tick of {found['series']:,} series, each rule once", total, "s", at_most=TICK_SECONDS, detail=each
+    )
+
+
+def _injected(found: dict[str, Any]) -> Iterator[Measure]:
+    what = f"x{found['factor']:g} for {found['buckets']} buckets" if found["factor"] > 1 else "no surge, 12 buckets"
+    delay = "" if found["median_delay"] is None else f", median delay {found['median_delay']:g} buckets"
+    detail = f"{found['found']} of {found['of']}{delay}"
+    yield Measure(f"{found['name']}, {what}: found", 100 * found["found"] / found["of"], "%", detail=detail)
 
 
 def _reading(reading: dict[str, Any], profile: str) -> str:
@@ -75,3 +90,6 @@ def _events(ours: dict[str, Any]) -> Iterator[Measure]:
             detail = f"in {events['weeks']:.1f} series-weeks"
             said = f"{name}: false episodes a series and week"
             yield Measure(said, events["false_per_week"], "", at_most=FALSE_A_WEEK, detail=detail)
+
+
+TOLD = {"detector": _profiles, "injected": _injected, "speed": _speed}

@@ -1,4 +1,4 @@
-"""The surge score beside public detectors on labelled series of counts; `python -m engine.bench.surge`, JSON lines.
+"""The surge score beside public detectors on labelled counts, injected surges, speed; `python -m engine.bench.surge`, JSON lines.
 
 Every detector gives each row a score without a look ahead. It is judged twice: as published, each row that reaches the threshold an
 alert, and with our quiet time, one alert and then none for a day; the better reading counts. Thresholds are fitted on all series but
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bench import nab, surge_peers
+from engine.bench import nab, surge_injected, surge_peers
 from engine.specs.surge import ScoreSpec
 from engine.surge import score
 
@@ -74,7 +74,8 @@ def thresholds_of(scores: Sequence[np.ndarray]) -> np.ndarray:
     """What is tried, falling: quantiles of all scores, denser towards the top."""
     everything = np.concatenate(scores)
     shares = np.geomspace(1 / len(everything), 0.01, TRIED)
-    return np.unique(np.quantile(everything, 1 - shares, method="higher"))[::-1]
+    found = np.unique(np.quantile(everything, 1 - shares, method="higher"))[::-1]
+    return np.concatenate([[np.inf], found])  # never an alert is a choice too
 
 
 def reading(several: Sequence[nab.Labelled], scores: Sequence[np.ndarray], quiet: int) -> dict[str, Any]:
@@ -91,8 +92,8 @@ def reading(several: Sequence[nab.Labelled], scores: Sequence[np.ndarray], quiet
         found[profile.name] = {
             "left_out": nab.normalised(several, out, profile),
             "oracle": nab.normalised(several, raw.sum(axis=0).max(), profile),
-            "thresholds": [float(tried[one]) for one in chosen],
-            "oracle_threshold": float(tried[oracle]),
+            "thresholds": [min(float(tried[one]), 1e300) for one in chosen],
+            "oracle_threshold": min(float(tried[oracle]), 1e300),
             "events_left_out": events(several, [table[at][one] for at, one in enumerate(chosen)]),
             "events_oracle": events(several, [each[oracle] for each in table]),
         }
@@ -146,8 +147,10 @@ def main() -> None:
     parser.add_argument("--spec", type=json.loads, default={})
     parser.add_argument("--small", action="store_true")
     asked = parser.parse_args()
-    several = nab.read(asked.data)[: 2 if asked.small else None]
-    for found in compare(several, ScoreSpec(**asked.spec)):
+    several, spec = nab.read(asked.data)[: 2 if asked.small else None], ScoreSpec(**asked.spec)
+    for found in (*surge_injected.speed(spec), *surge_injected.table(several, spec, small=asked.small)):
+        print(json.dumps(found), flush=True)
+    for found in compare(several, spec):
         print(json.dumps(found), flush=True)
 
 

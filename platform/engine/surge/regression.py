@@ -1,16 +1,16 @@
 """What is expected of a count by comparable past counts: a quasi-Poisson regression that forgives past outbreaks.
 
-Farrington et al. 1996 as improved by Noufaily et al. 2013: log mean = level + other kind of day + trend + slope along the day, fitted by
-iteratively reweighted least squares; a term that is not significant is left out; counts with an Anscombe residual above 2.58 weigh its inverse
-square in further fits. Where one outbreak is so large that it hides itself in the dispersion, the median residual stands in for it.
-Time counts backwards from the judged bucket and along the day from its time, so the level alone is what is expected of it.
+Farrington et al. 1996 as improved by Noufaily et al. 2013: log mean = level + other kind of day + trend + slope along the day, by
+iteratively reweighted least squares; a term that is not significant is left out; counts with an Anscombe residual above 2.58 weigh
+its inverse square in further fits. Where one outbreak is so large that it hides itself in the dispersion, the median residual stands
+in for it. Time counts backwards from the judged bucket and along the day from its time, so the level alone is what is expected of it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDS = 6
+ROUNDS, MORE_ROUNDS = 6, 4  # of the first fit, and of each that goes on from one
 SIGNIFICANT = 1.96  # deviations: 5 %, both sides
 RIDGE = 1e-6
 LEAST_MEAN = 1e-3
@@ -47,10 +47,10 @@ def fit(
     first = _solve(filled, terms, weight, kept)
     kept &= np.abs(first.coefficients) > SIGNIFICANT * first.errors
     kept[:, 0] = True
-    last = _solve(filled, terms, weight, kept)
+    last = _solve(filled, terms, weight, kept, first)
     for _time in range(REWEIGHTED):
         weight = _forgiven(last.anscombe(filled, seen), seen, reweight_above)
-        last = _solve(filled, terms, weight, kept)
+        last = _solve(filled, terms, weight, kept, last)
     top = np.where(seen, counts, 0).max(axis=1)
     expected = np.minimum(np.exp(last.coefficients[:, 0]), top)  # a trend is not drawn beyond what was ever seen
     dispersion = last.dispersion + expected * last.errors[:, 0] ** 2  # and the error of what is expected
@@ -77,13 +77,16 @@ class _Solution:
         return found
 
 
-def _solve(counts: np.ndarray, terms: np.ndarray, weight: np.ndarray, kept: np.ndarray) -> _Solution:
+def _solve(
+    counts: np.ndarray, terms: np.ndarray, weight: np.ndarray, kept: np.ndarray, before: _Solution | None = None
+) -> _Solution:
     used = terms * kept[:, None, :]
     total = np.maximum(weight.sum(axis=1), 1e-9)
-    level = np.log(np.maximum((counts * weight).sum(axis=1) / total, LEAST_MEAN))
     coefficients = np.zeros((len(counts), terms.shape[2]))
-    coefficients[:, 0] = level
-    for _round in range(ROUNDS):
+    coefficients[:, 0] = np.log(np.maximum((counts * weight).sum(axis=1) / total, LEAST_MEAN))
+    if before is not None:
+        coefficients = before.coefficients * kept
+    for _round in range(MORE_ROUNDS if before else ROUNDS):
         mean = _mean(used, coefficients)
         working = np.log(mean) + (counts - mean) / mean
         matrix = _products(used, weight * mean)

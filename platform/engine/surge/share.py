@@ -54,13 +54,15 @@ def moments(history: History, spec: ShareSpec) -> tuple[np.ndarray, np.ndarray, 
     stop = history.counts.shape[1] - 1 - spec.left_out_buckets
     begin = max(0, stop - spec.history_days * spec.day)
     hits, tries = history.negatives[:, begin : max(0, stop)], history.counts[:, begin : max(0, stop)]
-    used = ~(np.isnan(hits) | np.isnan(tries)) & (np.nan_to_num(tries) > 0)
+    used = (tries > 0) & ~np.isnan(hits)
     hits, tries = np.where(used, hits, 0), np.where(used, tries, 0)
-    past = tries.sum(axis=1)
-    share = (hits.sum(axis=1) + PRIOR) / (past + 2 * PRIOR)
-    spread = (share * (1 - share))[:, None] * np.maximum(tries, 1)
-    pearson = (used * (hits - tries * share[:, None]) ** 2 / spread).sum(axis=1)
-    pairs = np.where(used, tries - 1, 0).sum(axis=1)
-    overlap = np.clip((pearson - used.sum(axis=1)) / np.maximum(pairs, 1), 0, MOST_OVERLAP)
+    past, bad, many = tries.sum(axis=1), hits.sum(axis=1), used.sum(axis=1)
+    share = (bad + PRIOR) / (past + 2 * PRIOR)
+    squares = (hits * hits / np.maximum(tries, 1)).sum(axis=1)
+    pearson = (squares - 2 * share * bad + share**2 * past) / (
+        share * (1 - share)
+    )  # sum of (x - n s)^2 / (n s (1 - s))
+    pairs = past - many
+    overlap = np.clip((pearson - many) / np.maximum(pairs, 1), 0, MOST_OVERLAP)
     few = past < LEAST_PAST
     return np.where(few, np.nan, share), np.where(few, np.nan, overlap), past
