@@ -61,6 +61,13 @@ def _injected(found: dict[str, Any]) -> Iterator[Measure]:
     yield Measure(f"{found['name']}, {what}: found", 100 * found["found"] / found["of"], "%", detail=detail)
 
 
+def _shipped(found: dict[str, Any]) -> Iterator[Measure]:
+    name = f"ours as shipped, ratio {found['threshold']:g}"
+    for profile, value in found["scores"].items():
+        yield Measure(f"{name}: {profile}", value, "")
+    yield from _event_measures(name, found["events"])
+
+
 def _reading(reading: dict[str, Any], profile: str) -> str:
     one, events = reading[profile], reading[profile]["events_left_out"]
     way = "one alert a quiet time" if reading["quiet"] else "every row"
@@ -81,15 +88,17 @@ def _events(ours: dict[str, Any]) -> Iterator[Measure]:
         for fitted in ("left_out", "oracle"):
             events = ours["readings"][0][profile][f"events_{fitted}"]
             name = f"ours, threshold of {profile}, {fitted.replace('_', ' ')}"
-            counts = f"{events['hits']} of {events['windows']} windows, {events['false_episodes']} false episodes"
-            for figure, bound in (("precision", PRECISION), ("recall", RECALL)):
-                share, low, high = events[figure]
-                detail = f"[{low:.3f}, {high:.3f}], {counts}"
-                yield Measure(f"{name}: event {figure}", share, "", at_least=bound, detail=detail)
-            yield Measure(f"{name}: event F1", events["f1"], "")
-            detail = f"in {events['weeks']:.1f} series-weeks"
-            said = f"{name}: false episodes a series and week"
-            yield Measure(said, events["false_per_week"], "", at_most=FALSE_A_WEEK, detail=detail)
+            yield from _event_measures(name, events)
 
 
-TOLD = {"detector": _profiles, "injected": _injected, "speed": _speed}
+def _event_measures(name: str, events: dict[str, Any]) -> Iterator[Measure]:
+    counts = f"{events['hits']} of {events['windows']} windows, {events['false_episodes']} false episodes"
+    for figure, bound in (("precision", PRECISION), ("recall", RECALL)):
+        share, low, high = events[figure]
+        yield Measure(f"{name}: event {figure}", share, "", at_least=bound, detail=f"[{low:.3f}, {high:.3f}], {counts}")
+    yield Measure(f"{name}: event F1", events["f1"], "")
+    detail, said = f"in {events['weeks']:.1f} series-weeks", f"{name}: false episodes a series and week"
+    yield Measure(said, events["false_per_week"], "", at_most=FALSE_A_WEEK, detail=detail)
+
+
+TOLD = {"detector": _profiles, "injected": _injected, "shipped": _shipped, "speed": _speed}

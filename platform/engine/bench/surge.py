@@ -138,6 +138,21 @@ def compare(several: Sequence[nab.Labelled], spec: ScoreSpec) -> Iterator[dict[s
         quiet = spec.hours(spec.quiet_hours)
         readings = [reading(several, scores, each) for each in ((quiet,) if name == OURS else (0, quiet))]
         yield {"kind": "detector", "name": name, "readings": readings, "seconds": seconds}
+        if name == OURS:
+            yield {"kind": "shipped", **at_one(several, scores, spec.alert_ratio, quiet)}
+
+
+def at_one(
+    several: Sequence[nab.Labelled], scores: Sequence[np.ndarray], threshold: float, quiet: int
+) -> dict[str, Any]:
+    """Scores of all profiles and the events at one threshold that nothing was fitted for here."""
+    alerts = [alerts_of(each, threshold, quiet) for each in scores]
+    found: dict[str, Any] = {"threshold": threshold, "scores": {}}
+    for profile in nab.PROFILES:
+        judged = [judge(series, rows, profile) for series, rows in zip(several, alerts, strict=True)]
+        found["scores"][profile.name] = nab.normalised(several, sum(one.raw for one in judged), profile)
+        found["events"] = events(several, judged)
+    return found
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ class ScoreSpec(Buckets):
     )
     days_kept: int = option(28, "About so many days make the expected count of a time of day", minimum=1, maximum=366)
     alert_ratio: float = option(
-        2.6, "Score 0.5: so many times the usual strongest moment of a block", minimum=0.1, maximum=1000
+        2.5, "Score 0.5: so many times the usual strongest moment of a block", minimum=0.1, maximum=1000
     )
     quiet_hours: float = option(24, "After an alert no further one for so long", minimum=0, maximum=720)
 
