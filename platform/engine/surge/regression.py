@@ -90,11 +90,11 @@ def _solve(
         mean = _mean(used, coefficients)
         working = np.log(mean) + (counts - mean) / mean
         matrix = _products(used, weight * mean)
-        right = np.einsum("nrk,nr->nk", used, weight * mean * working)
-        coefficients = np.linalg.solve(matrix, right[..., None])[..., 0]
+        right = used.swapaxes(1, 2) @ (weight * mean * working)[:, :, None]
+        coefficients = np.linalg.solve(matrix, right)[:, :, 0]
     mean = _mean(used, coefficients)
     inverse = np.linalg.inv(_products(used, weight * mean))
-    leverage = np.einsum("nrk,nkl,nrl->nr", used, inverse, used, optimize=True) * weight * mean
+    leverage = ((used @ inverse) * used).sum(axis=2) * weight * mean
     freedom = np.maximum(total - kept.sum(axis=1), 1)
     dispersion = np.maximum((weight * (counts - mean) ** 2 / mean).sum(axis=1) / freedom, 1.0)
     errors = np.sqrt(np.einsum("nkk->nk", inverse) * dispersion[:, None])
@@ -110,12 +110,12 @@ def _median(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _mean(used: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.exp(np.clip(np.einsum("nrk,nk->nr", used, coefficients), np.log(LEAST_MEAN), 40))
+    found: np.ndarray = np.exp(np.clip((used @ coefficients[:, :, None])[:, :, 0], np.log(LEAST_MEAN), 40))
     return found
 
 
 def _products(used: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    matrix: np.ndarray = np.einsum("nrk,nr,nrl->nkl", used, weight, used, optimize=True)
+    matrix = (used * weight[:, :, None]).swapaxes(1, 2) @ used  # [N, 4, 4]
     ridge = RIDGE * (1 + np.einsum("nkk->nk", matrix).max(axis=1))
     found: np.ndarray = matrix + ridge[:, None, None] * np.eye(used.shape[2])
     return found
