@@ -98,6 +98,7 @@ def clean_up() -> None:
     removed |= inference.expire_decisions()
     removed |= inference.expire_items() | datasets.expire_api_files()
     removed["article_texts"] = sentiment.forget_bodies()
+    removed["article_bands"] = sentiment.forget_bands()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

@@ -129,7 +129,7 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
         """Newest first, without their texts."""
         monitor = fetch(self.actor, Monitor, READ, pk=pk)
         filters = ArticleFilter(
-            request.query_params, selectors.articles_of(monitor).defer("body", "search", "bands"), monitor=monitor
+            request.query_params, selectors.articles_of(monitor).defer("body", "search"), monitor=monitor
         )
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)

@@ -66,7 +66,7 @@ def articles_of(monitor: Monitor) -> QuerySet[Article]:
     """Articles, newest first, with source, story and scores."""
     scores = Prefetch("scores", Score.objects.select_related("model_version__family").order_by("-id"))
     rows = Article.objects.filter(monitor=monitor).select_related("source", "story").prefetch_related(scores)
-    return rows.defer("search", "bands").order_by("-id")
+    return rows.defer("search").order_by("-id")
 
 
 def others_of(article: Article) -> QuerySet[Article]:
@@ -74,7 +74,7 @@ def others_of(article: Article) -> QuerySet[Article]:
     if article.story_id is None:
         return Article.objects.none()
     rows = Article.objects.filter(story_id=article.story_id).exclude(pk=article.pk).select_related("source")
-    return rows.defer("body", "search", "bands").order_by("published_at", "id")
+    return rows.defer("body", "search").order_by("published_at", "id")
 
 
 def stories_of(monitor: Monitor) -> QuerySet[Story]:

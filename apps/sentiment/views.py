@@ -154,7 +154,7 @@ def articles(request: PageRequest, pk: int) -> HttpResponse:
 @page(READ)
 def article(request: PageRequest, pk: int) -> HttpResponse:
     """One article with what versions said of it and who told the same story."""
-    rows = Article.objects.select_related("monitor", "source", "story").defer("search", "bands")
+    rows = Article.objects.select_related("monitor", "source", "story").defer("search")
     found = fetch(request.actor, rows, READ, pk=pk, within="monitor__workspace")
     context = {
         "article": found,

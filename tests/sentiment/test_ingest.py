@@ -130,3 +130,11 @@ def test_texts_are_let_go_after_the_days_a_monitor_keeps_them(pushed_source: Sou
     assert list(Article.objects.order_by("id").values_list("body", flat=True)) == ["", "Nothing changed."]
     assert not found_by(Article.objects.all(), "warehouse", "search").exists()
     assert found_by(Article.objects.all(), "harbour", "search").count() == 1
+
+
+def test_bands_go_when_their_story_is_told(pushed_source: Source, written: Written) -> None:
+    services.ingest(pushed_source, [written(1, "Fire at the harbour", body=SAME)], now=AT)
+
+    assert services.forget_bands(now=AT + timedelta(days=13)) == 0
+    assert services.forget_bands(now=AT + timedelta(days=15)) > 0
+    assert services.forget_bands(now=AT + timedelta(days=15)) == 0

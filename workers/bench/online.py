@@ -29,7 +29,7 @@ ROLE = "import django; django.setup(); {how}from django.core.management import c
 
 def measures(options: Options, actor: Actor, place: Path, address: str, key: str) -> Iterator[Measure]:
     """Requests a second, and how long one takes, at 1, 8 and 32 callers who ask again as soon as they were answered."""
-    version = _version(actor, place)
+    version = labels_version(actor, place)
     seconds = SECONDS / 4 if options.small else SECONDS
     rates: dict[int, list[float]] = {count: [] for count in CALLERS}
     for name, how in (("one by one", ALONE), ("read together", "")):
@@ -45,7 +45,8 @@ def measures(options: Options, actor: Actor, place: Path, address: str, key: str
         yield Measure(f"read together, {count} callers, times one by one", together / alone, "x")
 
 
-def _version(actor: Actor, place: Path) -> ModelVersion:
+def labels_version(actor: Actor, place: Path) -> ModelVersion:
+    """A classifier of the bench's made texts."""
     folder = make_model(place / "labels", made_rows(90, 17), 17)
     return register_version(
         workspace=actor.workspace, folder=folder, name="labels", recipe="classify", task="classification", by=actor.user

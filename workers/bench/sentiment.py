@@ -1,4 +1,4 @@
-"""The surge detector beside public ones on labelled counts: profiles, events, false episodes."""
+"""Articles on their way, and the surge detector beside public ones on labelled counts: profiles, events, false episodes."""
 
 import json
 import subprocess
@@ -6,15 +6,25 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from workers.bench import news
 from workers.bench.measure import Measure, Options
 
+PARTS = ("news", "detectors")
 OURS = "surge score"
 PROFILES = ("standard", "low false alarms", "low misses")
 PRECISION, RECALL, FALSE_A_WEEK, TICK_SECONDS = 0.75, 0.90, 0.12, 2.0
 
 
 def measures(options: Options) -> Iterator[Measure]:
-    """Each detector as soon as it is judged, then ours against the best of the others."""
+    """The chosen parts, or all: news; detectors, each as soon as it is judged, then ours against the best of the others."""
+    chosen = options.only or PARTS
+    if "news" in chosen:
+        yield from news.measures(options)
+    if "detectors" in chosen:
+        yield from _detectors(options)
+
+
+def _detectors(options: Options) -> Iterator[Measure]:
     if options.data is None or not options.data.is_dir():
         raise FileNotFoundError("Name a folder with series of counts and label_windows.json: --data FOLDER")
     command = [sys.executable, "-m", "engine.bench.surge", "--data", str(options.data)]

@@ -1,11 +1,12 @@
 """Tables of the sentiment room."""
 
-from apps.sentiment.models.articles import Article, Confidence, ScoringState, Story
+from apps.sentiment.models.articles import Article, ArticleBand, Confidence, ScoringState, Story
 from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
 from apps.sentiment.models.scores import Bucket, BucketSize, Clock, Dimension, Score, Sentiment
 
 __all__ = [
     "Article",
+    "ArticleBand",
     "Bucket",
     "BucketSize",
     "Clock",

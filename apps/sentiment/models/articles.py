@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
@@ -68,7 +67,6 @@ class Article(models.Model):
     confidence = models.CharField(max_length=12, choices=Confidence.choices)
     received_at = models.DateTimeField(default=timezone.now)
     text_hash = models.CharField(max_length=64)  # of the normalised text
-    bands = ArrayField(models.BigIntegerField())  # what near duplicates share at least one of
     search = SearchVectorField(null=True)
     is_history = models.BooleanField(default=False)  # brought in later: charts show it, nobody is alarmed
     scoring = models.CharField(max_length=10, choices=ScoringState.choices, default=ScoringState.WAITING)
@@ -81,7 +79,6 @@ class Article(models.Model):
             models.Index(fields=["monitor", "-id"], name="article_monitor"),
             models.Index(fields=["monitor", "-published_at"], name="article_published"),
             models.Index(fields=["id"], condition=models.Q(scoring="waiting"), name="article_waiting"),
-            GinIndex(fields=["bands"], name="article_bands", fastupdate=False),
             GinIndex(fields=["search"], name="article_search"),
         ]
 
@@ -92,3 +89,20 @@ class Article(models.Model):
     def text(self) -> str:
         """What models read."""
         return f"{self.title}\n{self.body}".strip()
+
+
+class ArticleBand(models.Model):
+    """What near duplicates share at least one of (bands of MinHash); kept while their story may still be joined.
+
+    A table, not an array: to look thousands of bands up at once takes a hundredth of the time.
+    """
+
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="+", db_index=False)
+    band = models.BigIntegerField()
+    article = models.ForeignKey(Article, models.CASCADE, related_name="+")
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["monitor", "band"], name="band_of_monitor")]
+
+    def __str__(self) -> str:
+        return f"{self.article_id} {self.band}"

@@ -3,7 +3,7 @@
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
 from apps.sentiment.services.readings import claim_source, claim_sources, record_reading
-from apps.sentiment.services.retention import forget_bodies
+from apps.sentiment.services.retention import forget_bands, forget_bodies
 from apps.sentiment.services.scoring import (
     claim_articles,
     give_back,
@@ -27,6 +27,7 @@ __all__ = [
     "create_monitor",
     "delete_monitor",
     "fetch_now",
+    "forget_bands",
     "forget_bodies",
     "give_back",
     "ingest",

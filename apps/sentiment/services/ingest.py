@@ -11,8 +11,9 @@ from django.utils import timezone
 from apps.sentiment.collecting.duplicates import Signature, same_story, signature
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.collecting.language import detect
-from apps.sentiment.models import Article, Confidence, Monitor, ScoringState, Source, Story
+from apps.sentiment.models import Article, ArticleBand, Confidence, Monitor, ScoringState, Source, Story
 from apps.sentiment.services.buckets import Count, add_counts
+from core.bulk import copy_rows
 from core.queue import notify
 from core.search import search_vector
 
@@ -22,6 +23,10 @@ STORY_SPAN = timedelta(days=7)  # an article joins a story whose newest article 
 MOST_CANDIDATES = 500  # of one chunk
 LONGEST_BODY = 200_000  # characters
 SCORING_CHANNEL = "lingxi:scoring"
+NEAR = """
+    SELECT DISTINCT article_id FROM sentiment_articleband WHERE monitor_id = %s AND band = ANY(%s)
+    ORDER BY article_id DESC LIMIT %s
+"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ def _store(source: Source, fresh: list[_Fresh], now: datetime, is_history: bool)
     _tell_stories(monitor, fresh, now)
     rows = [_article(source, each, now, is_history) for each in fresh]
     Article.objects.bulk_create(rows)
+    bands = ((monitor.pk, band, row.pk) for row, each in zip(rows, fresh, strict=True) for band in each.mark.bands)
+    copy_rows(ArticleBand, ("monitor_id", "band", "article_id"), bands)
     counts = [
         Count(row, None, ("article_count", "story_count") if each.is_first else ("article_count",))
         for row, each in zip(rows, fresh, strict=True)
@@ -157,13 +164,17 @@ def _candidates(monitor: Monitor, fresh: list[_Fresh], now: datetime) -> list[_K
     """Earlier articles that share a band with one of these and whose story is still being told, the newest first."""
     bands = sorted({band for each in fresh for band in each.mark.bands})
     moments = [each.item.published_at or now for each in fresh]
-    rows = (
-        Article.objects.filter(monitor=monitor, bands__overlap=bands, story__isnull=False)
-        .filter(published_at__gte=min(moments) - STORY_SPAN, published_at__lte=max(moments) + STORY_SPAN)
-        .select_related("story")
-        .only("title", "body", "story__title", "story__article_count", "story__first_at", "story__last_at")
-        .order_by("-id")[:MOST_CANDIDATES]
+    with connection.cursor() as cursor:
+        cursor.execute(NEAR, [monitor.pk, bands, MOST_CANDIDATES])
+        near = [pk for (pk,) in cursor.fetchall()]
+    stored = ("title", "body", "story__title", "story__article_count", "story__first_at", "story__last_at")
+    rows = Article.objects.filter(
+        pk__in=near,
+        story__isnull=False,
+        published_at__gte=min(moments) - STORY_SPAN,
+        published_at__lte=max(moments) + STORY_SPAN,
     )
+    rows = rows.select_related("story").only(*stored).order_by("-id")
     stories: dict[int, Story] = {}
     found = []
     for row in rows:
@@ -191,7 +202,6 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         confidence=confidence,
         received_at=now,
         text_hash=hashlib.sha256(text.encode()).hexdigest(),
-        bands=list(each.mark.bands),
         search=search_vector(text),
         is_history=is_history,
         scoring=ScoringState.WAITING if monitor.sentiment_model else ScoringState.NONE,

@@ -5,10 +5,18 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.sentiment.models import Article, Monitor
+from apps.sentiment.models import Article, ArticleBand, Monitor
+from apps.sentiment.services.ingest import STORY_SPAN
 from core.search import search_vector
 
 AT_ONCE = 500
+BANDS_KEPT = 2 * STORY_SPAN
+
+
+def forget_bands(*, now: datetime | None = None) -> int:
+    """Let go of the bands of articles whose story is told; how many there were."""
+    before = (now or timezone.now()) - BANDS_KEPT
+    return ArticleBand.objects.filter(article__received_at__lt=before, article__published_at__lt=before).delete()[0]
 
 
 def forget_bodies(*, now: datetime | None = None) -> int:

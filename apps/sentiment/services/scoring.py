@@ -79,7 +79,7 @@ def record_scores(version: ModelVersion, found: Sequence[Said]) -> int:
         return 0
     ids = [each.article.pk for each in found]
     locked = Article.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("id")
-    rows = {row.pk: row for row in locked.select_related("monitor").defer("body", "search", "bands")}
+    rows = {row.pk: row for row in locked.select_related("monitor").defer("body", "search")}
     done = set(Score.objects.filter(article_id__in=ids, model_version=version).values_list("article_id", flat=True))
     scores, counts = [], []
     for article, probabilities in found:
