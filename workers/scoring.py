@@ -49,11 +49,8 @@ def score_next(models: Models) -> bool:
         if version.task != Task.CLASSIFICATION:
             raise Refused("not_a_classifier", say("The version “{version}” does not label texts.", version=version))
         model = models.get(version, version.task)
-    except Refused as refused:
-        services.scoring_waits(monitor, articles, join([refused.message, refused.hint]))
-        return True
-    except RunFailed as failure:
-        services.scoring_waits(monitor, articles, join([failure.message, failure.hint]))
+    except (Refused, RunFailed) as why:
+        services.scoring_waits(monitor, articles, join([why.message, why.hint]))
         return True
     _record(model, version, articles)
     return True

@@ -1,6 +1,5 @@
 """Forms of profile, invitation and workspace settings."""
 
-import zoneinfo
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from apps.accounts.models import ApiKey, Invitation, User, Workspace
 from apps.accounts.roles import ANALYST, OWNER, PERMISSIONS, ROLE_NAMES
 from core.access import Actor
 from core.limits import LARGEST_LIMIT
+from core.requests import zones
 
 THEMES = [("", _("As the system")), ("light", _("Light")), ("dark", _("Dark"))]
 EXPIRIES = [("30", _("30 days")), ("90", _("90 days")), ("365", _("1 year")), ("", _("Never"))]
@@ -22,9 +22,7 @@ LINK_DAYS = [("1", _("1 day")), ("7", _("7 days")), ("30", _("30 days"))]
 
 def time_zones() -> list[tuple[str, Any]]:
     """All zones by name, the installation's first."""
-    return [("", _("As the installation (%s)") % settings.TIME_ZONE)] + [
-        (name, name) for name in sorted(zoneinfo.available_timezones())
-    ]
+    return [("", _("As the installation (%s)") % settings.TIME_ZONE)] + [(name, name) for name in sorted(zones())]
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]

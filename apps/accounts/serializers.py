@@ -1,6 +1,5 @@
 """People, workspaces, keys and the audit trail as the API shows and takes them."""
 
-import zoneinfo
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +19,7 @@ from apps.accounts.models import (
 from apps.accounts.roles import PERMISSIONS, ROLE_NAMES
 from core.access import Actor
 from core.limits import LARGEST_LIMIT
+from core.requests import zones
 
 ROLES = list(ROLE_NAMES.items())
 
@@ -55,7 +55,7 @@ class PersonProfileSerializer(serializers.ModelSerializer[User]):
 
     def validate_time_zone(self, value: str) -> str:
         """A name of the IANA database."""
-        if value and value not in zoneinfo.available_timezones():
+        if value and value not in zones():
             raise serializers.ValidationError(_("Name a time zone such as Asia/Shanghai."))
         return value
 

@@ -165,7 +165,9 @@ class SourceViewSet(WorkspaceViewSet):
     def list(self, request: Request, monitor: int) -> Response:
         """The oldest first, with how they are."""
         rows = self.get_queryset().filter(monitor=fetch(self.actor, Monitor, READ, pk=monitor))
-        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
+        page = self.paginate_queryset(rows) or []
+        context = {**self.get_serializer_context(), "healths": selectors.healths_of(page)}
+        return self.get_paginated_response(shapes.SourceSerializer(page, many=True, context=context).data)
 
     @extend_schema(
         operation_id="monitors_sources_create",

@@ -1,7 +1,5 @@
 """Forms of monitors and sources."""
 
-import zoneinfo
-from functools import cache
 from typing import Any
 
 from django import forms
@@ -12,11 +10,11 @@ from apps.registry.selectors import served_names
 from apps.sentiment.models import Monitor, Source, SourceKind
 from apps.sentiment.models.monitors import MOST_WEIGHT
 from apps.sentiment.services.sources import LEAST_MINUTES, MOST_MINUTES
+from core.requests import zones
 
 
-@cache
 def _zones() -> tuple[tuple[str, str], ...]:
-    return tuple((name, name) for name in sorted(zoneinfo.available_timezones()))
+    return tuple((name, name) for name in sorted(zones()))
 
 
 class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]

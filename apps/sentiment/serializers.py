@@ -69,7 +69,8 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
     @extend_schema_field(SourceHealthSerializer)
     def get_health(self, source: Source) -> Any:
         """From what its row says."""
-        return SourceHealthSerializer(health_of(source)).data
+        known: dict[int, Any] = self.context.get("healths", {})
+        return SourceHealthSerializer(known.get(source.pk) or health_of(source)).data
 
 
 class FetchSerializer(serializers.ModelSerializer[Fetch]):

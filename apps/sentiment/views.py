@@ -69,6 +69,7 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
     now = timezone.now()
     series = selectors.series_of(found, start_at=now - span, end_at=now, seconds=seconds.value)
     sources = list(selectors.sources_of(found))
+    healths = selectors.healths_of(sources)
     context = {
         "monitor": found,
         "spans": [(key, words) for key, (_span, _seconds, words) in SPANS.items()],
@@ -78,7 +79,7 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "waiting": selectors.waiting_count(found),
         "articles": selectors.articles_of(found)[:SHOWN],
         "stories": selectors.stories_of(found)[:SHOWN],
-        "sources": [(source, selectors.health_of(source)) for source in sources],
+        "sources": [(source, healths[source.pk]) for source in sources],
     }
     return render(request, "sentiment/monitor.html", context)
 

@@ -14,6 +14,7 @@ from apps.registry.models import ModelVersion
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.models import Article, Fetch, Monitor, Score, Source
+from apps.sentiment.selectors import healths_of, sources_of
 from core.access import Actor
 
 AT = datetime(2026, 3, 2, 8, 1, tzinfo=UTC)
@@ -195,3 +196,18 @@ def test_a_source_that_is_switched_off_takes_nothing(
     answer = api(actor).post(f"/api/v1/sources/{pushed_source.pk}/articles", {"items": items}, format="json")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "not_read")
+
+
+def test_how_many_sources_are_is_one_query_with_the_lag_of_each(
+    brand_monitor: Monitor, actor: Actor, written: Written, django_assert_num_queries: Any
+) -> None:
+    sources = [services.add_source(actor=actor, monitor=brand_monitor, kind="push", name=f"S{at}") for at in range(3)]
+    for at, source in enumerate(sources[:2]):
+        services.ingest(source, [written(1, published_at=AT)], now=AT + timedelta(minutes=at + 1))
+    rows = list(sources_of(brand_monitor))
+
+    with django_assert_num_queries(1):
+        found = healths_of(rows)
+
+    said = [(found[source.pk].state, found[source.pk].lag_seconds) for source in sources]
+    assert said == [("well", 60.0), ("well", 120.0), ("new", None)]

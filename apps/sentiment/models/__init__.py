@@ -1,16 +1,16 @@
 """Tables of the sentiment room."""
 
-from apps.sentiment.models.articles import Article, ArticleBand, Confidence, ScoringState, Story
+from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, Story
 from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
-from apps.sentiment.models.scores import Bucket, BucketSize, Clock, Dimension, Score, Sentiment
+from apps.sentiment.models.scores import COUNTS, Bucket, BucketSize, Clock, Dimension, Score, Sentiment, begin_of
 
 __all__ = [
+    "COUNTS",
     "Article",
     "ArticleBand",
     "Bucket",
     "BucketSize",
     "Clock",
-    "Confidence",
     "Dimension",
     "Fetch",
     "Monitor",
@@ -20,4 +20,5 @@ __all__ = [
     "Source",
     "SourceKind",
     "Story",
+    "begin_of",
 ]

@@ -8,18 +8,17 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.sentiment.collecting.items import Confidence
 from apps.sentiment.models.monitors import Monitor, Source
 
-
-class Confidence(models.TextChoices):
-    """How sure the time of publication is."""
-
-    STATED = "stated", _("Stated")
-    ZONE_ASSUMED = "zone_assumed", _("Time zone assumed")
-    DAY = "day", _("Only the day")
-    RELATIVE = "relative", _("Relative to the reading")
-    GUESSED = "guessed", _("Guessed")
-    NONE = "none", _("Unknown: the time of arrival stands in")
+CONFIDENCES = [
+    (Confidence.STATED.value, _("Stated")),
+    (Confidence.ZONE_ASSUMED.value, _("Time zone assumed")),
+    (Confidence.DAY.value, _("Only the day")),
+    (Confidence.RELATIVE.value, _("Relative to the reading")),
+    (Confidence.GUESSED.value, _("Guessed")),
+    (Confidence.NONE.value, _("Unknown: the time of arrival stands in")),
+]
 
 
 class ScoringState(models.TextChoices):
@@ -64,9 +63,8 @@ class Article(models.Model):
     author = models.CharField(max_length=300, blank=True)
     language = models.CharField(max_length=10, blank=True)
     published_at = models.DateTimeField()
-    confidence = models.CharField(max_length=12, choices=Confidence.choices)
+    confidence = models.CharField(max_length=12, choices=CONFIDENCES)
     received_at = models.DateTimeField(default=timezone.now)
-    text_hash = models.CharField(max_length=64)  # of the normalised text
     search = SearchVectorField(null=True)
     is_history = models.BooleanField(default=False)  # brought in later: charts show it, nobody is alarmed
     scoring = models.CharField(max_length=10, choices=ScoringState.choices, default=ScoringState.WAITING)
@@ -77,6 +75,7 @@ class Article(models.Model):
         constraints: ClassVar = [models.UniqueConstraint(fields=["source", "identity"], name="article_once")]
         indexes: ClassVar = [
             models.Index(fields=["monitor", "-id"], name="article_monitor"),
+            models.Index(fields=["source", "-id"], name="article_source"),
             models.Index(fields=["monitor", "-published_at"], name="article_published"),
             models.Index(fields=["id"], condition=models.Q(scoring="waiting"), name="article_waiting"),
             GinIndex(fields=["search"], name="article_search"),

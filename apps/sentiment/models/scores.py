@@ -1,5 +1,6 @@
 """How articles are meant, by which version, and how many of them there were in each span of time."""
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import models
@@ -59,6 +60,15 @@ class Dimension(models.TextChoices):
     TOTAL = "total", _("All")
     SOURCE = "source", _("Source")
     LANGUAGE = "language", _("Language")
+
+
+COUNTS = ("article_count", "story_count", "negative_count", "neutral_count", "positive_count", "abstained_count")
+"""What a bucket counts, by column."""
+
+
+def begin_of(moment: datetime, seconds: int) -> datetime:
+    """The begin of the bucket of a moment; buckets stand on multiples of their length since 1970 (UTC)."""
+    return datetime.fromtimestamp(int(moment.timestamp()) // seconds * seconds, UTC)
 
 
 class Bucket(models.Model):

@@ -6,7 +6,6 @@ from apps.sentiment.services.readings import claim_source, claim_sources, record
 from apps.sentiment.services.retention import forget_bands, forget_bodies
 from apps.sentiment.services.scoring import (
     claim_articles,
-    give_back,
     labels_fit,
     record_scores,
     score_again,
@@ -29,7 +28,6 @@ __all__ = [
     "fetch_now",
     "forget_bands",
     "forget_bodies",
-    "give_back",
     "ingest",
     "labels_fit",
     "not_taken",

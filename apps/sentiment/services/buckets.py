@@ -2,14 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from apps.sentiment.models import Article, BucketSize, Clock, Dimension
+from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, begin_of
 
-COUNTS = ("article_count", "story_count", "negative_count", "neutral_count", "positive_count", "abstained_count")
 # The constraint is named, because a version may be null in it.
 ADD = """
     INSERT INTO sentiment_bucket
@@ -32,12 +30,6 @@ class Count(NamedTuple):
     article: Article
     model_version_id: int | None
     names: tuple[str, ...]
-
-
-def begin_of(moment: datetime, seconds: int) -> datetime:
-    """The begin of the bucket of a moment; buckets stand on multiples of their length since 1970 (UTC)."""
-    whole = int(moment.timestamp()) // seconds * seconds
-    return datetime.fromtimestamp(whole, UTC)
 
 
 def add_counts(counts: Iterable[Count]) -> None:

@@ -2,16 +2,16 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.sentiment.collecting.duplicates import Signature, same_story, signature
-from apps.sentiment.collecting.items import Item
+from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.collecting.language import detect
-from apps.sentiment.models import Article, ArticleBand, Confidence, Monitor, ScoringState, Source, Story
+from apps.sentiment.models import Article, ArticleBand, Monitor, ScoringState, Source, Story
 from apps.sentiment.services.buckets import Count, add_counts
 from core.bulk import copy_rows
 from core.queue import notify
@@ -50,7 +50,6 @@ class _Fresh:
     language: str
     story: Story | None = None
     is_first: bool = False
-    twins: list["_Known"] = field(default_factory=list)
 
 
 @dataclass
@@ -201,7 +200,6 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         published_at=item.published_at or now,
         confidence=confidence,
         received_at=now,
-        text_hash=hashlib.sha256(text.encode()).hexdigest(),
         search=search_vector(text),
         is_history=is_history,
         scoring=ScoringState.WAITING if monitor.sentiment_model else ScoringState.NONE,

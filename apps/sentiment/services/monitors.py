@@ -1,6 +1,5 @@
 """Monitors: made, changed and taken away, each with an entry in the trail."""
 
-import zoneinfo
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from apps.sentiment.models import Monitor
 from apps.sentiment.services.scoring import score_again
 from core.access import Actor
 from core.errors import Refused, conflict
+from core.requests import zones
 from words import say
 
 FIELDS = (
@@ -74,7 +74,7 @@ def _set(monitor: Monitor, columns: Mapping[str, Any]) -> None:
         if name not in FIELDS:
             raise TypeError(name)
         setattr(monitor, name, value)
-    if monitor.time_zone not in zoneinfo.available_timezones():
+    if monitor.time_zone not in zones():
         raise Refused("unknown_time_zone", say("There is no such time zone."), field="time_zone")
     if not 0 <= monitor.abstain_below <= 1:
         raise Refused("bad_share", say("Give a number from 0 to 1."), field="abstain_below")

@@ -41,13 +41,6 @@ def claim_articles(most: int) -> list[Article]:
     return found
 
 
-def give_back(articles: Sequence[Article]) -> None:
-    """Let others have them: whoever claimed them stops."""
-    Article.objects.filter(pk__in=[each.pk for each in articles], scoring=ScoringState.WAITING).update(
-        scoring_until=None
-    )
-
-
 def scoring_waits(monitor: Monitor, articles: Sequence[Article], reason: str) -> None:
     """Nothing can be said now; they are looked at again after WAIT, and the monitor says why."""
     Monitor.objects.filter(pk=monitor.pk).update(scoring_error=reason)

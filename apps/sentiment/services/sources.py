@@ -1,6 +1,5 @@
 """Sources of a monitor: added, changed, read at once and taken away."""
 
-import zoneinfo
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from core.access import Actor
 from core.errors import Refused, conflict
 from core.outbound import check_url
 from core.queue import enqueue
+from core.requests import zones
 from words import say
 
 FIELDS = ("name", "url", "time_zone", "weight", "is_enabled", "interval_minutes")
@@ -87,7 +87,7 @@ def _set(source: Source, columns: Mapping[str, Any]) -> None:
         check_url(source.url)
     elif source.url:
         raise Refused("no_address", say("Articles of this source are pushed: it has no address."), field="url")
-    if source.time_zone and source.time_zone not in zoneinfo.available_timezones():
+    if source.time_zone and source.time_zone not in zones():
         raise Refused("unknown_time_zone", say("There is no such time zone."), field="time_zone")
     if not 1 <= source.weight <= MOST_WEIGHT:
         raise Refused("bad_weight", say("Give a weight from 1 to {most}.", most=MOST_WEIGHT), field="weight")
