@@ -2,11 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
 from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
@@ -26,7 +22,6 @@ from words import join, say
 
 MOST_BYTES = 20_000_000
 MOST_SECONDS = 60.0
-READ_BYTES = 65_536
 AGENT = "Lingxi (news monitor)"
 FEEDS = "application/rss+xml, application/atom+xml, application/feed+json, application/xml;q=0.9, */*;q=0.5"
 PAGES = "text/html, application/xhtml+xml;q=0.9"
@@ -62,8 +57,6 @@ def read_source(pk: int, token: int) -> None:
     except Refused as refused:
         reading.error_code = refused.code
         reading.error_message = join([refused.message, refused.hint])
-    except (OSError, HTTPException):
-        reading.error_code, reading.error_message = "download_cut", say("The download broke off.")
     reading.seconds = time.monotonic() - begun
     services.record_reading(source, reading)
 
@@ -162,7 +155,7 @@ def _robots(host: str) -> Robots:
     """What a host allows; one that cannot be reached allows nothing now (RFC 9309, 2.3.1.4)."""
     try:
         answer = _get(urljoin(host, "/robots.txt"), {"Accept": "text/plain"})
-    except (Refused, OSError, HTTPException):
+    except Refused:
         return robots_for_status(503, b"")
     return robots_for_status(answer.status, answer.data)
 
@@ -214,32 +207,10 @@ def _get(url: str, headers: Mapping[str, str]) -> Answer:
             address=address,
             status=response.status,
             kind=told.get("Content-Type", ""),
-            data=_whole(response) if response.status == 200 else b"",
+            data=b"".join(outbound.parts(response, max_bytes=MOST_BYTES, max_seconds=MOST_SECONDS))
+            if response.status == 200
+            else b"",
             etag=told.get("ETag", ""),
             last_modified=told.get("Last-Modified", ""),
-            wait_seconds=_wait_seconds(told.get("Retry-After", "")),
+            wait_seconds=outbound.retry_seconds(told.get("Retry-After", ""), timezone.now()),
         )
-
-
-def _whole(response: HTTPResponse) -> bytes:
-    begun, parts, size = time.monotonic(), [], 0
-    while part := response.read1(READ_BYTES):
-        parts.append(part)
-        size += len(part)
-        if size > MOST_BYTES:
-            raise Refused(
-                "feed_too_large", say("The answer is larger than {megabytes} MB.", megabytes=MOST_BYTES // 10**6)
-            )
-        if time.monotonic() - begun > MOST_SECONDS:
-            raise Refused("host_slow", say("The download takes too long."))
-    return b"".join(parts)
-
-
-def _wait_seconds(text: str) -> float:
-    """Retry-After as seconds (RFC 9110, 10.2.3); 0 for what is none."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    with suppress(ValueError):
-        until = parsedate_to_datetime(text)
-        return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    return 0.0

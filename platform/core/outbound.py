@@ -7,12 +7,15 @@ Redirects are followed by hand, each checked anew; sizes and times are limited.
 import hashlib
 import http.client
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -204,7 +207,6 @@ def download(
     tick: Callable[[int, int | None], None] | None = None,
 ) -> Downloaded:
     """Fetch `url` into `path`; `tick(done, total)` hears of each part. What was begun is removed on failure."""
-    begun = monotonic()
     digest, size = hashlib.sha256(), 0
     try:
         with request(url) as (response, final), path.open("wb") as file:
@@ -215,12 +217,8 @@ def download(
             total = _length(response.headers)
             if total is not None and total > max_bytes:
                 raise _too_large(max_bytes)
-            while chunk := _read(response):
+            for chunk in parts(response, max_bytes=max_bytes, max_seconds=max_seconds):
                 size += len(chunk)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                if monotonic() - begun > max_seconds:
-                    raise Refused("host_slow", say("The download takes too long."), field="url")
                 digest.update(chunk)
                 file.write(chunk)
                 if tick is not None:
@@ -231,6 +229,30 @@ def download(
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def parts(response: http.client.HTTPResponse, *, max_bytes: int, max_seconds: float) -> Iterator[bytes]:
+    """The body as it comes; Refused when it is larger, takes longer or breaks off."""
+    begun, size = monotonic(), 0
+    while chunk := _read(response):
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        if monotonic() - begun > max_seconds:
+            raise Refused("host_slow", say("The download takes too long."), field="url")
+        yield chunk
+
+
+def retry_seconds(written: str, now: datetime) -> float:
+    """A Retry-After (RFC 9110, 10.2.3): seconds, or the time until a date; 0 for what is neither."""
+    written = written.strip()
+    if re.fullmatch(r"[0-9]{1,9}", written):
+        return float(written)
+    try:
+        until = parsedate_to_datetime(written)
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0.0
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -4,8 +4,9 @@ import random
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_to_bytes, urlsplit
+
+from core.outbound import retry_seconds
 
 MOST_BYTES = 500_000  # RFC 9309, 2.5: at least 500 KiB must be read; what follows is not looked at
 MOST_RULES = 20_000
@@ -165,17 +166,5 @@ def next_time(
     if errors > 0:
         pause = min(manners.longest_pause_seconds, manners.first_pause_seconds * 2.0 ** min(errors - 1, 30))
         wait = max(wait, pause * (0.5 + 0.5 * chance.random()))
-    asked = _retry_seconds(retry_after, now)
+    asked = retry_seconds(retry_after, now)
     return now + timedelta(seconds=max(wait, min(asked, manners.longest_obeyed_seconds)))
-
-
-def _retry_seconds(written: str, now: datetime) -> float:
-    """RFC 9110, 10.2.3: seconds or a date; 0 for what is neither."""
-    written = written.strip()
-    if re.fullmatch(r"\d{1,9}", written):
-        return float(written)
-    try:
-        until = parsedate_to_datetime(written)
-        return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0.0
