@@ -20,7 +20,7 @@ from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.keyset import keyset_by
 from core.once import once
-from core.pages import is_filtered, keyset, workspace_url
+from core.pages import is_filtered, keyset, show_refusal, workspace_url
 from words import say
 
 FLIP_TABS = {
@@ -57,9 +57,7 @@ def new(request: PageRequest) -> HttpResponse:
         try:
             made = services.start_evaluation(actor=request.actor, **form.cleaned_data)
         except Refused as refused:
-            for problem in refused.problems:
-                words = f"{problem.message} {problem.hint}".strip()
-                form.add_error(problem.field if problem.field in form.fields else None, words)
+            show_refusal(form, refused)
         else:
             return redirect(workspace_url(request.actor, "evaluation:detail", pk=made.pk))
     return render(request, "evaluation/new.html", {"form": form}, status=422 if form.errors else 200)

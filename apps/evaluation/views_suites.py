@@ -25,7 +25,7 @@ from apps.registry.selectors import approvals_of
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.once import once
-from core.pages import keyset, workspace_url
+from core.pages import keyset, show_refusal, workspace_url
 from words import say
 
 VERSIONS = ModelVersion.objects.select_related("family").defer("samples", "metrics", "files")
@@ -49,7 +49,7 @@ def new(request: PageRequest) -> HttpResponse:
         try:
             made = services.create_suite(actor=request.actor, **form.cleaned_data)
         except Refused as refused:
-            _show(form, refused)
+            show_refusal(form, refused)
         else:
             return _to_suite(request, made)
     return render(request, "evaluation/suite_new.html", {"form": form}, status=422 if form.errors else 200)
@@ -68,7 +68,7 @@ def detail(request: PageRequest, pk: int) -> HttpResponse:
             try:
                 services.set_checks(actor=request.actor, suite=suite, checks=plans)
             except Refused as refused:
-                _show(form, refused)
+                show_refusal(form, refused)
             else:
                 return _to_suite(request, suite)
     runs = keyset(request, selectors.runs_of(suite))
@@ -227,12 +227,6 @@ def move(request: PageRequest, family_pk: int) -> HttpResponse:
     said = {"alias": values["name"], "number": values["version"].number}
     messages.success(request, _("%(alias)s is now version %(number)s.") % said)
     return _to_family(request, family)
-
-
-def _show(form: Any, refused: Refused) -> None:
-    for problem in refused.problems:
-        words = f"{problem.message} {problem.hint}".strip()
-        form.add_error(problem.field if problem.field in form.fields else None, words)
 
 
 def _number(text: str | None) -> int:

@@ -22,7 +22,7 @@ from apps.registry.models import BaseModel, ExportKind, ModelFamily, ModelVersio
 from core.access import PageRequest, fetch, page, require
 from core.errors import Refused
 from core.once import once
-from core.pages import keyset, workspace_url
+from core.pages import keyset, show_refusal, workspace_url
 
 
 @page("registry.read")
@@ -189,7 +189,7 @@ def new_import(request: PageRequest) -> HttpResponse:
                 actor=request.actor, name=values["name"], upload=values["file"], description=values["description"]
             )
         except Refused as refused:
-            add_refusal(form, refused)
+            show_refusal(form, refused)
         else:
             return redirect(workspace_url(request.actor, "registry:import", pk=made.pk))
     return render(request, "registry/import_new.html", {"form": form}, status=422 if form.errors else 200)
@@ -209,7 +209,7 @@ def connect(request: PageRequest) -> HttpResponse:
                 actor=request.actor, name=name, connection=services.Connection(**values), description=description
             )
         except Refused as refused:
-            add_refusal(form, refused)
+            show_refusal(form, refused)
         else:
             return redirect(workspace_url(request.actor, "registry:detail", pk=made.pk))
     return render(request, "registry/connect.html", {"form": form}, status=422 if form.errors else 200)
@@ -234,7 +234,7 @@ def base_models(request: PageRequest) -> HttpResponse:
         try:
             services.add_base_model(actor=request.actor, **form.cleaned_data)
         except Refused as refused:
-            add_refusal(form, refused)
+            show_refusal(form, refused)
         else:
             return redirect(workspace_url(request.actor, "registry:base_models"))
     rows = selectors.base_models_of(request.actor.workspace)
@@ -250,13 +250,6 @@ def delete_base_model(request: PageRequest, pk: int) -> HttpResponse:
     row = fetch(request.actor, BaseModel, "registry.write", pk=pk)
     services.delete_base_model(actor=request.actor, base_model=row)
     return redirect(workspace_url(request.actor, "registry:base_models"))
-
-
-def add_refusal(form: Any, refused: Refused) -> None:
-    """Show a refusal at the fields it concerns."""
-    for problem in refused.problems:
-        words = f"{problem.message} {problem.hint}".strip()
-        form.add_error(problem.field if problem.field in form.fields else None, words)
 
 
 def _version_url(request: PageRequest, version: ModelVersion) -> str:

@@ -18,7 +18,7 @@ from apps.sentiment.models import Article, BucketSize, Monitor, Source
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
-from core.pages import is_filtered, keyset, workspace_url
+from core.pages import is_filtered, keyset, show_refusal, workspace_url
 
 READ, WRITE = "sentiment.read", "sentiment.write"
 SPANS = {
@@ -51,7 +51,7 @@ def edit(request: PageRequest, pk: int | None = None) -> HttpResponse:
             else:
                 saved = services.change_monitor(actor=request.actor, monitor=found, **form.cleaned_data)
         except Refused as refused:
-            _add(form, refused)
+            show_refusal(form, refused)
         else:
             messages.success(request, _("Saved."))
             name = "sentiment:monitor" if found else "sentiment:new_source"
@@ -177,7 +177,7 @@ def new_source(request: PageRequest, pk: int) -> HttpResponse:
         try:
             made = services.add_source(actor=request.actor, monitor=found, **form.cleaned_data)
         except Refused as refused:
-            _add(form, refused)
+            show_refusal(form, refused)
         else:
             return redirect(workspace_url(request.actor, "sentiment:source", pk=made.pk))
     context = {"form": form, "monitor": found}
@@ -196,7 +196,7 @@ def source(request: PageRequest, pk: int) -> HttpResponse:
         try:
             services.change_source(actor=request.actor, source=found, **form.cleaned_data)
         except Refused as refused:
-            _add(form, refused)
+            show_refusal(form, refused)
         else:
             messages.success(request, _("Saved."))
             return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
@@ -229,9 +229,3 @@ def remove_source(request: PageRequest, pk: int) -> HttpResponse:
     services.remove_source(actor=request.actor, source=found)
     messages.success(request, _("“%s” is deleted.") % found.name)
     return redirect(workspace_url(request.actor, "sentiment:monitor", pk=found.monitor_id))
-
-
-def _add(form: Any, refused: Refused) -> None:
-    for problem in refused.problems:
-        words = f"{problem.message} {problem.hint}".strip()
-        form.add_error(problem.field if problem.field in form.fields else None, words)

@@ -17,7 +17,7 @@ from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.jobs.places import place_of
 from core.once import once
-from core.pages import is_filtered, keyset, workspace_url
+from core.pages import is_filtered, keyset, show_refusal, workspace_url
 from engine import specs
 
 
@@ -94,10 +94,12 @@ def preflight(request: PageRequest, pk: int) -> HttpResponse:
 
 def add_problems(form: TrainingForm, refused: Refused) -> None:
     """Put each problem beside the field it names."""
-    for problem in refused.problems:
-        name = {"dataset_version": "version"}.get(problem.field, problem.field.replace("spec.", "spec-", 1))
-        text = f"{problem.message} {problem.hint}".strip()
-        form.add_error(name if name in form.fields else None, text)
+    show_refusal(form, refused, field_of)
+
+
+def field_of(name: str) -> str:
+    """The field of a form that the name of a problem means."""
+    return {"dataset_version": "version"}.get(name, name.replace("spec.", "spec-", 1))
 
 
 @require_GET

@@ -15,10 +15,11 @@ from apps.training.models import Sweep
 from apps.training.selectors import sweeps
 from apps.training.sweep_plot import plot_of
 from apps.training.trials import best_of, trials_of
+from apps.training.views import field_of
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
-from core.pages import keyset, workspace_url
+from core.pages import keyset, show_refusal, workspace_url
 from engine import specs
 
 
@@ -63,11 +64,12 @@ def new(request: PageRequest) -> HttpResponse:
 def add_problems(form: SweepForm, refused: Refused) -> None:
     """Put each problem beside the field it names; one of the space beside the row that varies it."""
     rows = {row[0].value(): row[1].name for row in form.rows()}
-    for problem in refused.problems:
-        name = {"dataset_version": "version"}.get(problem.field, problem.field.replace("spec.", "spec-", 1))
-        if name.startswith("space"):
-            name = rows.get(name.removeprefix("space."), "values-1")
-        form.add_error(name if name in form.fields else None, f"{problem.message} {problem.hint}".strip())
+
+    def place(name: str) -> str:
+        found = field_of(name)
+        return rows.get(found.removeprefix("space."), "values-1") if found.startswith("space") else found
+
+    show_refusal(form, refused, place)
 
 
 @require_GET

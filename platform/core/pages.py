@@ -1,6 +1,6 @@
 """What every page's frame needs, and small helpers for pages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from core.access import Actor
+from core.errors import Refused
 from core.navigation import navigation, place_of
 
 THEMES = ("auto", "light", "dark")
@@ -42,6 +43,13 @@ def theme_of(request: HttpRequest) -> str:
 def is_filtered(request: HttpRequest, filters: Any) -> bool:
     """Whether the address names a filter of the list."""
     return any(request.GET.get(name) for name in filters.filters)
+
+
+def show_refusal(form: Any, refused: Refused, field_of: Callable[[str], str] = str) -> None:
+    """Put each problem beside the field it names; `field_of` leads from the name of a problem to that of a field."""
+    for problem in refused.problems:
+        name = field_of(problem.field)
+        form.add_error(name if name in form.fields else None, f"{problem.message} {problem.hint}".strip())
 
 
 def workspace_url(actor: Actor, name: str, **kwargs: Any) -> str:

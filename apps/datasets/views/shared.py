@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from apps.datasets.models import Dataset
+from core import pages
 from core.access import PageRequest, fetch
 from core.errors import Refused
 
@@ -37,11 +38,8 @@ def framed(dataset: Dataset, tab: str, **context: Any) -> dict[str, Any]:
 
 
 def show_refusal(form: forms.Form, refused: Refused) -> None:
-    """Put each problem beside the field it names."""
-    for problem in refused.problems:
-        name = problem.field.removeprefix("record.").split(".")[0]
-        text = f"{problem.message} {problem.hint}".strip()
-        form.add_error(name if name in form.fields else None, text)
+    """Put each problem beside the field it names; one of a record beside its part."""
+    pages.show_refusal(form, refused, lambda name: name.removeprefix("record.").split(".")[0])
 
 
 def one_of(rows: Any, **lookup: Any) -> Any:
