@@ -8,7 +8,7 @@ from apps.datasets.formats.problems import Position, RowError
 from apps.inference import services
 from apps.inference.guards.models import GuardPolicy
 from apps.inference.models import BatchJob
-from apps.inference.services.guarding import with_contents
+from apps.inference.services.guarding import contents_of, with_contents
 from core.access import Actor
 from workers.looks import asker
 
@@ -46,9 +46,7 @@ def _texts(item: Item) -> tuple[list[str], set[int]]:
     """What the guards look at, and which of it gives orders by right."""
     _name, text, more = item
     if "messages" in more:
-        messages = more["messages"]
-        trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
-        return [message["content"] for message in messages], trusted
+        return contents_of(more["messages"])
     return [text, *more.values()], set()
 
 

@@ -3,7 +3,6 @@
 import http.client
 import resource
 import socket
-import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from django.conf import settings
 
 from apps.inference.models import Generation
 from core.events import Teller
-from workers.bench.measure import Measure, Options
+from workers.bench.measure import Measure, Options, quantile
 from workers.bench.web import rss_mb
 
 CONNECTIONS, OPENERS = 10_000, 16
@@ -170,8 +169,4 @@ def _calls(address: str, key: str) -> tuple[list[float], int]:
 
 def _ms(seconds: list[float], share: float) -> float:
     """A quantile, in milliseconds."""
-    return 1000 * (
-        statistics.median(seconds)
-        if share == 0.5
-        else sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))]
-    )
+    return 1000 * quantile(seconds, share)

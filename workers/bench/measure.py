@@ -1,6 +1,6 @@
 """What a bench is asked, and one measured number with what was wanted of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -63,3 +63,8 @@ def middle_seconds(act: Callable[[], object], times: int = 7) -> float:
         act()
         taken.append(perf_counter() - begun)
     return median(taken)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which that share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

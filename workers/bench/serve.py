@@ -28,7 +28,7 @@ from core.access import Actor
 from engine.bench.generation import VOCABULARY
 from engine.specs.sampling import Sampling
 from workers.bench import connections, kills, online, switch
-from workers.bench.measure import Measure, Options
+from workers.bench.measure import Measure, Options, quantile
 from workers.bench.models import bench_version
 from workers.bench.tenant import own_workspace
 from workers.bench.web import busy_seconds, log_in, rss_mb, serving
@@ -133,8 +133,8 @@ def _http(options: Options, version: ModelVersion, address: str, key: str) -> It
     _crowd(ask, 8, 1)  # loads, converts and warms
     over_http = _crowd(ask, 8, waves)
     inside = _inside(version, 8, waves)
-    own = _share([heard.first for heard in inside], 0.95)
-    through = _share([heard.first for heard in over_http], 0.95)
+    own = quantile([heard.first for heard in inside], 0.95)
+    through = quantile([heard.first for heard in over_http], 0.95)
     detail = f"{1000 * through:.0f} ms against {1000 * own:.0f} ms, {len(over_http)} answers each, {PROMPT_TOKENS} + {NEW_TOKENS} tokens"
     yield Measure(
         "first token p95 over HTTP, 8 at once, of the engine's own", through / own, "x", at_most=1.5, detail=detail
@@ -164,8 +164,8 @@ def _idle(options: Options, actor: Actor, version: ModelVersion, pid: int, addre
         growth, busy = rss_mb(pid) - before, busy_seconds(pid) - busy
         for each in listeners:
             each.close()
-    told = f"{count} listeners, {len(taken)} calls in {seconds} s, median {1000 * _share(taken, 0.5):.0f} ms"
-    yield Measure("API beside idle listeners, p95", 1000 * _share(taken, 0.95), "ms", at_most=100, detail=told)
+    told = f"{count} listeners, {len(taken)} calls in {seconds} s, median {1000 * quantile(taken, 0.5):.0f} ms"
+    yield Measure("API beside idle listeners, p95", 1000 * quantile(taken, 0.95), "ms", at_most=100, detail=told)
     yield Measure(
         "processor time of the web process, by call", 1000 * busy / len(taken), "ms", detail="listeners included"
     )
@@ -320,10 +320,5 @@ def _calls(address: str, key: str, seconds: float) -> list[float]:
 
 
 def _spread(values: Sequence[float]) -> str:
-    quantiles = " ".join(f"p{round(100 * share)} {_share(values, share):.0f}" for share in (0.5, 0.95, 0.99))
+    quantiles = " ".join(f"p{round(100 * share)} {quantile(values, share):.0f}" for share in (0.5, 0.95, 0.99))
     return f"mean {statistics.mean(values):.0f} {quantiles} ms"
-
-
-def _share(values: Sequence[float], share: float) -> float:
-    """The value below which that share of them lies."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

@@ -31,7 +31,7 @@ from apps.inference.openai.encoders import (
 from apps.inference.openai.shapes import Shape as Written
 from apps.inference.openai.shapes import counts_of
 from apps.inference.services.asking import BATCH_PRIORITY
-from apps.inference.services.guarding import with_contents
+from apps.inference.services.guarding import contents_of, with_contents
 from apps.registry.models import ModelVersion, Task
 from core.access import Actor
 from core.errors import Refused
@@ -96,9 +96,7 @@ def _check_chat(version: ModelVersion, asked: Asked) -> None:
 
 
 def _chat_texts(asked: Asked) -> tuple[list[str], set[int]]:
-    messages = messages_of(asked)
-    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
-    return [message["content"] for message in messages], trusted
+    return contents_of(messages_of(asked))
 
 
 def _begin_chat(begun: Begun) -> Generation:

@@ -27,7 +27,7 @@ from apps.inference.openai.doors import Committed, Door
 from apps.inference.openai.guarded import guarded
 from apps.inference.openai.shapes import Shape, counts_of, usage_of
 from apps.inference.services import Guarded
-from apps.inference.services.guarding import with_contents
+from apps.inference.services.guarding import contents_of, with_contents
 from core.errors import Refused
 from core.openai.body import read_body
 from core.openai.shape import error_body
@@ -67,8 +67,7 @@ class ChatDoor(Door):
             )
             return _committed(Shape(row), asked)
 
-        contents = [message["content"] for message in messages]
-        trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
+        contents, trusted = contents_of(messages)
         return guarded(self.actor, route.deployment, contents, commit, trusted=trusted)
 
 

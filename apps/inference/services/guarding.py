@@ -124,8 +124,8 @@ def guard_messages(
     actor: Actor, deployment: Deployment | None, messages: Sequence[Mapping[str, str]]
 ) -> tuple[list[dict[str, str]], Guarded | None]:
     """The messages of a chat as they may be read, and what was decided; None where nothing guards."""
-    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
-    found = guard_texts(actor, deployment, [message["content"] for message in messages], trusted=trusted)
+    contents, trusted = contents_of(messages)
+    found = guard_texts(actor, deployment, contents, trusted=trusted)
     return (list(map(dict, messages)) if found is None else with_contents(messages, found.texts)), found
 
 
@@ -150,6 +150,12 @@ def guard_many(
         except Refused as why:
             refused[name] = why
     return passed, refused
+
+
+def contents_of(messages: Sequence[Mapping[str, str]]) -> tuple[list[str], set[int]]:
+    """What guards look at in a chat, and which of it gives orders by right."""
+    trusted = {at for at, message in enumerate(messages) if message["role"] == "system"}
+    return [message["content"] for message in messages], trusted
 
 
 def with_contents(messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[dict[str, str]]:
