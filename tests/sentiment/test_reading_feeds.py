@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,18 @@ class Paper:
     asked: list[dict[str, str]] = field(default_factory=list)
 
 
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server that answers with this."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.fixture
 def paper(settings: Any) -> Iterator[Paper]:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
@@ -52,13 +65,9 @@ def paper(settings: Any) -> Iterator[Paper]:
         def log_message(self, *_words: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.address = f"http://127.0.0.1:{server.server_port}/feed"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with served(Handler) as address:
+        made.address = f"{address}/feed"
+        yield made
 
 
 @pytest.fixture
@@ -198,11 +207,8 @@ def site(settings: Any) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_words: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with served(Handler) as address:
+        yield address, asked
 
 
 def test_pages_of_a_sitemap_are_read_as_their_host_allows(
