@@ -26,6 +26,11 @@ class Monitor(models.Model):
     negative_label = models.CharField(_("Negative label"), max_length=100, default="negative")
     positive_label = models.CharField(_("Positive label"), max_length=100, default="positive", blank=True)
     abstain_below = models.FloatField(_("Abstain below"), default=0.5)  # a probability
+    target_model = models.CharField(_("Model of sentiment towards entities"), max_length=160, blank=True)
+    topic_models = models.JSONField(_("Topic models"), default=list, blank=True)  # named like sentiment_model
+    topic_threshold = models.FloatField(_("Topics from"), default=0.5)  # a probability
+    link_threshold = models.FloatField(_("Entities from"), default=0.5)  # a confidence
+    linking_below = models.BigIntegerField(null=True)  # articles with a smaller id are still to be linked anew
     scoring_error = models.TextField(blank=True)  # why its articles wait for a version at this moment
     body_days = models.PositiveIntegerField(_("Days that texts are kept"), default=365)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
@@ -38,6 +43,12 @@ class Monitor(models.Model):
             models.UniqueConstraint("workspace", Lower("name"), name="monitor_name"),
             models.CheckConstraint(
                 condition=models.Q(abstain_below__gte=0, abstain_below__lte=1), name="monitor_abstain_below"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    topic_threshold__gte=0, topic_threshold__lte=1, link_threshold__gte=0, link_threshold__lte=1
+                ),
+                name="monitor_thresholds",
             ),
         ]
 

@@ -60,6 +60,8 @@ class Dimension(models.TextChoices):
     TOTAL = "total", _("All")
     SOURCE = "source", _("Source")
     LANGUAGE = "language", _("Language")
+    TOPIC = "topic", _("Topic")
+    ENTITY = "entity", _("Entity")
 
 
 COUNTS = ("article_count", "story_count", "negative_count", "neutral_count", "positive_count", "abstained_count")
@@ -75,6 +77,8 @@ class Bucket(models.Model):
     """Counts of one span of time: marginals by dimension, not their cube. A bucket that is missing is not zero.
 
     Without a version it counts articles and stories as they arrive; with one, how that version found them to be meant.
+    An article counts once in the total and once in each of its topics and entities. In the bucket of an entity it counts
+    as the entity is spoken of, where that is known.
     """
 
     monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="buckets", db_index=False)
@@ -82,7 +86,7 @@ class Bucket(models.Model):
     clock = models.CharField(max_length=10, choices=Clock.choices)
     seconds = models.PositiveIntegerField(choices=BucketSize.choices)
     dimension = models.CharField(max_length=10, choices=Dimension.choices)
-    key = models.CharField(max_length=60, blank=True)  # id of the source, code of the language; empty for all
+    key = models.CharField(max_length=60, blank=True)  # id of a row, code of the language; empty for all
     start_at = models.DateTimeField()
     article_count = models.PositiveIntegerField(default=0)
     story_count = models.PositiveIntegerField(default=0)  # stories that began here

@@ -8,57 +8,69 @@ from django.db import connection
 
 from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, begin_of
 
-# The constraint is named, because a version may be null in it.
-ADD = """
+# The constraint is named, because a version may be null in it. What is taken back was added before, so its row is there:
+# a row that is made never begins below zero.
+ADD = f"""
     INSERT INTO sentiment_bucket
-        (monitor_id, model_version_id, clock, seconds, dimension, key, start_at,
-         article_count, story_count, negative_count, neutral_count, positive_count, abstained_count)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        (monitor_id, model_version_id, clock, seconds, dimension, key, start_at, {", ".join(COUNTS)})
+    VALUES (%s, %s, %s, %s, %s, %s, %s, {", ".join("GREATEST(%s, 0)" for _name in COUNTS)})
     ON CONFLICT ON CONSTRAINT bucket_once DO UPDATE SET
-        article_count = sentiment_bucket.article_count + EXCLUDED.article_count,
-        story_count = sentiment_bucket.story_count + EXCLUDED.story_count,
-        negative_count = sentiment_bucket.negative_count + EXCLUDED.negative_count,
-        neutral_count = sentiment_bucket.neutral_count + EXCLUDED.neutral_count,
-        positive_count = sentiment_bucket.positive_count + EXCLUDED.positive_count,
-        abstained_count = sentiment_bucket.abstained_count + EXCLUDED.abstained_count
-"""
+        {", ".join(f"{name} = sentiment_bucket.{name} + %s" for name in COUNTS)}
+"""  # noqa: S608 - names of our columns
+Place = tuple[Dimension, str]
+"""What a bucket counts of its monitor, and which."""
 
 
 class Count(NamedTuple):
-    """One article, and which of COUNTS it adds one to; `model_version_id` None: as it arrived."""
+    """One article, and which of COUNTS it adds one to; `model_version_id` None: as it arrived.
+
+    `places` None: the total, its source and its language. `amount` -1 takes back what was added.
+    """
 
     article: Article
     model_version_id: int | None
     names: tuple[str, ...]
+    places: tuple[Place, ...] | None = None
+    amount: int = 1
+
+
+def arrived(article: Article) -> tuple[str, ...]:
+    """What an article counts as before anybody has read it."""
+    return ("article_count", "story_count") if article.is_first else ("article_count",)
+
+
+def meant_as(sentiment: str) -> tuple[str, ...]:
+    """What an article counts as under the version that found it to be meant so."""
+    return ("article_count", f"{sentiment}_count")
 
 
 def add_counts(counts: Iterable[Count]) -> None:
-    """Add to the buckets of both clocks, all sizes and dimensions, in the caller's transaction.
+    """Add to the buckets of both clocks and all sizes, in the caller's transaction.
 
     What was brought in later is no news: the clock of arrival, by which alarms are raised, does not count it.
     """
     sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(COUNTS))
-    for article, version, names in counts:
+    for article, version, names, places, amount in counts:
         moments = {Clock.PUBLISHED: article.published_at}
         if not article.is_history:
             moments[Clock.RECEIVED] = article.received_at
         for clock, moment in moments.items():
             for seconds in BucketSize.values:
-                for dimension, key in _places(article):
+                for dimension, key in _places(article) if places is None else places:
                     place = (article.monitor_id, version, clock.value, seconds, dimension.value, key)
                     row = sums[(*place, begin_of(moment, seconds))]
                     for name in names:
-                        row[COUNTS.index(name)] += 1
-    rows = [(*place, *row) for place, row in sums.items()]
+                        row[COUNTS.index(name)] += amount
+    rows = [(*place, *row, *row) for place, row in sums.items() if any(row)]
     rows.sort(key=lambda row: tuple(str(part) for part in row[:7]))  # all writers in one order: no deadlock
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(ADD, rows)
 
 
-def _places(article: Article) -> list[tuple[Dimension, str]]:
-    return [
+def _places(article: Article) -> tuple[Place, ...]:
+    return (
         (Dimension.TOTAL, ""),
         (Dimension.SOURCE, str(article.source_id)),
         (Dimension.LANGUAGE, article.language),
-    ]
+    )

@@ -12,7 +12,7 @@ from apps.sentiment.collecting.duplicates import Signature, same_story, signatur
 from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.collecting.language import detect
 from apps.sentiment.models import Article, ArticleBand, Monitor, ScoringState, Source, Story
-from apps.sentiment.services.buckets import Count, add_counts
+from apps.sentiment.services.buckets import Count, add_counts, arrived
 from core.bulk import copy_rows
 from core.queue import notify
 from core.search import search_vector
@@ -118,11 +118,7 @@ def _store(source: Source, fresh: list[_Fresh], now: datetime, is_history: bool)
     Article.objects.bulk_create(rows)
     bands = ((monitor.pk, band, row.pk) for row, each in zip(rows, fresh, strict=True) for band in each.mark.bands)
     copy_rows(ArticleBand, ("monitor_id", "band", "article_id"), bands)
-    counts = [
-        Count(row, None, ("article_count", "story_count") if each.is_first else ("article_count",))
-        for row, each in zip(rows, fresh, strict=True)
-    ]
-    add_counts(counts)
+    add_counts(Count(row, None, arrived(row)) for row in rows)
     Source.objects.filter(pk=source.pk).update(last_article_at=now)
     return {each.at: row for each, row in zip(fresh, rows, strict=True)}
 
@@ -201,6 +197,7 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         confidence=confidence,
         received_at=now,
         search=search_vector(text),
+        is_first=each.is_first,
         is_history=is_history,
         scoring=ScoringState.WAITING if monitor.sentiment_model else ScoringState.NONE,
     )

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from apps.registry.models import ModelVersion
 from apps.sentiment.models import Article, Monitor, Score, ScoringState, Sentiment
-from apps.sentiment.services.buckets import Count, add_counts
+from apps.sentiment.services.buckets import Count, add_counts, meant_as
+from apps.sentiment.services.meaning import recounted
 from words import say
 
 LEASE = timedelta(seconds=60)
@@ -85,9 +86,10 @@ def record_scores(version: ModelVersion, found: Sequence[Said]) -> int:
         scores.append(
             Score(article=row, model_version=version, sentiment=sentiment, probability=sure, probabilities=told)
         )
-        counts.append(Count(row, version.pk, ("article_count", f"{sentiment.value}_count")))
-    Score.objects.bulk_create(scores)
+        counts.append(Count(row, version.pk, meant_as(sentiment.value)))
     add_counts(counts)
+    with recounted(list(rows.values())):
+        Score.objects.bulk_create(scores)
     Article.objects.filter(pk__in=list(rows)).update(scoring=ScoringState.DONE, scoring_until=None)
     monitors = {row.monitor_id for row in rows.values() if row.monitor.scoring_error}
     Monitor.objects.filter(pk__in=monitors).update(scoring_error="")
