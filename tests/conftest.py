@@ -41,6 +41,7 @@ pytest_plugins = (
     "tests.fixtures.jobs",
     "tests.fixtures.markers",
     "tests.fixtures.monitors",
+    "tests.fixtures.outside",
     "tests.fixtures.rollouts",
     "tests.fixtures.vectors",
     "tests.fixtures.warm_engines",

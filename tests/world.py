@@ -29,7 +29,7 @@ OURS = (
     "sentiment",
     "dashboard",
 )
-FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version", "generation"}
+FILLED = {"workspace", "user", "created_by", "requested_by", "dataset_version", "generation", "dispatch"}
 PEOPLE = {User, Workspace}
 SEALED = {"frozen_at"}
 OPENAI = {
@@ -77,6 +77,7 @@ def address(route: str, parameters: dict[str, str], slug: str) -> str:
 
 
 FIXED: dict[str, dict[str, Any]] = {
+    "notifications.delivery": {"notice": None},  # it is of a notice or of a message
     "inference.generation": {"state": "done"},  # an answer that is still written streams until it ends
     "inference.feedback": {"online_request": None, "prediction": None},  # it is about one answer
 }
@@ -169,6 +170,8 @@ def content(field: Any, *, copy: int) -> Any:
         return 1.0
     if type(field).__name__ == "ArrayField":
         return []
+    if isinstance(field, models.BinaryField):
+        return SECRET.encode()
     return {} if isinstance(field, models.JSONField) else False
 
 

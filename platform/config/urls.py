@@ -29,6 +29,7 @@ OPENAI = [
 PAGES = [
     path("settings/", include("apps.accounts.workspace_urls", namespace="accounts")),
     path("notices/", include("apps.notifications.urls", namespace="notifications")),
+    path("receivers/", include("apps.notifications.receiver_urls", namespace="receivers")),
     path("datasets/", include("apps.datasets.urls", namespace="datasets")),
     path("models/", include("apps.registry.urls", namespace="registry")),
     path("training/", include("apps.training.urls", namespace="training")),

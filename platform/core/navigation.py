@@ -72,6 +72,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
         _("Workspace"),
         (
             Room("operations", _("Operations"), "gauge", "inference:operations", "workspace.manage", "o"),
+            Room("receivers", _("Receivers"), "send", "receivers:list", "receivers.read"),
             Room("jobs", _("Jobs"), "activity", "dashboard:jobs", "jobs.read", "j"),
             Room("accounts", _("Settings"), "settings", "accounts:settings", "workspace.read", "s"),
         ),

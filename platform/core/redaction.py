@@ -13,6 +13,7 @@ _SHAPES = (
     re.compile(r"(://)[^/\s:@]*:[^/\s@]+(?=@)"),  # user:password in an address
     re.compile(r"(?i)(bearer )[\w.~+/=-]{8,}"),
     re.compile(r"(?i)((?:password|api[_-]key|token)=)[^\s&\"']+"),
+    re.compile(r"(\bwhsec_)[A-Za-z0-9+/=]{16,}"),
     re.compile(r"(\b(?:hf|sk|lx|ghp)[_-])[A-Za-z0-9_-]{16,}"),
 )
 """What comes before a secret, and the secret."""

@@ -1,30 +1,19 @@
-"""Tell people what happened: a notice in the dashboard, and a mail that is tried until it arrives."""
+"""Tell people what happened: a notice in the dashboard, and a mail when they want mails."""
 
-import logging
-import smtplib
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from apps.accounts.models import Membership, User
-from apps.notifications import mail
-from apps.notifications.models import MAX_ATTEMPTS, SENDER_DEAD_AFTER, Channel, Delivery, Notice, pause_after
-from apps.notifications.selectors import due_delivery_ids, notices
+from apps.notifications.models import Channel, Delivery, Notice
+from apps.notifications.selectors import mail_configured, notices
+from apps.notifications.services.waking import wake
 from core.access import Actor
 from core.jobs.models import Job, JobLog, JobTransition, Stop
 from core.jobs.states import State
-from core.queue import Task, enqueue
 from words import join, say
-
-logger = logging.getLogger(__name__)
-
-DELIVER = Task("workers.deliver", "io")
-READ_KEPT = timedelta(days=90)
-UNREAD_KEPT = timedelta(days=365)
 
 
 def job_ended(*, job: Job) -> Notice | None:
@@ -94,60 +83,10 @@ def notify(
     )
     if not made:
         return None
-    if user.mail_notices and mail.mail_configured():
+    if user.mail_notices and mail_configured():
         delivery = Delivery.objects.create(notice=notice, channel=Channel.MAIL, address=user.email)
-        enqueue(DELIVER, delivery.pk)
+        wake(delivery.pk)
     return notice
-
-
-def deliver(*, delivery_id: int) -> Delivery | None:
-    """Try one delivery; None when there is nothing to do (sent, not due, or in another worker's hands)."""
-    now = timezone.now()
-    due = Delivery.objects.filter(pk=delivery_id, state__in=["waiting", "sending"], next_try_at__lte=now)
-    if not due.update(
-        state=Delivery.State.SENDING, attempt_count=F("attempt_count") + 1, next_try_at=now + SENDER_DEAD_AFTER
-    ):
-        return None
-    delivery = Delivery.objects.select_related("notice__user", "notice__workspace").get(pk=delivery_id)
-    if delivery.attempt_count > MAX_ATTEMPTS:  # the last sender died without an answer
-        return _move(delivery, state=Delivery.State.FAILED)
-    try:
-        mail.message(delivery).send()
-    except (smtplib.SMTPException, OSError) as error:
-        return _failed(delivery, error)
-    return _move(delivery, state=Delivery.State.SENT, sent_at=timezone.now(), last_error="")
-
-
-def deliver_due() -> list[int]:
-    """Wake workers for deliveries whose time has come; returns their ids."""
-    ids = due_delivery_ids()
-    for pk in ids:
-        enqueue(DELIVER, pk)
-    return ids
-
-
-def _failed(delivery: Delivery, error: Exception) -> Delivery:
-    """Wait longer each time; give up at once where trying again cannot help."""
-    logger.warning("delivery %s, attempt %s: %s", delivery.pk, delivery.attempt_count, error)
-    text = f"{type(error).__name__}: {error}"[:2000]
-    if delivery.attempt_count >= MAX_ATTEMPTS or _is_final(error):
-        return _move(delivery, state=Delivery.State.FAILED, last_error=text)
-    again = timezone.now() + pause_after(delivery.attempt_count)
-    return _move(delivery, state=Delivery.State.WAITING, last_error=text, next_try_at=again)
-
-
-def _is_final(error: Exception) -> bool:
-    """A 5xx answer to the recipient or the message stays a 5xx; log-in and network troubles get repaired."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return all(code >= 500 for code, _text in error.recipients.values())
-    return isinstance(error, smtplib.SMTPDataError | smtplib.SMTPSenderRefused) and error.smtp_code >= 500
-
-
-def _move(delivery: Delivery, **columns: Any) -> Delivery:
-    for name, value in columns.items():
-        setattr(delivery, name, value)
-    Delivery.objects.filter(pk=delivery.pk, attempt_count=delivery.attempt_count).update(**columns)
-    return delivery
 
 
 def mark_read(*, actor: Actor, notice: Notice) -> Notice:
@@ -160,10 +99,3 @@ def mark_read(*, actor: Actor, notice: Notice) -> Notice:
 def mark_all_read(*, actor: Actor) -> int:
     """Everything of the actor in this workspace; returns how many were unread."""
     return notices(actor).filter(read_at=None).update(read_at=timezone.now())
-
-
-def apply_retention() -> int:
-    """Notices go 90 days after they were read, and after a year in any case; returns how many went."""
-    now = timezone.now()
-    due = Notice.objects.filter(Q(read_at__lt=now - READ_KEPT) | Q(created_at__lt=now - UNREAD_KEPT))
-    return due.delete()[1].get(Notice._meta.label, 0)
