@@ -139,11 +139,11 @@ def _agree(one: tuple[str, ...], other: tuple[str, ...], missing_share: float) -
 
 def plain_form(text: str) -> str:
     """Full width to half width, traditional to simplified characters."""
-    return unicodedata.normalize("NFKC", text).translate(_to_simplified())
+    return unicodedata.normalize("NFKC", text).translate(to_simplified())
 
 
 @lru_cache(maxsize=1)
-def _to_simplified() -> dict[int, str]:
+def to_simplified() -> dict[int, str]:
     """Traditional characters to simplified ones, one by one."""
     from opencc import OpenCC
 

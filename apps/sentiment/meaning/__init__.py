@@ -1,0 +1,1 @@
+"""What a text is about, as pure code: no tables, no network."""
