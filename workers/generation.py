@@ -11,6 +11,8 @@ from django.db import OperationalError, close_old_connections, connections, tran
 
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, Turns, answer, claim_online
+from apps.inference.services.claiming import AT_ONCE
+from apps.registry.models import ModelVersion
 from core.events import Teller
 from words import join, say
 from workers.bell import Bell
@@ -26,15 +28,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
+APART = (OnlineKind.ATTRIBUTE,)
 
 
 def serve(stop: threading.Event, models: Models | None = None) -> None:
-    """Answer until `stop`: what is written in one thread, what is answered at once in this one, with the same models."""
+    """Answer until `stop`: what is written in one thread, what is answered at once in this one, with the same models.
+
+    Why a label is given takes seconds: it has a thread of its own, so that nothing waits for it.
+    """
     models = models or Models()
     others = [
         threading.Thread(target=_apart, args=(write, stop, Desk(models)), name="writing"),
         threading.Thread(target=_apart, args=(keep, stop, models), name="keeping"),
         threading.Thread(target=_apart, args=(score, stop, models), name="scoring"),
+        threading.Thread(target=_apart, args=(answer_all, stop, models, APART), name="attributing"),
     ]
     for thread in others:
         thread.start()
@@ -54,25 +61,27 @@ def _apart(work: Callable[..., None], *given: Any) -> None:
         connections.close_all()
 
 
-def answer_all(stop: threading.Event, models: Models) -> None:
-    """Answer single requests until `stop`; Redis only wakes, the rows are looked at every second anyway."""
+def answer_all(stop: threading.Event, models: Models, kinds: Sequence[str] = AT_ONCE) -> None:
+    """Answer single requests of these kinds until `stop`; Redis only wakes, the rows are looked at every second anyway."""
     logger.info("generation role is ready, process %s", os.getpid())
     teller, turns = Teller(), Turns()
     with Bell(ONLINE_CHANNEL) as bell:
         while not stop.is_set():
             try:
                 close_old_connections()
-                if not answer_next(models, teller, turns):
+                if not answer_next(models, teller, turns, kinds):
                     bell.heard(IDLE_SECONDS)
             except OperationalError as error:
                 logger.warning("database unreachable: %s", error)
                 stop.wait(IDLE_SECONDS)
 
 
-def answer_next(models: Models, teller: Teller | None = None, turns: Turns | None = None) -> bool:
+def answer_next(
+    models: Models, teller: Teller | None = None, turns: Turns | None = None, kinds: Sequence[str] = AT_ONCE
+) -> bool:
     """Answer the next request, or several that are read together, and tell who waits; False when none waits."""
     gather_seconds = settings.ONLINE_GATHER_MILLISECONDS / 1000
-    requests = claim_online(turns or Turns(), gather_seconds=gather_seconds)
+    requests = claim_online(turns or Turns(), gather_seconds=gather_seconds, kinds=kinds)
     found = answers(models, requests)
     with transaction.atomic():
         for request, said in zip(requests, found, strict=True):
@@ -109,7 +118,8 @@ def _said(model: Any, use: str, requests: Sequence[OnlineRequest]) -> list[dict[
     if use in TOGETHER:
         found, counts = TOGETHER[use](model, requests), token_counts(model, requests)
         return [{"results": rows, "token_count": count} for rows, count in zip(found, counts, strict=True)]
-    return [{"results": ALONE[use](model, request)} for request in requests]
+    told = [ALONE[use](model, request) for request in requests]
+    return [{"results": rows, "token_count": sum(row.get("token_count", 0) for row in rows)} for rows in told]
 
 
 def _failed(failure: "RunFailed") -> dict[str, Any]:
@@ -117,8 +127,8 @@ def _failed(failure: "RunFailed") -> dict[str, Any]:
 
 
 def _use(request: OnlineRequest) -> str:
-    """A task, or "explain"."""
-    return "explain" if request.kind == OnlineKind.EXPLAIN else request.model_version.task
+    """A task, or the name of another kind of request."""
+    return request.model_version.task if request.kind == OnlineKind.PREDICT else request.kind
 
 
 def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
@@ -126,5 +136,20 @@ def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     return [explainer.explain(request.texts[0])]
 
 
-ALONE: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {"explain": explained}
+def attributed(attributor: Any, request: OnlineRequest) -> list[dict[str, Any]]:
+    """The words of the text that speak for the label."""
+    found: list[dict[str, Any]] = attributor.attribute(request.texts, request.label)
+    return found
+
+
+def attributions(models: Models, version: ModelVersion, texts: Sequence[str], label: str = "") -> list[dict[str, Any]]:
+    """For each text what `engine.explain.attribute` tells, by the version in memory; RunFailed where it cannot."""
+    found: list[dict[str, Any]] = models.get(version, OnlineKind.ATTRIBUTE).attribute(texts, label)
+    return found
+
+
+ALONE: dict[str, Callable[[Any, OnlineRequest], list[dict[str, Any]]]] = {
+    OnlineKind.EXPLAIN: explained,
+    OnlineKind.ATTRIBUTE: attributed,
+}
 """For each use that is answered one request at a time what a loaded model says; the others are in `workers.encoders`."""

@@ -11,6 +11,7 @@ from apps.inference.api import (
     OnlineTagViewSet,
     OnlineViewSet,
 )
+from apps.inference.attribution_api import AttributionViewSet
 from apps.inference.deployment_api import DeploymentViewSet, LoadedVersions
 from apps.inference.explain_api import ExplanationViewSet
 from apps.inference.feedback_api import FeedbackViewSet
@@ -36,6 +37,8 @@ urlpatterns = [
     path("extract", OnlineExtractViewSet.as_view({"post": "create"})),
     path("extract/<int:pk>", OnlineExtractViewSet.as_view({"get": "retrieve"})),
     path("answers", ChatAnswerViewSet.as_view({"post": "create"})),
+    path("attributions", AttributionViewSet.as_view({"post": "create"})),
+    path("attributions/<int:pk>", AttributionViewSet.as_view({"get": "retrieve"})),
     path("explanations", ExplanationViewSet.as_view({"post": "create"})),
     path("explanations/<int:pk>", ExplanationViewSet.as_view({"get": "retrieve"})),
     path("explanations/<int:pk>/attention", ExplanationViewSet.as_view({"get": "attention"})),

@@ -147,10 +147,11 @@ class OnlineKind(models.TextChoices):
 
     PREDICT = "predict", _("Labels or an answer")
     EXPLAIN = "explain", _("How it works")
+    ATTRIBUTE = "attribute", _("Why a label")
 
 
 class OnlineRequest(models.Model):
-    """Texts labelled or a sentence explained while somebody waits: a row for the resident role."""
+    """Texts labelled, or one explained, while somebody waits: a row for the resident role."""
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="online_requests")
     model_version = models.ForeignKey("registry.ModelVersion", models.CASCADE, related_name="online_requests")
@@ -162,6 +163,7 @@ class OnlineRequest(models.Model):
     texts = models.JSONField(
         default=list, blank=True
     )  # of a reader question and passage; of a ranker the query and then its texts; of an explanation one sentence
+    label = models.CharField(max_length=200, blank=True, default="", db_default="")  # asked about; empty: the predicted
     is_whole = models.BooleanField(default=False)  # of a classifier: the probability of every label is wanted
     priority = models.SmallIntegerField(default=0, db_default=0)  # smaller goes first
     is_stored = models.BooleanField(default=True, db_default=True)  # False: the texts go as soon as it was read
@@ -170,7 +172,7 @@ class OnlineRequest(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     attempt_count = models.PositiveSmallIntegerField(default=0)
     # per text: labels and [[label, probability], ...], spans, or a vector; of a ranker index and score of each text, the
-    # best first; of an explanation what `engine.gpt.explain` tells
+    # best first; of an explanation what `engine.gpt.explain`, of a label's reasons what `engine.explain` tells
     results = models.JSONField(default=list, blank=True)
     api_key = models.ForeignKey("accounts.ApiKey", models.SET_NULL, null=True, blank=True, related_name="+")
     slot = models.CharField(max_length=60, blank=True)  # its place among the key's requests at once

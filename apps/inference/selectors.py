@@ -10,6 +10,7 @@ from django.db.models import Count, Q, QuerySet, Value
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Coalesce, Left
 
+from apps.inference.attributing import picture_of
 from apps.inference.models import (
     ApiBatch,
     Arm,
@@ -125,8 +126,20 @@ def explanations(workspace: Any) -> QuerySet[OnlineRequest]:
     return rows.select_related("model_version__family").order_by("-id")
 
 
+def attributions(workspace: Any) -> QuerySet[OnlineRequest]:
+    """Texts of a workspace of which was asked why they get a label, newest first."""
+    rows = OnlineRequest.objects.filter(workspace=workspace, kind=OnlineKind.ATTRIBUTE)
+    return rows.select_related("model_version__family").order_by("-id")
+
+
+def attribution_picture(asked: OnlineRequest) -> dict[str, Any] | None:
+    """What a page shows of it; None until it is done."""
+    told = explanation_of(asked)
+    return None if told is None else picture_of(asked.texts[0], told, str(asked.model_version))
+
+
 def explanation_of(asked: OnlineRequest) -> dict[str, Any] | None:
-    """What the model told of the sentence; None until it is done."""
+    """What the model told of the text; None until it is done."""
     return dict(asked.results[0]) if asked.state == OnlineState.DONE else None
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.sentiment import views
+from apps.sentiment import views, views_why
 
 app_name = "sentiment"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("<int:pk>/articles", views.articles, name="articles"),
     path("<int:pk>/sources/new", views.new_source, name="new_source"),
     path("articles/<int:pk>", views.article, name="article"),
+    path("scores/<int:pk>/why", views_why.ask, name="why"),
+    path("why/<int:pk>", views_why.told, name="why_told"),
     path("sources/<int:pk>", views.source, name="source"),
     path("sources/<int:pk>/read", views.read_now, name="read_now"),
     path("sources/<int:pk>/remove", views.remove_source, name="remove_source"),

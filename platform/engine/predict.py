@@ -94,8 +94,11 @@ class Classifier:
         return np.zeros((0, len(self.names)), dtype=np.float32)
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """The classifier of a model folder, on the GPU if there is one; RunFailed if it cannot be used."""
+def load_classifier(folder: Path, *, is_served: bool = True) -> Classifier:
+    """The classifier of a model folder, on the GPU if there is one; RunFailed if it cannot be used.
+
+    One that is not served computes in floats whatever its weights are, so that gradients pass through it.
+    """
     model: TextClassifier | WordScorer
     read = None
     if holds_verbaliser(folder):
@@ -104,7 +107,7 @@ def load_classifier(folder: Path) -> Classifier:
         model, tokenizer, description = open_classifier(folder)
     if torch.cuda.is_available():
         model = model.cuda()
-    if description.get("weights") == int8.WEIGHTS:
+    if is_served and description.get("weights") == int8.WEIGHTS:
         serve_int8(model)
     return Classifier(model, tokenizer, description, read)
 

@@ -17,6 +17,7 @@ from engine.data import TextRows, read_texts
 from engine.embed_tasks import embed_rows, evaluate_embedder
 from engine.embedder_folder import holds_embedder, open_embedder
 from engine.evaluate import evaluate, write_rows
+from engine.explain import load_attributor
 from engine.export import export
 from engine.extract_tasks import evaluate_reader, find_answers
 from engine.failures import RunFailed
@@ -203,6 +204,7 @@ LOAD: dict[str, Callable[[Path], Any]] = {
     "reranking": lambda folder: quick(open_ranker(folder)),
     "generation": load_chat_model,
     "explain": load_explainer,
+    "attribute": load_attributor,
 }
 """Filled by name in this file only: how a folder of others shows its task, what each recipe trains with, what each task
 of a version is measured, used and loaded by."""

@@ -63,6 +63,11 @@ class Reading:
         """Tokens of the pattern without a text."""
         return sum(len(part) for part in self._frame())
 
+    @property
+    def ahead_tokens(self) -> int:
+        """Tokens of the pattern before the text."""
+        return len(self._frame()[0])
+
     def word_ids(self, word: str) -> list[int]:
         """The tokens of a word where the pattern has it, with the space before it if there is one."""
         before = self.pattern.partition(LABEL)[0]

@@ -19,6 +19,7 @@ from apps.inference.services.api_batches import (
     reopen_batch,
 )
 from apps.inference.services.asking import LARGEST_ANSWER_TOKENS, ONLINE_CHANNEL, require_usable
+from apps.inference.services.attributions import MOST_ATTRIBUTED_CHARACTERS, ask_attribution
 from apps.inference.services.batches import (
     expire_files,
     keep_predictions,
@@ -108,6 +109,7 @@ __all__ = [
     "LARGEST_ANSWER_TOKENS",
     "MAX_RANKED_TEXTS",
     "MAX_SENTENCE_CHARACTERS",
+    "MOST_ATTRIBUTED_CHARACTERS",
     "ONLINE_ATTEMPTS",
     "ONLINE_CHANNEL",
     "OPEN",
@@ -126,6 +128,7 @@ __all__ = [
     "answer_to",
     "ask",
     "ask_again",
+    "ask_attribution",
     "ask_explanation",
     "ask_question",
     "ask_ranking",

@@ -1,6 +1,7 @@
 """Which waiting requests are answered next: workspaces take turns, and requests to one version are claimed together."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,8 @@ from apps.inference.services.metering import count_online
 from words import say
 
 ONLINE_LEASE = timedelta(seconds=30)
+ATTRIBUTION_LEASE = timedelta(minutes=5)  # the longest text takes a core a minute or two
+AT_ONCE = (OnlineKind.PREDICT, OnlineKind.EXPLAIN)  # answered within a moment; others would hold them up
 ONLINE_ATTEMPTS = 3
 MOST_TOGETHER = 64
 CHARACTERS_TOGETHER = 32_768  # of all texts, and so about as many tokens at most; a single request may have more
@@ -36,7 +39,7 @@ class Turns:
         self.served[workspace_id] = self.count
 
 
-def claim_online(turns: Turns, *, gather_seconds: float = 0.0) -> list[OnlineRequest]:
+def claim_online(turns: Turns, *, gather_seconds: float = 0.0, kinds: Sequence[str] = AT_ONCE) -> list[OnlineRequest]:
     """Waiting requests of one use of one version and equal urgency, the oldest first, leased under fresh tokens; empty when none waits.
 
     The first of them may wait `gather_seconds` after it came for others. What can be read in one batch is bounded by
@@ -46,6 +49,7 @@ def claim_online(turns: Turns, *, gather_seconds: float = 0.0) -> list[OnlineReq
     for _each in range(TRIES):
         heads = list(
             _waiting(timezone.now())
+            .filter(kind__in=kinds)
             .order_by("workspace_id", "priority", "id")
             .distinct("workspace_id")
             .only("workspace_id", "model_version_id", "kind", "priority", "created_at", "attempt_count")
@@ -88,9 +92,9 @@ def _claim(head: OnlineRequest) -> list[OnlineRequest]:
         priority=head.priority,
         attempt_count=0,
     ).order_by("id")
-    found = list(alone if head.attempt_count or head.kind == OnlineKind.EXPLAIN else alike[:MOST_TOGETHER])
+    found = list(alone if head.attempt_count or head.kind != OnlineKind.PREDICT else alike[:MOST_TOGETHER])
     taken = _within_bounds(found)
-    until = now + ONLINE_LEASE
+    until = now + (ATTRIBUTION_LEASE if head.kind == OnlineKind.ATTRIBUTE else ONLINE_LEASE)
     for row in taken:
         row.token, row.attempt_count, row.lease_expires_at, row.claimed_at = (
             row.token + 1,

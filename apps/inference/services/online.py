@@ -47,7 +47,7 @@ def ask(
     texts pass: it is needed where a policy holds, and its texts are the ones that are read.
     """
     cleaned = checked_texts(version, guarded.texts if guarded else texts, task)
-    return _make(actor, route or Route(version), guarded, texts=cleaned, is_whole=is_whole)
+    return make_request(actor, route or Route(version), guarded, texts=cleaned, is_whole=is_whole)
 
 
 def checked_texts(version: ModelVersion, texts: Sequence[str], task: str = "") -> list[str]:
@@ -92,7 +92,7 @@ def ask_question(
     if guarded:
         question, context = guarded.texts
     check_question(version, question, context)
-    return _make(actor, route or Route(version), guarded, texts=[question, context])
+    return make_request(actor, route or Route(version), guarded, texts=[question, context])
 
 
 def check_question(version: ModelVersion, question: str, context: str) -> None:
@@ -132,7 +132,7 @@ def ask_ranking(
     if guarded:
         query, *texts = guarded.texts
     check_ranking(version, query, texts)
-    return _make(actor, route or Route(version), guarded, texts=[query, *texts])
+    return make_request(actor, route or Route(version), guarded, texts=[query, *texts])
 
 
 def check_ranking(version: ModelVersion, query: str, texts: Sequence[str]) -> None:
@@ -186,10 +186,10 @@ def ask_explanation(*, actor: Actor, version: ModelVersion, text: str, guarded: 
             say("A sentence has at most {most} characters.", most=MAX_SENTENCE_CHARACTERS),
             field="text",
         )
-    return _make(actor, Route(version), guarded, kind=OnlineKind.EXPLAIN, texts=[text])
+    return make_request(actor, Route(version), guarded, kind=OnlineKind.EXPLAIN, texts=[text])
 
 
-def _make(actor: Actor, route: Route, guarded: Guarded | None, **columns: Any) -> OnlineRequest:
+def make_request(actor: Actor, route: Route, guarded: Guarded | None, **columns: Any) -> OnlineRequest:
     """The committed row, and beside it a shadow's where the route has one; refused when the quota is used up."""
     require_quota(actor)
     require_guarded(actor, route.deployment, guarded)
@@ -240,5 +240,5 @@ def forget_online(pk: int) -> None:
 def expire_explanations(*, now: datetime | None = None) -> dict[str, int]:
     """Forget explanations older than a few days: they are looked at once, and are the largest rows of their table."""
     before = (now or timezone.now()) - timedelta(days=EXPLANATION_DAYS)
-    rows = OnlineRequest.objects.filter(kind=OnlineKind.EXPLAIN, created_at__lt=before)
+    rows = OnlineRequest.objects.exclude(kind=OnlineKind.PREDICT).filter(created_at__lt=before)
     return {"explanations": rows.delete()[0]}
