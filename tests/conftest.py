@@ -43,6 +43,7 @@ pytest_plugins = (
     "tests.fixtures.monitors",
     "tests.fixtures.outside",
     "tests.fixtures.rollouts",
+    "tests.fixtures.rules",
     "tests.fixtures.vectors",
     "tests.fixtures.warm_engines",
     "tests.fixtures.writers",

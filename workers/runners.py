@@ -10,6 +10,7 @@ from workers.demo import run_demo
 from workers.fine_tuning import run_fine_tuning
 from workers.inference import run_batch
 from workers.preflights import run_preflight
+from workers.replaying import run_replay
 from workers.sweeps import run_sweep
 from workers.training import run_training
 
@@ -31,6 +32,7 @@ RUNNERS: dict[str, Runner] = {
     "registry.export": registry.run_export,
     "registry.import": registry.run_import,
     "registry.verify": registry.run_check,
+    "sentiment.replay": run_replay,
     "training.fine_tune": run_fine_tuning,
     "training.preflight": run_preflight,
     "training.run": run_training,

@@ -23,7 +23,7 @@ from core.jobs import services as jobs
 from core.jobs import work
 from core.jobs.models import Job
 from core.jobs.run import shutting_down
-from workers import collecting, loop
+from workers import collecting, loop, watching
 from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,12 @@ def collect() -> None:
 def read_source(pk: int, token: int) -> None:
     """Read one source; the row decides whether this message still holds."""
     collecting.read_source(pk, token)
+
+
+@shared_task(name="workers.watch")
+def watch() -> None:
+    """Judge the rules whose buckets have closed and those that look at what arrives, and tell people."""
+    watching.watch()
 
 
 @shared_task(name="workers.deliver")

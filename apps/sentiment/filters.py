@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
 
-from apps.sentiment.models import Article, Sentiment, Source
+from apps.notifications.models import Severity
+from apps.sentiment.models import Alert, AlertState, Article, RuleKind, Sentiment, Source, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
 from core.search import found_by
 
@@ -16,6 +17,46 @@ UNREAD = "unread"
 
 def _day() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class AlertFilter(FilterSet):
+    """By where they stand, how grave they are, kind of rule and who answers for them."""
+
+    state = ChoiceFilter(
+        choices=[("open", _("Open")), *AlertState.choices],
+        method="with_state",
+        label=_("State"),
+        empty_label=_("Any state"),
+    )
+    severity = ChoiceFilter(choices=Severity.choices, label=_("Severity"), empty_label=_("Any severity"))
+    kind = ChoiceFilter(choices=RuleKind.choices, label=_("Kind"), empty_label=_("Any kind"))
+    mine = ChoiceFilter(
+        choices=[("me", _("Assigned to me")), ("nobody", _("Nobody has answered"))],
+        method="with_answer",
+        label=_("Who answers"),
+        empty_label=_("Anybody"),
+    )
+    usefulness = ChoiceFilter(
+        choices=[each for each in Usefulness.choices if each[0]], label=_("Judged"), empty_label=_("Any judgement")
+    )
+
+    class Meta:
+        model = Alert
+        fields = ("state", "severity", "kind", "mine", "usefulness")
+
+    def __init__(self, *args: Any, user: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def with_state(self, rows: QuerySet[Alert], _name: str, value: str) -> QuerySet[Alert]:
+        """Open ones are pending or firing."""
+        return rows.filter(state__in=["pending", "firing"]) if value == "open" else rows.filter(state=value)
+
+    def with_answer(self, rows: QuerySet[Alert], _name: str, value: str) -> QuerySet[Alert]:
+        """Those a person answers for, or those that fire and nobody has looked at."""
+        if value == "me":
+            return rows.filter(assigned_to=self.user)
+        return rows.filter(state=AlertState.FIRING, acknowledged_at=None)
 
 
 class ArticleFilter(FilterSet):

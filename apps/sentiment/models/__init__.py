@@ -1,5 +1,6 @@
 """Tables of the sentiment room."""
 
+from apps.sentiment.models.alerts import Alert, AlertEvent, AlertState, Replay, RuleHit, Usefulness
 from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, Story
 from apps.sentiment.models.meaning import (
     Alias,
@@ -12,10 +13,14 @@ from apps.sentiment.models.meaning import (
     Topic,
 )
 from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
+from apps.sentiment.models.rules import Grouping, Measure, Rule, RuleKind, Silence
 from apps.sentiment.models.scores import COUNTS, Bucket, BucketSize, Clock, Dimension, Score, Sentiment, begin_of
 
 __all__ = [
     "COUNTS",
+    "Alert",
+    "AlertEvent",
+    "AlertState",
     "Alias",
     "Article",
     "ArticleBand",
@@ -28,15 +33,23 @@ __all__ = [
     "Entity",
     "EntityKind",
     "Fetch",
+    "Grouping",
     "Lexicon",
+    "Measure",
     "Monitor",
+    "Replay",
+    "Rule",
+    "RuleHit",
+    "RuleKind",
     "Score",
     "ScoringState",
     "Sentiment",
+    "Silence",
     "Source",
     "SourceKind",
     "Story",
     "TargetScore",
     "Topic",
+    "Usefulness",
     "begin_of",
 ]

@@ -104,6 +104,9 @@ class Bucket(models.Model):
                 name="bucket_once",
             )
         ]
+        indexes: ClassVar = [
+            models.Index(fields=["monitor", "clock", "seconds", "dimension", "start_at"], name="bucket_span")
+        ]
 
     def __str__(self) -> str:
         return f"{self.dimension} {self.key} {self.start_at:%Y-%m-%d %H:%M}"

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, begin_of
+from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, Source, begin_of
 
 # The constraint is named, because a version may be null in it. What is taken back was added before, so its row is there:
 # a row that is made never begins below zero.
@@ -74,3 +75,29 @@ def _places(article: Article) -> tuple[Place, ...]:
         (Dimension.SOURCE, str(article.source_id)),
         (Dimension.LANGUAGE, article.language),
     )
+
+
+WATCHED = f"""
+    INSERT INTO sentiment_bucket
+        (monitor_id, model_version_id, clock, seconds, dimension, key, start_at, {", ".join(COUNTS)})
+    VALUES (%s, NULL, 'received', %s, %s, %s, %s, {", ".join("0" for _name in COUNTS)})
+    ON CONFLICT ON CONSTRAINT bucket_once DO NOTHING
+"""  # noqa: S608 - names of our columns
+MOST_WATCHED = timedelta(days=2)  # that one reading can vouch for
+
+
+def mark_watched(source: Source, since: datetime, until: datetime) -> None:
+    """Say that a source was read over a span: where nothing came, its buckets hold zero instead of being missing."""
+    since = max(since, until - MOST_WATCHED)
+    rows = []
+    for seconds in BucketSize.values:
+        begin = begin_of(since, seconds)
+        for at in range((begin_of(until, seconds) - begin) // timedelta(seconds=seconds) + 1):
+            start = begin + at * timedelta(seconds=seconds)
+            rows += [
+                (source.monitor_id, seconds, Dimension.SOURCE.value, str(source.pk), start),
+                (source.monitor_id, seconds, Dimension.TOTAL.value, "", start),
+            ]
+    rows.sort(key=lambda row: tuple(str(part) for part in row))
+    with connection.cursor() as cursor:
+        cursor.executemany(WATCHED, rows)

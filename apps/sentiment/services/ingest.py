@@ -12,6 +12,7 @@ from apps.sentiment.collecting.duplicates import Signature, same_story, signatur
 from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.collecting.language import detect
 from apps.sentiment.models import Article, ArticleBand, Monitor, ScoringState, Source, Story
+from apps.sentiment.services import watching
 from apps.sentiment.services.buckets import Count, add_counts, arrived
 from core.bulk import copy_rows
 from core.queue import notify
@@ -94,6 +95,7 @@ def _take(source: Source, items: Sequence[Item], now: datetime, is_history: bool
     made = _store(source, fresh, now, is_history) if fresh else {}
     if made:
         notify(SCORING_CHANNEL)
+        watching.arrived(source.monitor_id)
     return [Taken(item, "created", made[at]) if at in made else Taken(item, "seen") for at, item in enumerate(items)]
 
 

@@ -9,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from apps.sentiment.models import Fetch, Source
+from apps.sentiment.services.buckets import mark_watched
 from core.queue import Task, enqueue
 
 COLLECT = Task("workers.collect", "io")
@@ -76,6 +77,8 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
         columns |= {"last_success_at": now, "etag": reading.etag[:500], "last_modified": reading.last_modified[:100]}
     if not Source.objects.filter(pk=source.pk, fetch_token=source.fetch_token).update(**columns):
         return None
+    if not failed:
+        mark_watched(source, _watched_since(source, now), now)
     made = Fetch.objects.create(
         source=source,
         at=now,
@@ -93,6 +96,13 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
     old = Fetch.objects.filter(source=source).order_by("-id").values_list("pk", flat=True)[FETCHES_KEPT:]
     Fetch.objects.filter(pk__in=list(old)).delete()
     return made
+
+
+def _watched_since(source: Source, now: datetime) -> datetime:
+    """A reading vouches for the time since the last one that succeeded, if that was when it should have been."""
+    usual = timedelta(minutes=2 * source.interval_minutes)
+    last = source.last_success_at
+    return last if last is not None and now - last <= usual else now
 
 
 def pause_of(interval_minutes: int, failure_count: int, wait_seconds: float = 0.0) -> timedelta:

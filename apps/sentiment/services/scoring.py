@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from apps.registry.models import ModelVersion
 from apps.sentiment.models import Article, Monitor, Score, ScoringState, Sentiment
+from apps.sentiment.services import watching
 from apps.sentiment.services.buckets import Count, add_counts, meant_as
 from apps.sentiment.services.meaning import recounted
 from words import say
@@ -93,6 +94,8 @@ def record_scores(version: ModelVersion, found: Sequence[Said]) -> int:
     Article.objects.filter(pk__in=list(rows)).update(scoring=ScoringState.DONE, scoring_until=None)
     monitors = {row.monitor_id for row in rows.values() if row.monitor.scoring_error}
     Monitor.objects.filter(pk__in=monitors).update(scoring_error="")
+    for monitor_id in {row.monitor_id for row in rows.values()}:
+        watching.arrived(monitor_id)
     return len(scores)
 
 

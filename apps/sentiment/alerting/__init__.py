@@ -1,0 +1,1 @@
+"""How alerts go, without a database: courses, times, words and terms."""

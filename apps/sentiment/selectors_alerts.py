@@ -1,0 +1,312 @@
+"""Reading for rules and alerts: series of counts as detectors want them, names of series, alerts and silences."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from apps.accounts.models import User
+from apps.sentiment.models import (
+    Alert,
+    AlertEvent,
+    AlertState,
+    Dimension,
+    Entity,
+    Measure,
+    Monitor,
+    Replay,
+    Rule,
+    RuleKind,
+    Silence,
+    Source,
+    SourceKind,
+    Topic,
+    Usefulness,
+)
+
+MOST_SERIES = 2_000  # of one rule
+
+
+@dataclass(frozen=True)
+class Table:
+    """Counts of S series in consecutive buckets. NaN where a bucket is missing or was not asked for.
+
+    `first` is the number of the first bucket since 1970.
+    """
+
+    keys: list[str]
+    first: int
+    counts: np.ndarray  # [S, B]
+    negatives: np.ndarray | None = None  # [S, B]
+
+
+COUNTED = """
+    SELECT key, start_at, article_count, story_count FROM sentiment_bucket
+    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
+      AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
+"""
+# Of several versions the one that read most of a bucket, the newest of equals: articles that were read twice count once.
+READ = """
+    SELECT DISTINCT ON (key, start_at) key, start_at, article_count, negative_count FROM sentiment_bucket
+    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
+      AND start_at >= %s AND start_at < %s AND model_version_id IS NOT NULL
+    ORDER BY key, start_at, article_count DESC, model_version_id DESC
+"""
+SEEN = """
+    SELECT start_at FROM sentiment_bucket
+    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
+      AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
+"""
+BEGUN = """
+    SELECT min(start_at) FROM sentiment_bucket
+    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
+      AND model_version_id IS NULL
+"""
+
+
+def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) -> Table:
+    """The counts that a rule looks at in the buckets [begin, end), numbered since 1970, by the clock of arrival.
+
+    A bucket in which nobody looked is missing. Where somebody looked, a series without articles has zero. Programs push when
+    they have something, so with such a source every bucket since the first article was looked at. `wanted`: only these
+    buckets are read, where others are not needed.
+    """
+    size = rule.seconds
+    chosen = " AND start_at = ANY(%s)" if wanted else ""
+    span: list[Any] = [_moment(begin, size), _moment(end, size)]
+    if wanted:
+        span.append([_moment(each, size) for each in wanted])
+    what: list[Any] = [rule.monitor_id, size, rule.dimension, rule.key, rule.key]
+    reads = rule.measure == Measure.NEGATIVE or rule.kind == "share"
+    found = _fetched((_with(READ, chosen) if reads else COUNTED + chosen), [*what, *span])
+    keys = _keys(rule, found)
+    place = {key: at for at, key in enumerate(keys)}
+    seen = _seen(rule, begin, end, chosen, span)
+    counts = np.where(seen, 0.0, np.nan) * np.ones((len(keys), 1))
+    negatives = counts.copy() if reads else None
+    for key, start_at, first, second in found:
+        if key not in place:
+            continue
+        at = _number(start_at, size) - begin
+        if negatives is not None:
+            counts[place[key], at], negatives[place[key], at] = first, second
+        else:
+            counts[place[key], at] = second if rule.measure == Measure.STORIES else first
+    if negatives is not None and rule.kind != "share":
+        return Table(keys, begin, negatives)
+    return Table(keys, begin, counts, negatives)
+
+
+def _keys(rule: Rule, found: Iterable[tuple[Any, ...]]) -> list[str]:
+    if rule.dimension == Dimension.TOTAL:
+        return [""]
+    if rule.key:
+        return [rule.key]
+    return sorted({row[0] for row in found if row[0]})[:MOST_SERIES]
+
+
+def _seen(rule: Rule, begin: int, end: int, chosen: str, span: list[Any]) -> np.ndarray:
+    """In which buckets somebody looked, bool [B]."""
+    size, seen = rule.seconds, np.zeros(end - begin, dtype=bool)
+    for (start_at,) in _fetched(SEEN + chosen, [rule.monitor_id, size, *span]):
+        seen[_number(start_at, size) - begin] = True
+    if Source.objects.filter(monitor_id=rule.monitor_id, kind=SourceKind.PUSH, is_enabled=True).exists():
+        ((first,),) = _fetched(BEGUN, [rule.monitor_id, size])
+        if first is not None:
+            seen[max(0, _number(first, size) - begin) :] = True
+    return seen
+
+
+def _with(statement: str, condition: str) -> str:
+    """The statement with a further condition, before its order."""
+    head, order = statement.rsplit("ORDER BY", 1)
+    return f"{head} {condition} ORDER BY {order}"
+
+
+def _fetched(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def _moment(number: int, seconds: int) -> datetime:
+    return datetime.fromtimestamp(number * seconds, UTC)
+
+
+def _number(moment: datetime, seconds: int) -> int:
+    return int(moment.timestamp()) // seconds
+
+
+def is_key(monitor: Monitor, dimension: str, key: str) -> bool:
+    """Whether a monitor can have such a series."""
+    if dimension == Dimension.TOTAL:
+        return key == ""
+    return bool(series_names(monitor, dimension, [key])) or dimension == Dimension.LANGUAGE
+
+
+def series_names(monitor: Monitor, dimension: str, keys: Sequence[str]) -> dict[str, str]:
+    """Series by key, with the names people know them by; what is gone is not among them."""
+    if dimension == Dimension.SOURCE:
+        ids = [int(key) for key in keys if key.isdigit()]
+        rows = Source.objects.filter(monitor=monitor, pk__in=ids).values_list("pk", "name")
+        return {str(pk): name for pk, name in rows}
+    if dimension == Dimension.LANGUAGE:
+        return {key: key for key in keys}
+    tables: dict[str, QuerySet[Any]] = {
+        Dimension.TOPIC: Topic.objects.filter(Q(monitor=None) | Q(monitor=monitor)),
+        Dimension.ENTITY: Entity.objects.all(),
+    }
+    if dimension not in tables:
+        return {}
+    ids = [int(key) for key in keys if key.isdigit()]
+    rows = tables[dimension].filter(workspace=monitor.workspace_id, pk__in=ids)
+    return {str(pk): name for pk, name in rows.values_list("pk", "name")}
+
+
+def rules_of(monitor: Monitor) -> QuerySet[Rule]:
+    """Rules by name, with the alerts that are open and what people said of those before."""
+    return (
+        Rule.objects.filter(monitor=monitor)
+        .defer("memory", "verdicts")
+        .annotate(
+            open_count=Count("alerts", filter=Q(alerts__state=AlertState.FIRING)),
+            fired_count=Count("alerts", filter=Q(alerts__fired_at__isnull=False)),
+            useful_count=Count("alerts", filter=Q(alerts__usefulness=Usefulness.USEFUL)),
+            noise_count=Count("alerts", filter=Q(alerts__usefulness=Usefulness.NOISE)),
+        )
+        .order_by("name", "id")
+    )
+
+
+def alerts_of(monitor: Monitor) -> QuerySet[Alert]:
+    """Alerts, the newest first."""
+    rows = Alert.objects.filter(monitor=monitor).select_related("rule", "assigned_to", "acknowledged_by")
+    return rows.defer("explanation", "evidence").order_by("-id")
+
+
+def alerts_everywhere(workspace: Any) -> QuerySet[Alert]:
+    """Alerts of all monitors of a workspace, the newest first."""
+    rows = Alert.objects.filter(monitor__workspace=workspace)
+    rows = rows.select_related("rule", "monitor", "assigned_to", "acknowledged_by")
+    return rows.defer("explanation", "evidence").order_by("-id")
+
+
+def with_events(rows: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Alerts with the steps of their lives."""
+    return rows.prefetch_related(Prefetch("events", AlertEvent.objects.select_related("by").order_by("id")))
+
+
+def silences_of(monitor: Monitor) -> QuerySet[Silence]:
+    """Silences, those that end last first."""
+    return Silence.objects.filter(monitor=monitor).select_related("rule", "created_by").order_by("-end_at", "-id")
+
+
+def is_silenced(alert: Alert, silences: Iterable[Silence], now: datetime) -> bool:
+    """Whether one of the silences of its monitor covers an alert now."""
+    return any(
+        each.begin_at <= now < each.end_at
+        and each.rule_id in (None, alert.rule_id)
+        and each.dimension in ("", alert.dimension)
+        and each.key in ("", alert.key)
+        for each in silences
+    )
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How useful the alerts of a rule or of a kind of rule were, as people said."""
+
+    name: str
+    alert_count: int
+    useful_count: int
+    noise_count: int
+
+    @property
+    def share(self) -> float | None:
+        """Useful ones among those judged; None where none was."""
+        judged = self.useful_count + self.noise_count
+        return self.useful_count / judged if judged else None
+
+    @property
+    def title(self) -> str:
+        """The name of a kind of rule in the reader's language, or the rule's own."""
+        return str(RuleKind(self.name).label) if self.name in RuleKind.values else self.name
+
+
+def precisions(monitor: Monitor, *, by: str = "kind") -> list[Precision]:
+    """By the kind of rule (`kind`) or the rule (`rule_name`), of all alerts that fired."""
+    rows = (
+        Alert.objects.filter(monitor=monitor)
+        .exclude(fired_at=None)
+        .values(by)
+        .annotate(
+            every=Count("pk"),
+            useful=Count("pk", filter=Q(usefulness=Usefulness.USEFUL)),
+            noise=Count("pk", filter=Q(usefulness=Usefulness.NOISE)),
+        )
+        .order_by(by)
+    )
+    return [Precision(row[by], row["every"], row["useful"], row["noise"]) for row in rows]
+
+
+def lately_similar(alert: Alert, *, most: int = 5) -> list[Alert]:
+    """Earlier alerts of the same kind and series."""
+    rows = Alert.objects.filter(
+        monitor_id=alert.monitor_id, kind=alert.kind, dimension=alert.dimension, key=alert.key
+    ).exclude(pk=alert.pk)
+    return list(rows.exclude(fired_at=None).defer("explanation", "evidence").order_by("-fired_at")[:most])
+
+
+def silent_since(rule: Rule, now: datetime) -> dict[str, tuple[datetime, str]]:
+    """Of a rule that watches for silence: series -> (since when nothing arrived, its name). New sources are given time."""
+    rows = Source.objects.filter(monitor_id=rule.monitor_id, is_enabled=True)
+    if rule.key:
+        rows = rows.filter(pk=int(rule.key))
+    found = {
+        str(source.pk): (source.last_article_at or source.created_at, source.name)
+        for source in rows.only("pk", "last_article_at", "created_at", "name")
+    }
+    if rule.dimension == Dimension.SOURCE or not found:
+        return found
+    return {"": (max(since for since, _name in found.values()), "")}
+
+
+AROUND = 36  # buckets before and after the one on which an alert fired
+
+
+def series_around(alert: Alert) -> list[tuple[datetime, float | None]]:
+    """(begin, count) of the buckets around an alert's, as they are counted now; None where nobody looked."""
+    rule = alert.rule
+    if rule is None or alert.bucket_at is None or rule.kind in ("keyword", "new_story", "no_data"):
+        return []
+    one = Rule(
+        monitor_id=alert.monitor_id, kind="ratio", measure=rule.measure, seconds=rule.seconds, dimension=alert.dimension, key=alert.key
+    )  # fmt: skip
+    at = _number(alert.bucket_at, rule.seconds)
+    table = table_of(one, begin=at - AROUND, end=at + AROUND // 3)
+    counts = table.counts[0] if table.keys else []
+    return [
+        (_moment(table.first + place, rule.seconds), None if np.isnan(count) else float(count))
+        for place, count in enumerate(counts)
+    ]
+
+
+def replays_of(monitor: Monitor) -> QuerySet[Replay]:
+    """Replays and back-tests, the newest first."""
+    rows = Replay.objects.filter(monitor=monitor).select_related("job", "created_by")
+    return rows.order_by("-id")
+
+
+def people_of(workspace: Any) -> QuerySet[User]:
+    """Who may answer for an alert."""
+    return User.objects.filter(memberships__workspace=workspace, is_active=True).order_by("email")
+
+
+def open_count(workspace: Any) -> int:
+    """Alerts of a workspace that fire and that nobody has answered."""
+    rows = Alert.objects.filter(monitor__workspace=workspace, state=AlertState.FIRING, acknowledged_at=None)
+    return rows.count()

@@ -1,0 +1,208 @@
+"""Why an alert was raised, as plain values that are stored with it and never changed: numbers, stories, terms, sources, texts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from apps.registry.models import ModelVersion
+from apps.sentiment.alerting.terms import standing_out
+from apps.sentiment.alerting.verdicts import Verdict
+from apps.sentiment.models import (
+    Alert,
+    Article,
+    ArticleEntity,
+    ArticleTopic,
+    Dimension,
+    Measure,
+    Rule,
+    Score,
+    Sentiment,
+    TargetScore,
+)
+from apps.sentiment.selectors_alerts import lately_similar
+
+FORMAT = 1
+MOST_ARTICLES = 1_000  # of the span, the newest
+MOST_BEFORE = 500  # articles that terms are compared with
+BEFORE = timedelta(days=14)
+STORIES, TERMS, SOURCES, SAMPLES = 5, 15, 8, 5
+EXCERPT = 280  # characters
+SPREADING = 0.6  # share of one story from which on an alert is one story that spreads
+
+
+def explain(
+    alert: Alert,
+    verdict: Verdict,
+    begin: datetime,
+    end: datetime,
+    *,
+    moved: dict[str, Any] | None = None,
+    articles: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """Everything that is known of the span [begin, end) of an alert's series; `articles`: those that raised it, if they are known."""
+    rule = alert.rule
+    assert rule is not None
+    found = list(articles) or list(_written(alert, begin, end))
+    reading = _reading(rule, found)
+    return {
+        "format": FORMAT,
+        "rule": {
+            "name": rule.name,
+            "kind": rule.kind,
+            "measure": rule.measure,
+            "seconds": rule.seconds,
+            "options": rule.options,
+            "hold_minutes": rule.hold_minutes,
+            "keep_minutes": rule.keep_minutes,
+            "revision": rule.updated_at.isoformat(),
+        },
+        "begin": begin.isoformat(),
+        "end": end.isoformat(),
+        "verdict": verdict.plain(),
+        "moved": moved,
+        "article_count": len(found),
+        "syndication": _syndication(found),
+        "sentiments": dict(Counter(each.newest for each in found if each.newest)),
+        "stories": _stories(reading or found),
+        "terms": _terms(alert, reading or found, begin),
+        "sources": _shares(
+            Counter((each.source_id, each.source.name, each.source.weight) for each in reading or found)
+        ),
+        "languages": dict(Counter(each.language for each in found).most_common(SOURCES)),
+        "samples": [_sample(each) for each in _telling(reading or found)[:SAMPLES]],
+        "versions": _versions(found),
+        "similar": [_past(each) for each in lately_similar(alert)],
+    }
+
+
+def articles_of_series(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
+    """The articles that were counted in the series of an alert in a span, by their arrival."""
+    rows = Article.objects.filter(monitor_id=alert.monitor_id, is_history=False)
+    rows = rows.filter(received_at__gte=begin, received_at__lt=end).filter(of_series(alert.dimension, alert.key))
+    return rows.select_related("source", "story").defer("search")
+
+
+def of_series(dimension: str, key: str) -> Q:
+    """Which articles a series counts."""
+    if dimension == Dimension.SOURCE and key.isdigit():
+        return Q(source_id=int(key))
+    if dimension == Dimension.LANGUAGE:
+        return Q(language=key)
+    if dimension == Dimension.TOPIC:
+        return Q(pk__in=ArticleTopic.objects.filter(topic_id=int(key), is_current=True).values("article"))
+    if dimension == Dimension.ENTITY:
+        return Q(pk__in=ArticleEntity.objects.filter(entity_id=int(key)).values("article"))
+    return Q()
+
+
+def with_newest(rows: QuerySet[Article], *, entity: str = "") -> QuerySet[Article]:
+    """Articles with `newest`, `newest_probability` and `newest_version`: how they were found to be meant last; of the series of an
+    entity, how it is spoken of where that is known."""
+    scores: QuerySet[Any] = Score.objects.filter(article=OuterRef("pk")).order_by("-id")
+    names = ("sentiment", "probability", "model_version")
+    if not entity:
+        return rows.annotate(**{_NEWEST[name]: Subquery(scores.values(name)[:1]) for name in names})
+    towards = TargetScore.objects.filter(article=OuterRef("pk"), entity_id=int(entity))
+    towards = towards.order_by("-is_dedicated", "-id")
+    return rows.annotate(
+        **{
+            _NEWEST[name]: Coalesce(Subquery(towards.values(name)[:1]), Subquery(scores.values(name)[:1]))
+            for name in names
+        }
+    )
+
+
+_NEWEST = {"sentiment": "newest", "probability": "newest_probability", "model_version": "newest_version"}
+
+
+def _written(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
+    """The newest articles of a span, the last first."""
+    entity = alert.key if alert.dimension == Dimension.ENTITY else ""
+    return with_newest(articles_of_series(alert, begin, end), entity=entity).order_by("-id")[:MOST_ARTICLES]
+
+
+def _reading(rule: Rule, found: Sequence[Any]) -> list[Any]:
+    """The articles that the rule counts of these."""
+    if rule.measure == Measure.NEGATIVE or rule.kind == "share":
+        return [each for each in found if each.newest == Sentiment.NEGATIVE]
+    return list(found)
+
+
+def _syndication(found: Sequence[Any]) -> dict[str, Any]:
+    """How far it is one text that many print."""
+    stories = Counter(each.story_id or -each.pk for each in found)
+    largest = max(stories.values(), default=0)
+    share = largest / len(found) if found else 0.0
+    return {
+        "story_count": len(stories),
+        "repeated_share": round(1 - len(stories) / len(found), 4) if found else 0.0,
+        "largest_share": round(share, 4),
+        "is_one_story": len(found) > 1 and share > SPREADING,
+    }
+
+
+def _stories(found: Sequence[Any]) -> list[dict[str, Any]]:
+    counted = Counter(each.story_id for each in found if each.story_id)
+    stories = {each.story_id: each.story for each in found if each.story}
+    return [
+        {"id": pk, "title": stories[pk].title[:300], "count": count, "first_at": stories[pk].first_at.isoformat()}
+        for pk, count in counted.most_common(STORIES)
+    ]
+
+
+def _terms(alert: Alert, found: Sequence[Any], begin: datetime) -> list[dict[str, Any]]:
+    """Terms against what was written before; each story counts once."""
+    before = articles_of_series(alert, begin - BEFORE, begin).order_by("-id")[:MOST_BEFORE]
+    terms = standing_out(_once(found), _once(list(before)), most=TERMS)
+    return [
+        {"text": each.text, "count": each.count, "before": each.before, "deviations": each.deviations} for each in terms
+    ]
+
+
+def _once(found: Sequence[Any]) -> list[str]:
+    return [each.text for each in {each.story_id or -each.pk: each for each in found}.values()]
+
+
+def _shares(counted: Counter[tuple[int, str, int]]) -> list[dict[str, Any]]:
+    total = sum(counted.values())
+    return [
+        {"id": pk, "name": name, "weight": weight, "count": count, "share": round(count / total, 4)}
+        for (pk, name, weight), count in counted.most_common(SOURCES)
+    ]
+
+
+def _telling(found: Sequence[Any]) -> list[Any]:
+    """One article of each story: those of the larger stories and weightier sources first."""
+    size = Counter(each.story_id or -each.pk for each in found)
+    ordered = sorted(found, key=lambda each: (-size[each.story_id or -each.pk], -each.source.weight, each.pk))
+    return list({each.story_id or -each.pk: each for each in reversed(ordered)}.values())[::-1]
+
+
+def _sample(article: Any) -> dict[str, Any]:
+    probability = article.newest_probability
+    return {
+        "id": article.pk,
+        "title": article.title[:300],
+        "excerpt": article.body[:EXCERPT],
+        "url": article.url,
+        "source": article.source.name,
+        "published_at": article.published_at.isoformat(),
+        "sentiment": article.newest or "",
+        "probability": None if probability is None else round(probability, 4),
+    }
+
+
+def _versions(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Which versions read these articles."""
+    counted = Counter(each.newest_version for each in found if each.newest_version)
+    names = {row.pk: str(row) for row in ModelVersion.objects.filter(pk__in=counted).select_related("family")}
+    return [{"id": pk, "name": names.get(pk, ""), "count": count} for pk, count in counted.most_common()]
+
+
+def _past(alert: Alert) -> dict[str, Any]:
+    assert alert.fired_at is not None
+    return {"id": alert.pk, "name": str(alert), "fired_at": alert.fired_at.isoformat(), "usefulness": alert.usefulness}

@@ -1,0 +1,95 @@
+"""Rules judged when their buckets close and when articles arrive; people are told afterwards."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import OperationalError
+from django.utils import timezone
+
+from apps.sentiment import services
+from apps.sentiment.alerting.verdicts import Verdict
+from apps.sentiment.models import Alert, Rule, RuleKind, begin_of
+from apps.sentiment.models.rules import ON_ARRIVAL
+from apps.sentiment.selectors_alerts import silent_since
+from apps.sentiment.services import arrivals, watching
+from core.errors import Refused
+from workers.explaining import explain_counts, explain_hits, explain_silence
+from workers.judging import judge_span
+
+logger = logging.getLogger(__name__)
+
+
+def watch(now: datetime | None = None) -> None:
+    """Judge all rules that are due, one by one; a rule that cannot be judged keeps no other from it."""
+    now = now or timezone.now()
+    for pk in watching.due_rules(now):
+        try:
+            watch_rule(pk, now)
+        except OperationalError:
+            raise
+        except Refused as refused:
+            watching.not_judged(pk, refused.message)
+        except Exception as error:
+            logger.exception("rule %s cannot be judged", pk)
+            watching.not_judged(pk, f"{type(error).__name__}: {error}")
+    services.tell_due(now)
+
+
+def watch_rule(pk: int, now: datetime) -> list[Alert]:
+    """Judge one rule; the alerts that have just fired."""
+    with watching.rule_in_hand(pk) as rule:
+        if rule is None:
+            return []
+        if rule.kind in ON_ARRIVAL:
+            return _arrivals(rule, now)
+        if rule.kind == RuleKind.NO_DATA:
+            return _silence(rule, now)
+        return _closed(rule, now) + _running(rule, now)
+
+
+def _closed(rule: Rule, now: datetime) -> list[Alert]:
+    """The buckets that have closed since, in order."""
+    ends = watching.ends_due(rule, now)
+    if not ends:
+        return []
+    fired: list[Alert] = []
+    for found in judge_span(rule, ends[0], ends[-1]):
+        fired += watching.record(rule, found.verdicts, found.at, explain=explain_counts, now=now)
+    watching.judged(rule, found.verdicts, until=ends[-1], memory=found.memory, now=now)
+    return fired
+
+
+def _running(rule: Rule, now: datetime) -> list[Alert]:
+    """A fixed number that is reached already need not wait for the end of its bucket."""
+    if rule.kind != RuleKind.STATIC or rule.hold_minutes or rule.options.get("direction") == "below":
+        return []
+    end = begin_of(now, rule.seconds) + timedelta(seconds=rule.seconds)
+    (found,) = judge_span(rule, end, end)
+    return watching.record(rule, found.verdicts, now, explain=explain_counts, now=now, moves_only_up=True)
+
+
+def _arrivals(rule: Rule, now: datetime) -> list[Alert]:
+    hits = arrivals.fresh_hits(rule, now)
+    verdicts = arrivals.verdict_of(rule, hits)
+    fired = watching.record(rule, verdicts, now, explain=explain_hits(hits), now=now)
+    watching.record(rule, arrivals.quiet_verdicts(rule, hits), now, explain=explain_hits([]), now=now)
+    arrivals.note_hits(rule, hits)
+    watching.judged(rule, verdicts or rule_verdicts(rule), until=None, memory=None, now=now)
+    return fired
+
+
+def rule_verdicts(rule: Rule) -> list[Verdict]:
+    """What a rule said last; kept while nothing new arrives."""
+    return [Verdict(**each) for each in rule.verdicts]
+
+
+def _silence(rule: Rule, now: datetime) -> list[Alert]:
+    minutes = rule.options["minutes"]
+    verdicts = [
+        Verdict(key, silent >= minutes, round(silent, 1), float(minutes), strength=silent / minutes, method=rule.kind)
+        for key, (since, _name) in silent_since(rule, now).items()
+        for silent in [(now - since).total_seconds() / 60]
+    ]
+    fired = watching.record(rule, verdicts, now, explain=explain_silence, now=now)
+    watching.judged(rule, verdicts, until=None, memory=None, now=now)
+    return fired
