@@ -40,6 +40,7 @@ pytest_plugins = (
     "tests.fixtures.guards",
     "tests.fixtures.jobs",
     "tests.fixtures.markers",
+    "tests.fixtures.meaning",
     "tests.fixtures.monitors",
     "tests.fixtures.outside",
     "tests.fixtures.rollouts",

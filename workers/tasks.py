@@ -1,6 +1,7 @@
 """The Celery tasks: run the next job, sweep, clean up."""
 
 import logging
+import time
 from typing import Any
 
 from celery import shared_task
@@ -28,6 +29,7 @@ from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
 
+LINK_SECONDS = 30.0  # of one message; another one comes
 FILE_ROOMS = (
     accounts_selectors.file_places,
     datasets_selectors.file_places,
@@ -86,6 +88,14 @@ def read_source(pk: int, token: int) -> None:
 def watch() -> None:
     """Judge the rules whose buckets have closed and those that look at what arrives, and tell people."""
     watching.watch()
+
+
+@shared_task(name="workers.link")
+def link() -> None:
+    """Link earlier articles anew where it was asked for; what is left goes on with the next message."""
+    until = time.monotonic() + LINK_SECONDS
+    while time.monotonic() < until and sentiment.link_next():
+        pass
 
 
 @shared_task(name="workers.deliver")

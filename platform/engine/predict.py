@@ -45,6 +45,7 @@ class Classifier:
         tokenizer: Any,
         description: dict[str, Any],
         read: Callable[[Sequence[str]], list[list[int]]] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -54,6 +55,7 @@ class Classifier:
         self.threshold = float(description["decision_threshold"])
         self.max_length_tokens = int(description["max_length_tokens"])
         self.description = description
+        self.folder = folder
         self.read = read or partial(encode, tokenizer, max_length_tokens=self.max_length_tokens)
 
     def predict(self, texts: Sequence[str], report: Report | None = None) -> Predictions:
@@ -75,11 +77,14 @@ class Classifier:
         report = report or Silent()
         remaining = iter(texts)
         while chunk := list(islice(remaining, window)):
-            probabilities = self._window(chunk, report, start, total)
-            decided = choose(probabilities, multi_label=self.multi_label, threshold=self.threshold)
-            labels = [tuple(self.names[k] for k in np.flatnonzero(row)) for row in decided]
-            yield start, Predictions(self.names, labels, probabilities)
+            yield start, self.decided(self._window(chunk, report, start, total))
             start += len(chunk)
+
+    def decided(self, probabilities: NDArray[np.float32]) -> Predictions:
+        """The labels of probabilities [N, K]."""
+        decided = choose(probabilities, multi_label=self.multi_label, threshold=self.threshold)
+        labels = [tuple(self.names[k] for k in np.flatnonzero(row)) for row in decided]
+        return Predictions(self.names, labels, probabilities)
 
     def _window(self, texts: Sequence[str], report: Report, start: int, total: int) -> NDArray[np.float32]:
         distinct = {text: at for at, text in enumerate(dict.fromkeys(texts))}
@@ -109,7 +114,7 @@ def load_classifier(folder: Path, *, is_served: bool = True) -> Classifier:
         model = model.cuda()
     if is_served and description.get("weights") == int8.WEIGHTS:
         serve_int8(model)
-    return Classifier(model, tokenizer, description, read)
+    return Classifier(model, tokenizer, description, read, folder)
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length_tokens: int) -> list[list[int]]:

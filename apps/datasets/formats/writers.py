@@ -14,6 +14,7 @@ from apps.datasets.formats.parquet import write_huggingface, write_parquet
 from apps.datasets.formats.tagging import SCHEMES, encode_tags
 from apps.datasets.formats.xlsx import MAX_CELL_CHARACTERS, MAX_ROWS, SheetWriter
 from apps.datasets.tokens import TOKENIZERS
+from core.spreadsheets import FORMULA
 from engine.specs.records import FIELDS, KINDS
 from words import say
 
@@ -31,7 +32,6 @@ _SOME_KINDS = {
 }
 _NESTED = {"spans", "answers", "messages", "prompt"}
 _AMBIGUOUS = ("|", ";", "；", "、")  # a plain label with one of these could be read as several
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # full width: Excel in East Asia
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _tsv(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, no
 
 def _csv_spreadsheet(kind: str, items: Iterable[Item], path: Path, options: WriteOptions, notes: Counter[str]) -> int:
     def neutral(cell: str) -> str:
-        if not cell.startswith(_FORMULA):
+        if not cell.startswith(FORMULA):
             return cell
         notes[say("values got an apostrophe in front, so that no program runs them as a formula.")] += 1
         return f"'{cell}"

@@ -20,6 +20,7 @@ from core.access import PageRequest, page
 from core.errors import Refused
 from core.once import once
 from core.pages import keyset, workspace_url
+from core.spreadsheets import harmless
 from core.storage import home
 from core.streaming import streamed
 from words import say
@@ -176,8 +177,4 @@ def error_lines(import_job: ImportJob) -> Iterator[str]:
     yield writer.writerow(["row", "line", "code", "field", "message", "snippet"])
     for found in bad_rows(import_job).iterator(chunk_size=1_000):
         texts = (found.code, found.field, str(found.message), found.snippet)
-        yield writer.writerow([found.row, found.line, *(_harmless(text) for text in texts)])
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")) else text
+        yield writer.writerow([found.row, found.line, *(harmless(text) for text in texts)])

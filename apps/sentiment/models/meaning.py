@@ -15,9 +15,9 @@ from apps.sentiment.models.scores import Sentiment
 
 
 class Lexicon(models.Model):
-    """A number that grows in the transaction that changes a workspace's topics or entities, so that no reader keeps old ones.
+    """A number that is another one after each change of a workspace's topics or entities, so that nobody keeps old ones.
 
-    Its row is locked while it grows: tables change one after the other.
+    It is written in the transaction that changes them: changes come one after the other.
     """
 
     workspace = models.OneToOneField(settings.WORKSPACE_MODEL, models.CASCADE, primary_key=True, related_name="lexicon")

@@ -55,6 +55,16 @@ class Monitor(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_read(self) -> bool:
+        """Whether any version reads its articles."""
+        return bool(self.sentiment_model or self.target_model or self.topic_models)
+
+    @property
+    def reads_targets(self) -> bool:
+        """Whether a version says how entities are spoken of."""
+        return bool(self.sentiment_model or self.target_model)
+
 
 class SourceKind(models.TextChoices):
     """How articles come."""

@@ -1,7 +1,15 @@
 """What changes rows of the sentiment room."""
 
 from apps.sentiment.services.alerts import acknowledge, assign, close, judge, note
+from apps.sentiment.services.entities import (
+    Upserted,
+    change_entity,
+    create_entity,
+    delete_entity,
+    upsert_entities,
+)
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
+from apps.sentiment.services.linking import lexis_of, link_again, link_next
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
 from apps.sentiment.services.readings import claim_source, claim_sources, record_reading
 from apps.sentiment.services.replays import back_test, finish_replay, replay
@@ -10,49 +18,65 @@ from apps.sentiment.services.rules import add_silence, change_rule, create_rule,
 from apps.sentiment.services.scoring import (
     claim_articles,
     labels_fit,
-    record_scores,
     score_again,
     scoring_failed,
     scoring_waits,
 )
 from apps.sentiment.services.sources import add_source, change_source, fetch_now, remove_source
+from apps.sentiment.services.targets import joined, windows_of
 from apps.sentiment.services.telling import tell_due
+from apps.sentiment.services.topics import change_topic, create_topic, delete_topic
+from apps.sentiment.services.understanding import record_scores, record_understanding
 
 __all__ = [
     "MOST_ITEMS",
     "Taken",
+    "Upserted",
     "acknowledge",
     "add_silence",
     "add_source",
     "assign",
     "back_test",
+    "change_entity",
     "change_monitor",
     "change_rule",
     "change_source",
+    "change_topic",
     "claim_articles",
     "claim_source",
     "claim_sources",
     "close",
+    "create_entity",
     "create_monitor",
     "create_rule",
+    "create_topic",
+    "delete_entity",
     "delete_monitor",
     "delete_rule",
+    "delete_topic",
     "end_silence",
     "fetch_now",
     "finish_replay",
     "forget_bands",
     "forget_bodies",
     "ingest",
+    "joined",
     "judge",
     "labels_fit",
+    "lexis_of",
+    "link_again",
+    "link_next",
     "not_taken",
     "note",
     "record_reading",
     "record_scores",
+    "record_understanding",
     "remove_source",
     "replay",
     "score_again",
     "scoring_failed",
     "scoring_waits",
     "tell_due",
+    "upsert_entities",
+    "windows_of",
 ]

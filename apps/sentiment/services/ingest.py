@@ -14,6 +14,8 @@ from apps.sentiment.collecting.language import detect
 from apps.sentiment.models import Article, ArticleBand, Monitor, ScoringState, Source, Story
 from apps.sentiment.services import watching
 from apps.sentiment.services.buckets import Count, add_counts, arrived
+from apps.sentiment.services.linking import link_new
+from apps.sentiment.services.scoring import SCORING_CHANNEL
 from core.bulk import copy_rows
 from core.queue import notify
 from core.search import search_vector
@@ -23,7 +25,6 @@ CHUNK = 100
 STORY_SPAN = timedelta(days=7)  # an article joins a story whose newest article is not older
 MOST_CANDIDATES = 500  # of one chunk
 LONGEST_BODY = 200_000  # characters
-SCORING_CHANNEL = "lingxi:scoring"
 NEAR = """
     SELECT DISTINCT article_id FROM sentiment_articleband WHERE monitor_id = %s AND band = ANY(%s)
     ORDER BY article_id DESC LIMIT %s
@@ -121,6 +122,7 @@ def _store(source: Source, fresh: list[_Fresh], now: datetime, is_history: bool)
     bands = ((monitor.pk, band, row.pk) for row, each in zip(rows, fresh, strict=True) for band in each.mark.bands)
     copy_rows(ArticleBand, ("monitor_id", "band", "article_id"), bands)
     add_counts(Count(row, None, arrived(row)) for row in rows)
+    link_new(monitor, rows)
     Source.objects.filter(pk=source.pk).update(last_article_at=now)
     return {each.at: row for each, row in zip(fresh, rows, strict=True)}
 
@@ -201,7 +203,7 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         search=search_vector(text),
         is_first=each.is_first,
         is_history=is_history,
-        scoring=ScoringState.WAITING if monitor.sentiment_model else ScoringState.NONE,
+        scoring=ScoringState.WAITING if monitor.is_read else ScoringState.NONE,
     )
 
 

@@ -23,9 +23,22 @@ FIELDS = (
     "negative_label",
     "positive_label",
     "abstain_below",
+    "target_model",
+    "topic_models",
+    "topic_threshold",
+    "link_threshold",
     "body_days",
 )
-READS = ("sentiment_model", "negative_label", "positive_label", "abstain_below")  # what decides how an article is meant
+READS = (
+    "sentiment_model",
+    "target_model",
+    "topic_models",
+    "negative_label",
+    "positive_label",
+    "abstain_below",
+)  # what decides how an article is meant
+MODELS = ("sentiment_model", "target_model", "topic_models")
+MOST_TOPIC_MODELS = 8
 
 
 @transaction.atomic
@@ -42,7 +55,7 @@ def create_monitor(*, actor: Actor, **columns: Any) -> Monitor:
 def change_monitor(*, actor: Actor, monitor: Monitor, **columns: Any) -> Monitor:
     """Change what is given. Articles that wait are read by what is named now; those that were scored keep their scores."""
     found = Monitor.objects.select_for_update().get(pk=monitor.pk)
-    before = _told(found, FIELDS)
+    before, was_read = _told(found, FIELDS), found.is_read
     _set(found, columns)
     changed = [name for name in FIELDS if getattr(found, name) != before[name]]
     if not changed:
@@ -50,7 +63,7 @@ def change_monitor(*, actor: Actor, monitor: Monitor, **columns: Any) -> Monitor
     if set(changed) & set(READS):
         found.scoring_error = ""
     _save(found)
-    if "sentiment_model" in changed and not before["sentiment_model"]:
+    if found.is_read and not was_read:
         score_again(found, only_never=True)
     audit(
         actor=actor,
@@ -76,16 +89,26 @@ def _set(monitor: Monitor, columns: Mapping[str, Any]) -> None:
         setattr(monitor, name, value)
     if monitor.time_zone not in zones():
         raise Refused("unknown_time_zone", say("There is no such time zone."), field="time_zone")
-    if not 0 <= monitor.abstain_below <= 1:
-        raise Refused("bad_share", say("Give a number from 0 to 1."), field="abstain_below")
-    if monitor.sentiment_model:
-        version = resolve_version(monitor.workspace, monitor.sentiment_model)
-        if version.task != Task.CLASSIFICATION:
-            raise Refused(
-                "not_a_classifier",
-                say("The version “{version}” does not label texts.", version=version),
-                field="sentiment_model",
-            )
+    for name in ("abstain_below", "topic_threshold", "link_threshold"):
+        if not 0 <= getattr(monitor, name) <= 1:
+            raise Refused("bad_share", say("Give a number from 0 to 1."), field=name)
+    monitor.topic_models = list(dict.fromkeys(name.strip() for name in monitor.topic_models if name.strip()))
+    if len(monitor.topic_models) > MOST_TOPIC_MODELS:
+        raise Refused(
+            "too_many_models", say("Name at most {most} versions.", most=MOST_TOPIC_MODELS), field="topic_models"
+        )
+    for field in MODELS:
+        named = getattr(monitor, field)
+        for reference in [named] if isinstance(named, str) else named:
+            if reference and field in columns:
+                _labels_texts(monitor, reference, field)
+
+
+def _labels_texts(monitor: Monitor, reference: str, field: str) -> None:
+    version = resolve_version(monitor.workspace, reference)
+    if version.task != Task.CLASSIFICATION:
+        said = say("The version “{version}” does not label texts.", version=version)
+        raise Refused("not_a_classifier", said, field=field)
 
 
 def _save(monitor: Monitor) -> None:

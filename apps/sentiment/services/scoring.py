@@ -8,16 +8,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.registry.models import ModelVersion
-from apps.sentiment.models import Article, Monitor, Score, ScoringState, Sentiment
-from apps.sentiment.services import watching
-from apps.sentiment.services.buckets import Count, add_counts, meant_as
-from apps.sentiment.services.meaning import recounted
+from apps.sentiment.models import Article, Monitor, ScoringState, Sentiment
 from words import say
 
 LEASE = timedelta(seconds=60)
 WAIT = timedelta(seconds=60)  # until a version that is missing is looked for again
 DECIMALS = 6
+SCORING_CHANNEL = "lingxi:scoring"
 
 
 class Said(NamedTuple):
@@ -65,38 +62,6 @@ def labels_fit(monitor: Monitor, labels: Sequence[str]) -> str:
     return say(
         "The version has no label “{label}”. It has: {labels}.", label=missing[0], labels=", ".join(sorted(labels)[:10])
     )
-
-
-@transaction.atomic
-def record_scores(version: ModelVersion, found: Sequence[Said]) -> int:
-    """Store what a version said and count it; an article that it has scored already is not counted again."""
-    if not found:
-        return 0
-    ids = [each.article.pk for each in found]
-    locked = Article.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("id")
-    rows = {row.pk: row for row in locked.select_related("monitor").defer("body", "search")}
-    done = set(Score.objects.filter(article_id__in=ids, model_version=version).values_list("article_id", flat=True))
-    scores, counts = [], []
-    for article, probabilities in found:
-        row = rows.get(article.pk)
-        if row is None or row.pk in done:
-            continue
-        done.add(row.pk)
-        sentiment, sure = meant(row.monitor, probabilities)
-        told = {name: round(value, DECIMALS) for name, value in probabilities.items()}
-        scores.append(
-            Score(article=row, model_version=version, sentiment=sentiment, probability=sure, probabilities=told)
-        )
-        counts.append(Count(row, version.pk, meant_as(sentiment.value)))
-    add_counts(counts)
-    with recounted(list(rows.values())):
-        Score.objects.bulk_create(scores)
-    Article.objects.filter(pk__in=list(rows)).update(scoring=ScoringState.DONE, scoring_until=None)
-    monitors = {row.monitor_id for row in rows.values() if row.monitor.scoring_error}
-    Monitor.objects.filter(pk__in=monitors).update(scoring_error="")
-    for monitor_id in {row.monitor_id for row in rows.values()}:
-        watching.arrived(monitor_id)
-    return len(scores)
 
 
 def meant(monitor: Monitor, probabilities: Mapping[str, float]) -> tuple[Sentiment, float]:

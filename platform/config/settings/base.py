@@ -153,6 +153,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
     "collect": {"task": "workers.collect", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
     "watch": {"task": "workers.watch", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
+    "link": {"task": "workers.link", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
     "clean-up": {"task": "workers.clean_up", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
     "sweep-files": {"task": "workers.sweep_files", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
 }

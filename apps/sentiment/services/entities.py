@@ -1,0 +1,163 @@
+"""The table of entities: made, changed and taken away one by one or many at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from apps.accounts.services import audit
+from apps.sentiment.meaning.tickers import forms_of, normal
+from apps.sentiment.models import Alias, Bucket, Dimension, Entity, EntityKind
+from apps.sentiment.services.linking import tables_changed
+from apps.sentiment.services.topics import words_of
+from core.access import Actor
+from core.errors import Refused, conflict
+from words import say
+
+FIELDS = ("name", "kind", "tickers", "is_enabled")
+ALIAS_FIELDS = ("text", "language", "is_ambiguous", "required", "forbidden")
+MOST_ENTITIES = 20_000
+MOST_ALIASES = 100  # and tickers, of one entity
+MOST_AT_ONCE = 1_000
+LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What became of one of many: created, changed, unchanged, or refused with the reason."""
+
+    name: str
+    state: str
+    entity: Entity | None = None
+    problem: Refused | None = None
+
+
+@transaction.atomic
+def create_entity(*, actor: Actor, aliases: Sequence[Mapping[str, Any]] | None = None, **columns: Any) -> Entity:
+    """An entity with its aliases; without any its name is one."""
+    if Entity.objects.filter(workspace=actor.workspace).count() >= MOST_ENTITIES:
+        said = say("There are at most {most} entities in a workspace.", most=MOST_ENTITIES)
+        raise conflict("too_many_entities", said)
+    entity = Entity(workspace=actor.workspace)
+    _set(entity, columns)
+    _save(entity)
+    _set_aliases(entity, aliases if aliases is not None else [{"text": entity.name}])
+    tables_changed(actor.workspace)
+    audit(actor=actor, action="entity.create", obj=entity, after=_told(entity))
+    return entity
+
+
+@transaction.atomic
+def change_entity(
+    *, actor: Actor, entity: Entity, aliases: Sequence[Mapping[str, Any]] | None = None, **columns: Any
+) -> Entity:
+    """Change what is given; aliases are replaced as a whole. Articles keep their links until they are linked anew."""
+    found = Entity.objects.select_for_update().get(pk=entity.pk)
+    before = _told(found)
+    _set(found, columns)
+    if aliases is not None:
+        _set_aliases(found, aliases)
+    after = _told(found)
+    if after == before:
+        return found
+    _save(found)
+    tables_changed(actor.workspace)
+    audit(actor=actor, action="entity.change", obj=found, before=before, after=after)
+    return found
+
+
+@transaction.atomic
+def delete_entity(*, actor: Actor, entity: Entity) -> None:
+    """With its aliases, links and figures."""
+    audit(actor=actor, action="entity.delete", obj=entity, before=_told(entity))
+    Bucket.objects.filter(
+        monitor__workspace=entity.workspace_id, dimension=Dimension.ENTITY, key=str(entity.pk)
+    ).delete()
+    entity.delete()
+    tables_changed(actor.workspace)
+
+
+def upsert_entities(*, actor: Actor, items: Sequence[Mapping[str, Any]]) -> list[Upserted]:
+    """Create or change each by its name, in order; one that is refused takes no other with it. What an item leaves out
+    stays as it is."""
+    return [_upsert(actor, dict(item)) for item in items]
+
+
+def _upsert(actor: Actor, item: dict[str, Any]) -> Upserted:
+    name = str(item.pop("name", "")).strip()
+    try:
+        with transaction.atomic():
+            found = Entity.objects.filter(workspace=actor.workspace, name__iexact=name).first()
+            if found is None:
+                return Upserted(name, "created", create_entity(actor=actor, name=name, **item))
+            before = _told(found)
+            changed = change_entity(actor=actor, entity=found, **item)
+            return Upserted(name, "unchanged" if _told(changed) == before else "changed", changed)
+    except Refused as refused:
+        return Upserted(name, "refused", problem=refused)
+
+
+def _set(entity: Entity, columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        if name not in FIELDS:
+            raise TypeError(name)
+        setattr(entity, name, value)
+    entity.name = entity.name.strip()
+    if not entity.name:
+        raise Refused("no_name", say("Give it a name."), field="name")
+    _check_length(entity.name, "name")
+    if entity.kind not in EntityKind.values:
+        raise Refused("unknown_kind", say("Choose one of: {kinds}.", kinds=", ".join(EntityKind.values)), field="kind")
+    entity.tickers = list(dict.fromkeys(found for each in entity.tickers if (found := normal(str(each)))))
+    for ticker in entity.tickers:
+        if not forms_of(ticker):
+            said = say("“{ticker}” is no ticker. Write 600519.SH, 0700.HK or AAPL.", ticker=ticker[:40])
+            raise Refused("bad_ticker", said, field="tickers")
+    if len(entity.tickers) > MOST_ALIASES:
+        raise Refused("too_many_words", say("Give at most {most} words.", most=MOST_ALIASES), field="tickers")
+
+
+def _save(entity: Entity) -> None:
+    try:
+        with transaction.atomic():
+            entity.save()
+    except IntegrityError as error:
+        raise conflict("name_taken", say("There is an entity of this name already.")) from error
+
+
+def _set_aliases(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> None:
+    """Make the entity's aliases these; the rows of those that stay are kept."""
+    if len(aliases) > MOST_ALIASES:
+        raise Refused("too_many_words", say("Give at most {most} words.", most=MOST_ALIASES), field="aliases")
+    wanted: dict[str, Alias] = {}
+    for columns in aliases:
+        alias = Alias(entity=entity, **{name: columns[name] for name in ALIAS_FIELDS if name in columns})
+        alias.text = alias.text.strip()
+        if alias.text:
+            _check_length(alias.text, "aliases")
+            alias.required = words_of(alias.required, "aliases")
+            alias.forbidden = words_of(alias.forbidden, "aliases")
+            wanted.setdefault(alias.text, alias)
+    known = {alias.text: alias for alias in entity.aliases.all()}
+    entity.aliases.exclude(text__in=list(wanted)).delete()
+    for text, alias in wanted.items():
+        if text in known:
+            alias.pk = known[text].pk
+    Alias.objects.bulk_update([alias for alias in wanted.values() if alias.pk], ALIAS_FIELDS[1:])
+    Alias.objects.bulk_create([alias for alias in wanted.values() if not alias.pk])
+
+
+def _check_length(text: str, field: str) -> None:
+    if len(text) > LONGEST_NAME or "\0" in text:
+        said = say("A name has at most {most} characters.", most=LONGEST_NAME)
+        raise Refused("long_name", said, field=field)
+
+
+def _told(entity: Entity) -> dict[str, Any]:
+    aliases = [{name: getattr(alias, name) for name in ALIAS_FIELDS} for alias in _aliases_of(entity)]
+    return {**{name: getattr(entity, name) for name in FIELDS}, "aliases": aliases}
+
+
+def _aliases_of(entity: Entity) -> list[Alias]:
+    return list(Alias.objects.filter(entity=entity).order_by("id"))
