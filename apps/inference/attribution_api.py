@@ -29,7 +29,7 @@ class AskAttributionSerializer(serializers.Serializer[Any]):
 
     model = serializers.CharField(max_length=140)
     text = serializers.CharField(max_length=services.MOST_ATTRIBUTED_CHARACTERS, trim_whitespace=False)
-    label = serializers.CharField(
+    label = serializers.CharField(  # type: ignore[assignment]
         max_length=200, required=False, default="", allow_blank=True, help_text="The predicted one when missing."
     )
 
@@ -52,7 +52,7 @@ class WordSerializer(PlaceSerializer):
 class AttributedSerializer(serializers.Serializer[Any]):
     """Integrated gradients of the log-odds of a label, from a text in which nothing is said to the text."""
 
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     probability = serializers.FloatField()
     baseline_probability = serializers.FloatField()
     log_odds = serializers.FloatField()

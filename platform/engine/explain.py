@@ -160,7 +160,7 @@ class _Way:
     @torch.no_grad()
     def values(self, added: Tensor) -> NDArray[np.float64]:
         """F [M] where `added` [M, T, E] is on top of the embeddings of the text."""
-        return np.concatenate([self.odds(part).cpu().numpy() for part in added.split(self.rows)])
+        return np.concatenate([self.odds(part).cpu().numpy() for part in torch.split(added, self.rows)])
 
     def gradient(self, shares: Sequence[float], weights: Sequence[float]) -> Tensor:
         """The weighted sum of dF/dx [T, E] at x' + share (x - x')."""
@@ -176,7 +176,7 @@ class _Way:
     def odds(self, added: Tensor) -> Tensor:
         """Log-odds of the label [M] in float64."""
         with _on_top(self.model, self.table, added):
-            logits = self.model([self.read.ids] * len(added)).double()
+            logits: Tensor = self.model([self.read.ids] * len(added)).double()
         if self.rejection is not None:
             return torch.logit(self.rejection.probabilities(logits)[:, self.label], eps=NEVER)
         if self.multi_label:
@@ -309,7 +309,7 @@ def _check(read: Encoded) -> None:
 
 def _table(model: Any) -> torch.nn.Module:
     """What makes vectors of token ids."""
-    network = model.gpt if isinstance(model, WrittenWords) else model.encoder
+    network: Any = model.gpt if isinstance(model, WrittenWords) else model.encoder
     found: torch.nn.Module = network.tokens if hasattr(network, "tokens") else network.get_input_embeddings()
     return found
 
