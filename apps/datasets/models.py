@@ -308,22 +308,49 @@ class ExportJob(models.Model):
 
 
 class Correction(models.Model):
-    """What a person said is right about a text met elsewhere: plain values, so that it outlives its source."""
+    """What a person said is right about a text met elsewhere: plain values, so that it outlives its source.
+
+    Rows are only added; of one text and aspect the newest is current. One without a label takes back the one before.
+    """
 
     workspace = models.ForeignKey(settings.WORKSPACE_MODEL, models.CASCADE, related_name="corrections")
     text_hash = models.CharField(max_length=64)
     text = models.TextField()
-    label = models.CharField(max_length=200)
+    task = models.CharField(
+        max_length=20, default="classification", db_default="classification"
+    )  # what it is a label for
+    aspect = models.CharField(
+        max_length=200, blank=True, default="", db_default=""
+    )  # "sentiment", "topic", "target:<name>"
+    label = models.CharField(max_length=200, blank=True)
+    previous_label = models.CharField(max_length=200, blank=True, default="", db_default="")  # what a version had said
+    model_version = models.CharField(max_length=160, blank=True, default="", db_default="")  # which, by its name then
+    model_version_id = models.BigIntegerField(null=True)
+    note = models.CharField(max_length=500, blank=True, default="", db_default="")
+    is_current = models.BooleanField(default=True, db_default=True)
     author = models.CharField(max_length=300)
+    author_id = models.BigIntegerField(null=True)
     source = models.CharField(max_length=60)  # e.g. "sentiment", "bots"
     source_id = models.CharField(max_length=60, blank=True)
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["workspace", "text_hash"], name="correction_text")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "text_hash", "aspect"],
+                condition=models.Q(is_current=True),
+                name="correction_current_once",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.label}: {self.text[:60]}"
+
+    @property
+    def number(self) -> str:
+        """The last part of `source_id`: the number of its text in the room that wrote it."""
+        return self.source_id.rsplit("/", 1)[-1]
 
 
 class FilePurpose(models.TextChoices):

@@ -1,6 +1,6 @@
 """Reading datasets: lists, examples by filter, versions and their files."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.datasets.models import (
     ApiFile,
     BadRow,
+    Correction,
     Dataset,
     DatasetVersion,
     Example,
@@ -81,6 +82,23 @@ def all_examples(dataset: Dataset) -> QuerySet[Example]:
 def history(example: Example) -> QuerySet[ExampleRevision]:
     """What an example was before, newest first, with who changed it."""
     return example.revisions.select_related("by").order_by("-id")
+
+
+def corrections_of(workspace: Any, source: str, prefix: str = "") -> QuerySet[Correction]:
+    """What counts of the corrections from one room, newest first; `prefix` of the ids by which that room knows its texts."""
+    rows = Correction.objects.filter(workspace=workspace, source=source, is_current=True).exclude(label="")
+    return (rows.filter(source_id__startswith=prefix) if prefix else rows).order_by("-id")
+
+
+def corrected_texts(workspace: Any, hashes: Collection[str], aspect: str) -> dict[str, Correction]:
+    """Text hash -> what counts of it."""
+    rows = Correction.objects.filter(workspace=workspace, text_hash__in=hashes, aspect=aspect, is_current=True)
+    return {row.text_hash: row for row in rows.exclude(label="").defer("text")}
+
+
+def correction_history(workspace: Any, text_hash: str) -> QuerySet[Correction]:
+    """All that was said of a text, newest first."""
+    return Correction.objects.filter(workspace=workspace, text_hash=text_hash).defer("text").order_by("-id")
 
 
 def api_files(workspace: Any) -> QuerySet[ApiFile]:

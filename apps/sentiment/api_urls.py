@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import path
 
 from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
+from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
@@ -18,5 +19,10 @@ urlpatterns = [
     path("sources/<int:pk>/read", SourceViewSet.as_view({"post": "read"})),
     path("sources/<int:pk>/readings", SourceViewSet.as_view({"get": "readings"})),
     path("sources/<int:pk>/articles", SourceViewSet.as_view({"post": "push"})),
+    path("monitors/<int:pk>/corrections", CorrectionViewSet.as_view({"get": "list"})),
+    path("monitors/<int:pk>/lessons", LessonViewSet.as_view({"get": "list", "post": "create"})),
+    path("lessons/<int:pk>", LessonViewSet.as_view({"get": "retrieve"})),
+    path("lessons/<int:pk>/train", LessonViewSet.as_view({"post": "train"})),
+    path("articles/<int:pk>/corrections", CorrectionViewSet.as_view({"post": "create", "delete": "destroy"})),
     path("articles/<int:pk>", ArticleViewSet.as_view({"get": "retrieve"})),
 ]

@@ -3,10 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
 
+from apps.datasets.models import Correction
 from apps.notifications.models import Severity
 from apps.sentiment.models import Alert, AlertState, Article, RuleKind, Sentiment, Source, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
@@ -57,6 +58,38 @@ class AlertFilter(FilterSet):
         if value == "me":
             return rows.filter(assigned_to=self.user)
         return rows.filter(state=AlertState.FIRING, acknowledged_at=None)
+
+
+class CorrectionFilter(FilterSet):
+    """By words, what was said, whether the version had said otherwise, and who said it."""
+
+    q = CharFilter(
+        field_name="text",
+        lookup_expr="icontains",
+        label=_("Words"),
+        widget=forms.TextInput(attrs={"type": "search", "data-search": ""}),
+    )
+    label = ChoiceFilter(
+        choices=[each for each in Sentiment.choices if each[0] != Sentiment.ABSTAINED],
+        label=_("What is right"),
+        empty_label=_("Any"),
+    )
+    otherwise = ChoiceFilter(
+        choices=[("yes", _("Said otherwise")), ("no", _("Confirmed"))],
+        method="with_otherwise",
+        label=_("The version"),
+        empty_label=_("Any"),
+    )
+    author = CharFilter(lookup_expr="icontains", label=_("Said by"))
+
+    class Meta:
+        model = Correction
+        fields = ("q", "label", "otherwise", "author")
+
+    def with_otherwise(self, rows: QuerySet[Correction], _name: str, value: str) -> QuerySet[Correction]:
+        """Corrections of which a version had said something else, or the same."""
+        said = rows.exclude(previous_label="")
+        return said.exclude(previous_label=F("label")) if value == "yes" else said.filter(previous_label=F("label"))
 
 
 class ArticleFilter(FilterSet):

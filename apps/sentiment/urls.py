@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.sentiment import views, views_alerts, views_rules, views_why
+from apps.sentiment import views, views_alerts, views_corrections, views_rules, views_why
 
 app_name = "sentiment"
 
@@ -16,6 +16,11 @@ urlpatterns = [
     path("<int:pk>/articles", views.articles, name="articles"),
     path("<int:pk>/sources/new", views.new_source, name="new_source"),
     path("articles/<int:pk>", views.article, name="article"),
+    path("articles/<int:pk>/correct", views_corrections.correct, name="correct"),
+    path("<int:pk>/corrections", views_corrections.corrections, name="corrections"),
+    path("<int:pk>/corrections/lesson", views_corrections.lesson, name="lesson"),
+    path("<int:pk>/corrections/lessons", views_corrections.make_lesson, name="make_lesson"),
+    path("lessons/<int:pk>/train", views_corrections.train, name="train_lesson"),
     path("scores/<int:pk>/why", views_why.ask, name="why"),
     path("why/<int:pk>", views_why.told, name="why_told"),
     path("sources/<int:pk>", views.source, name="source"),

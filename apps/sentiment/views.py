@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.sentiment import selectors, services
+from apps.sentiment import corrected, selectors, services
+from apps.sentiment.corrected import with_corrections
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms import MonitorForm, SourceForm
 from apps.sentiment.models import Article, BucketSize, Monitor, Source
@@ -77,7 +78,7 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "series": series,
         "chart": _chart(series),
         "waiting": selectors.waiting_count(found),
-        "articles": selectors.articles_of(found)[:SHOWN],
+        "articles": with_corrections(found.workspace, selectors.articles_of(found)[:SHOWN]),
         "stories": selectors.stories_of(found)[:SHOWN],
         "sources": [(source, healths[source.pk]) for source in sources],
     }
@@ -148,6 +149,7 @@ def articles(request: PageRequest, pk: int) -> HttpResponse:
         "filtered": is_filtered(request, filters),
         "page": keyset(request, rows, size=50),
     }
+    with_corrections(request.actor.workspace, context["page"].rows)
     return render(request, "sentiment/articles.html", context)
 
 
@@ -162,6 +164,7 @@ def article(request: PageRequest, pk: int) -> HttpResponse:
         "monitor": found.monitor,
         "scores": found.scores.select_related("model_version__family").order_by("-id"),
         "others": selectors.others_of(found)[:50],
+        "corrected": corrected.shown(request.actor.workspace, [found])[found.pk],
     }
     return render(request, "sentiment/article.html", context)
 

@@ -2,6 +2,7 @@
 
 from apps.sentiment.models.alerts import Alert, AlertEvent, AlertState, Replay, RuleHit, Usefulness
 from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, Story
+from apps.sentiment.models.lessons import Lesson
 from apps.sentiment.models.meaning import (
     Alias,
     ArticleEntity,
@@ -34,6 +35,7 @@ __all__ = [
     "EntityKind",
     "Fetch",
     "Grouping",
+    "Lesson",
     "Lexicon",
     "Measure",
     "Monitor",

@@ -61,6 +61,7 @@ class Article(models.Model):
     title = models.TextField(blank=True)
     body = models.TextField(blank=True)
     author = models.CharField(max_length=300, blank=True)
+    text_hash = models.CharField(max_length=64, blank=True, default="", db_default="")  # of `text` when it came
     language = models.CharField(max_length=10, blank=True)
     published_at = models.DateTimeField()
     confidence = models.CharField(max_length=12, choices=CONFIDENCES)

@@ -7,6 +7,13 @@ from apps.sentiment.services.entities import (
     create_entity,
     delete_entity,
     upsert_entities,
+from apps.sentiment.services.corrections import (
+    SAMPLE_SHARES,
+    SENTIMENT,
+    correct_article,
+    make_lesson,
+    take_back,
+    train_lesson,
 )
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.linking import lexis_of, link_again, link_next
@@ -30,6 +37,8 @@ from apps.sentiment.services.understanding import record_scores, record_understa
 
 __all__ = [
     "MOST_ITEMS",
+    "SAMPLE_SHARES",
+    "SENTIMENT",
     "Taken",
     "Upserted",
     "acknowledge",
@@ -47,6 +56,7 @@ __all__ = [
     "claim_sources",
     "close",
     "create_entity",
+    "correct_article",
     "create_monitor",
     "create_rule",
     "create_topic",
@@ -66,6 +76,7 @@ __all__ = [
     "lexis_of",
     "link_again",
     "link_next",
+    "make_lesson",
     "not_taken",
     "note",
     "record_reading",
@@ -79,4 +90,6 @@ __all__ = [
     "tell_due",
     "upsert_entities",
     "windows_of",
+    "take_back",
+    "train_lesson",
 ]

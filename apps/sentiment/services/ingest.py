@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.datasets.services.corrections import text_hash
 from apps.sentiment.collecting.duplicates import Signature, same_story, signature
 from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.collecting.language import detect
@@ -195,6 +196,7 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         url=item.url[:2_000],
         title=item.title,
         body=each.body,
+        text_hash=text_hash(text),
         author=item.author[:300],
         language=each.language,
         published_at=item.published_at or now,

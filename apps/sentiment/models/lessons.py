@@ -1,0 +1,32 @@
+"""What corrections became: a frozen dataset version, and the training that learns from it."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.datasets.models import DatasetVersion
+from apps.sentiment.models.monitors import Monitor
+from apps.training.models import TrainingJob
+
+
+class Lesson(models.Model):
+    """The corrections of a monitor up to one of them, frozen as a dataset version; at most one training job learns from it."""
+
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="lessons", db_index=False)
+    dataset_version = models.OneToOneField(DatasetVersion, models.CASCADE, related_name="+")
+    training_job = models.ForeignKey(TrainingJob, models.SET_NULL, null=True, related_name="+")
+    last_correction = models.BigIntegerField()  # its id; later ones are for the next lesson
+    correction_count = models.PositiveIntegerField()
+    sample_count = models.PositiveIntegerField()  # confident articles that nobody corrected
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("lesson")
+        indexes: ClassVar = [models.Index(fields=["monitor", "-id"], name="lesson_monitor")]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id} {self.created_at:%Y-%m-%d %H:%M}"
