@@ -45,6 +45,7 @@ pytest_plugins = (
     "tests.fixtures.outside",
     "tests.fixtures.rollouts",
     "tests.fixtures.rules",
+    "tests.fixtures.schedules",
     "tests.fixtures.vectors",
     "tests.fixtures.warm_engines",
     "tests.fixtures.writers",

@@ -24,7 +24,9 @@ from core.jobs import services as jobs
 from core.jobs import work
 from core.jobs.models import Job
 from core.jobs.run import shutting_down
+from core.schedules import services as schedules
 from workers import collecting, loop, watching
+from workers import schedules as running
 from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
@@ -98,9 +100,21 @@ def link() -> None:
         pass
 
 
-@shared_task(name="workers.deliver")
+@shared_task(name="workers.tick")
+def tick() -> None:
+    """Find schedules whose time has come; a message for each follows."""
+    schedules.tick()
+
+
+@shared_task(name="workers.run_schedule")
+def run_schedule(pk: int) -> None:
+    """Run what a schedule owes; the row decides whether this message still holds."""
+    running.run_schedule(pk)
+
+
+@shared_task(name="workers.deliver", soft_time_limit=240)
 def deliver(delivery_id: int) -> None:
-    """Try to bring one notice to a person; the row decides whether it is due."""
+    """Try one delivery, within the time after which its sender counts as dead; the row decides whether it is due."""
     notifications.deliver(delivery_id=delivery_id)
 
 

@@ -49,6 +49,8 @@ PERMISSIONS: Final[dict[str, tuple[object, frozenset[str]]]] = {
         ("inference.write", _("Label texts with a model version"), "owner admin analyst agent"),
         ("sentiment.read", _("See monitors, their articles and figures"), "owner admin analyst viewer"),
         ("sentiment.write", _("Make monitors, add sources and push articles"), "owner admin analyst"),
+        ("schedules.read", _("See what runs at set times"), "owner admin analyst viewer"),
+        ("schedules.write", _("Change, pause and run what runs at set times"), "owner admin analyst"),
         ("receivers.read", _("See receivers of messages and what was sent to them"), "owner admin analyst"),
         ("receivers.write", _("Set up receivers of messages, send tests and send again"), "owner admin"),
         ("notifications.read", _("Read own notices"), "owner admin analyst annotator agent viewer"),

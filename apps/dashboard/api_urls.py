@@ -4,6 +4,7 @@ from django.urls import path
 
 from apps.dashboard.api import Jobs
 from apps.dashboard.lineage_api import DataLineage, ModelLineage
+from apps.dashboard.schedule_api import ScheduleViewSet
 
 urlpatterns = [
     path("jobs", Jobs.as_view({"get": "list"}), name="api-jobs"),
@@ -17,6 +18,12 @@ urlpatterns = [
     path("jobs/<int:pk>/resume", Jobs.as_view({"post": "resume"}), name="api-job-resume"),
     path("jobs/<int:pk>/retry", Jobs.as_view({"post": "retry"}), name="api-job-retry"),
     path("jobs/<int:pk>/priority", Jobs.as_view({"post": "priority"}), name="api-job-priority"),
+    path("schedules", ScheduleViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "schedules/<int:pk>",
+        ScheduleViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("schedules/<int:pk>/run", ScheduleViewSet.as_view({"post": "run"})),
     path("model-versions/<int:pk>/lineage", ModelLineage.as_view({"get": "retrieve"})),
     path("dataset-versions/<int:pk>/lineage", DataLineage.as_view({"get": "retrieve"})),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.dashboard import lineage_views, views
+from apps.dashboard import lineage_views, schedule_views, views
 
 app_name = "dashboard"
 
@@ -10,6 +10,11 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("lineage/models/<int:pk>", lineage_views.model, name="lineage_model"),
     path("lineage/data/<int:pk>", lineage_views.data, name="lineage_data"),
+    path("schedules", schedule_views.schedules, name="schedules"),
+    path("schedules/<int:pk>", schedule_views.edit, name="schedule"),
+    path("schedules/<int:pk>/run", schedule_views.run, name="schedule_run"),
+    path("schedules/<int:pk>/switch", schedule_views.switch, name="schedule_switch"),
+    path("schedules/<int:pk>/delete", schedule_views.delete, name="schedule_delete"),
     path("jobs", views.jobs, name="jobs"),
     path("jobs/<int:pk>", views.job, name="job"),
     path("jobs/<int:pk>/progress", views.job_progress, name="job_progress"),

@@ -13,7 +13,7 @@ from apps.notifications.services.receivers import LONGEST_URL
 from apps.notifications.wording import LONGEST_SUBJECT, LONGEST_TEMPLATE, default_body, default_subject
 
 
-class _People(forms.ModelMultipleChoiceField):
+class _People(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     """People by name and address."""
 
     def label_from_instance(self, obj: Any) -> str:
@@ -42,8 +42,8 @@ class ReceiverForm(forms.Form):
     )
     is_enabled = forms.BooleanField(label=_("Messages are sent"), required=False, initial=True)
 
-    def __init__(self, *args: Any, workspace: Any, instance: Receiver | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, initial=_initial(instance), **kwargs)
+    def __init__(self, data: Any = None, *, workspace: Any, instance: Receiver | None = None) -> None:
+        super().__init__(data, initial=_initial(instance))
         people: Any = self.fields["people"]
         people.queryset = people_of(workspace)
         self.fields["url"].widget.attrs["autocomplete"] = "off"

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from apps.accounts.models import User
 from apps.notifications.models import Delivery, Notice, Receiver, ReceiverKind
 from apps.notifications.selectors import people_of
-from apps.notifications.services.receivers import LONGEST_URL, MOST_ADDRESSES, MOST_PEOPLE
+from apps.notifications.services.receivers import LONGEST_URL, MOST_ADDRESSES
 from apps.notifications.wording import LONGEST_SUBJECT, LONGEST_TEMPLATE
 
 
@@ -57,9 +57,7 @@ class ReceiverSerializer(serializers.ModelSerializer[Receiver]):
     addresses = serializers.ListField(
         child=serializers.EmailField(max_length=254), required=False, max_length=MOST_ADDRESSES
     )
-    people = serializers.ListField(
-        child=_PeopleField(), required=False, max_length=MOST_PEOPLE, help_text="Ids of members."
-    )
+    people = _PeopleField(many=True, required=False, help_text="Ids of members.")
     subject_template = serializers.CharField(max_length=LONGEST_SUBJECT, required=False, allow_blank=True)
     body_template = serializers.CharField(max_length=LONGEST_TEMPLATE, required=False, allow_blank=True)
 
@@ -70,13 +68,6 @@ class ReceiverSerializer(serializers.ModelSerializer[Receiver]):
             "subject_template", "body_template", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = ("id", "shown_url", "created_at", "updated_at")
-
-    def to_representation(self, instance: Receiver) -> dict[str, Any]:
-        """People by id."""
-        people = [person.pk for person in instance.people.all()]
-        names = [name for name in self.fields if name not in {"url", "people"}]
-        told = {name: self.fields[name].to_representation(getattr(instance, name)) for name in names}
-        return {**told, "people": people}
 
 
 class ReceiverMadeSerializer(ReceiverSerializer):

@@ -2,5 +2,6 @@
 
 from core.api.idempotency import IdempotencyKey
 from core.jobs.models import Job, JobAttempt, JobLog, JobTransition
+from core.schedules.models import Schedule
 
-__all__ = ["IdempotencyKey", "Job", "JobAttempt", "JobLog", "JobTransition"]
+__all__ = ["IdempotencyKey", "Job", "JobAttempt", "JobLog", "JobTransition", "Schedule"]

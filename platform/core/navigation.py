@@ -72,6 +72,7 @@ ROOMS: tuple[tuple[str | Promise, tuple[Room, ...]], ...] = (
         _("Workspace"),
         (
             Room("operations", _("Operations"), "gauge", "inference:operations", "workspace.manage", "o"),
+            Room("schedules", _("Schedules"), "calendar-time", "dashboard:schedules", "schedules.read"),
             Room("receivers", _("Receivers"), "send", "receivers:list", "receivers.read"),
             Room("jobs", _("Jobs"), "activity", "dashboard:jobs", "jobs.read", "j"),
             Room("accounts", _("Settings"), "settings", "accounts:settings", "workspace.read", "s"),
@@ -90,7 +91,8 @@ def place_of(request: HttpRequest) -> str:
         return ""
     if match.namespace == "dashboard":
         name = match.url_name or ""
-        return "jobs" if name.startswith("job") else LINEAGE.get(name, "home")
+        place = next((place for place in ("job", "schedule") if name.startswith(place)), "")
+        return f"{place}s" if place else LINEAGE.get(name, "home")
     if match.namespace == "inference":
         name = match.url_name or ""
         places = ("explain", "guards", "operations", "playground", "requests", "usage")

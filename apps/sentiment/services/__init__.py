@@ -1,12 +1,6 @@
 """What changes rows of the sentiment room."""
 
 from apps.sentiment.services.alerts import acknowledge, assign, close, judge, note
-from apps.sentiment.services.entities import (
-    Upserted,
-    change_entity,
-    create_entity,
-    delete_entity,
-    upsert_entities,
 from apps.sentiment.services.corrections import (
     SAMPLE_SHARES,
     SENTIMENT,
@@ -14,6 +8,13 @@ from apps.sentiment.services.corrections import (
     make_lesson,
     take_back,
     train_lesson,
+)
+from apps.sentiment.services.entities import (
+    Upserted,
+    change_entity,
+    create_entity,
+    delete_entity,
+    upsert_entities,
 )
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.linking import lexis_of, link_again, link_next
@@ -55,8 +56,8 @@ __all__ = [
     "claim_source",
     "claim_sources",
     "close",
-    "create_entity",
     "correct_article",
+    "create_entity",
     "create_monitor",
     "create_rule",
     "create_topic",
@@ -87,9 +88,9 @@ __all__ = [
     "score_again",
     "scoring_failed",
     "scoring_waits",
+    "take_back",
     "tell_due",
+    "train_lesson",
     "upsert_entities",
     "windows_of",
-    "take_back",
-    "train_lesson",
 ]

@@ -154,6 +154,7 @@ CELERY_BEAT_SCHEDULE = {
     "collect": {"task": "workers.collect", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
     "watch": {"task": "workers.watch", "schedule": 10.0, "options": {"queue": "io", "expires": 10}},
     "link": {"task": "workers.link", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
+    "tick": {"task": "workers.tick", "schedule": 15.0, "options": {"queue": "io", "expires": 15}},
     "clean-up": {"task": "workers.clean_up", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
     "sweep-files": {"task": "workers.sweep_files", "schedule": 3600.0, "options": {"queue": "io", "expires": 600}},
 }
@@ -163,6 +164,9 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "beat.schedule")
 WORKSPACE_MODEL = "accounts.Workspace"
 ACTOR_FOR_PAGE = "apps.accounts.access.actor_for_page"
 ALIAS_MOVER = "apps.evaluation.services.move_alias"  # who asks the gate before an alias moves
+SCHEDULE_ACTIONS = {  # name -> where its core.schedules.actions.Action stands: all that schedules may do
+    "sentiment.digest": "apps.sentiment.services.digests.DIGEST",
+}
 KEY_AUTHENTICATION = "apps.accounts.authentication.ApiKeyAuthentication"
 JOB_LEASE_SECONDS = env_int("LINGXI_JOB_LEASE_SECONDS", 60, "A worker silent for this long loses its job.")
 JOB_BEAT_SECONDS = env_int("LINGXI_JOB_BEAT_SECONDS", 10, "How often a worker says that it is alive.")
