@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.sentiment import views, views_alerts, views_corrections, views_rules, views_why
+from apps.sentiment import views, views_alerts, views_corrections, views_digests, views_rules, views_why
 
 app_name = "sentiment"
 
@@ -15,6 +15,9 @@ urlpatterns = [
     path("<int:pk>/score-again", views.again, name="again"),
     path("<int:pk>/articles", views.articles, name="articles"),
     path("<int:pk>/sources/new", views.new_source, name="new_source"),
+    path("<int:pk>/digest", views_digests.digest, name="digest"),
+    path("<int:pk>/digest.pdf", views_digests.pdf, name="digest_pdf"),
+    path("<int:pk>/digest/schedule", views_digests.schedule, name="digest_schedule"),
     path("articles/<int:pk>", views.article, name="article"),
     path("articles/<int:pk>/correct", views_corrections.correct, name="correct"),
     path("<int:pk>/corrections", views_corrections.corrections, name="corrections"),

@@ -78,7 +78,7 @@ def plugin_for(url: str) -> Any:
     import apprise  # takes a fifth of a second: only who sends or checks an address waits for it
     from apprise.plugins import url_to_dict
 
-    parts = url_to_dict(url, secure_logging=True) or {}
+    parts: dict[str, Any] = url_to_dict(url, secure_logging=True) or {}  # type: ignore[no-untyped-call]
     if str(parts.get("schema", "")) not in SERVICES:
         raise Refused(
             "unknown_service",

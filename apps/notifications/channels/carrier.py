@@ -98,6 +98,8 @@ class _Adapter(BaseAdapter):
 
 def _asked(request: requests.PreparedRequest, trip: Trip) -> requests.Response:
     body = request.body.encode() if isinstance(request.body, str) else request.body
+    if not isinstance(body, bytes | None):
+        raise requests.RequestException("plug-ins send texts only", request=request)
     headers = {str(name): str(value) for name, value in request.headers.items() if name.lower() != "content-length"}
     with outbound.request(
         _bare(request.url or ""), method=request.method or "GET", headers=headers, body=body, read_seconds=READ_SECONDS

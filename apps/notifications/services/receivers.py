@@ -80,10 +80,10 @@ def rotate_secret(*, actor: Actor, receiver: Receiver) -> str:
     if found.kind != ReceiverKind.WEBHOOK:
         raise conflict("no_secret", say("Only webhooks are signed."))
     found.previous_secret, found.previous_until = found.secret, timezone.now() + OVERLAP
-    found.secret = new_secret()
+    secret = found.secret = new_secret()
     found.save(update_fields=["secret", "previous_secret", "previous_until", "updated_at"])
     audit(actor=actor, action="receiver.rotate", obj=found)
-    return found.secret
+    return secret
 
 
 @transaction.atomic

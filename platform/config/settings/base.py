@@ -414,6 +414,8 @@ SPECTACULAR_SETTINGS = {
         "DeploymentEventKind": "apps.inference.deployments.EventKind",
         "MessageRole": "engine.specs.records.ROLES",
         "MemberRole": "apps.accounts.serializers.ROLES",
+        "ReceiverKind": "apps.notifications.models.ReceiverKind",
+        "ReceiverLanguage": LANGUAGES,
     },
 }
 
