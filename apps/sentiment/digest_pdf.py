@@ -18,7 +18,8 @@ from apps.sentiment.digests import Digest
 SANS, BOLD = "LingxiSans", "LingxiSans-Bold"
 WEIGHTS = {SANS: 400, BOLD: 700}
 INK, PALE, LINE, ACCENT, BAD = "#1f2933", "#62707d", "#e6e9ed", "#0b7285", "#c92a2a"
-ALWAYS = "".join(chr(code) for code in range(32, 127)) + "–…·•“”‘’，。：；、（）%+-"
+CHANGES = {None: PALE, True: BAD, False: "#2b8a3e"}
+ALWAYS = "".join(chr(code) for code in range(32, 127)) + "–…·•“”‘’，。：；、（）■\u00a0"
 _one_at_a_time = threading.Lock()  # ReportLab keeps fonts by name for the whole process
 
 
@@ -134,9 +135,7 @@ def _story(context: dict[str, Any], width: float) -> Iterable[Any]:
     if context["legend"]:
         yield _head(_("Articles by time of publication"))
         yield _chart(context, width)
-        yield _text(
-            "   ".join(f"{name} {count:,}" for name, _colour, count in context["legend"]), size=8.5, colour=PALE
-        )
+        yield _legend(context["legend"])
     if digest.worth_reading:
         yield _head(_("Worth reading"))
         for article in digest.worth_reading:
@@ -163,6 +162,12 @@ def _story(context: dict[str, Any], width: float) -> Iterable[Any]:
     yield Spacer(1, 1)
 
 
+def _legend(tones: Sequence[tuple[str, str, int]]) -> Any:
+    """A square in the colour of each tone before its name and count."""
+    marked = [f'<font color="{colour}">■</font> {escape(name)} {count:,}' for name, colour, count in tones]
+    return _paragraph(" \u00a0 ".join(marked), size=8.5, colour=PALE, before=4)
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share * 100:.1f} %"
 
@@ -171,23 +176,28 @@ def _head(text: str) -> Any:
     return _text(text, size=12.5, bold=True, before=14, after=5)
 
 
-def _text(
-    text: str, *, size: float = 10, bold: bool = False, colour: str = INK, before: float = 0, after: float = 3,
-    link: str = "", right: bool = False,
+def _text(text: str, *, link: str = "", **style: Any) -> Any:
+    """A paragraph of plain text without the characters that the font lacks."""
+    known = _known()
+    clean = escape("".join(char for char in text if ord(char) in known))
+    return _paragraph(f'<a href="{escape(link)}" color="{ACCENT}">{clean}</a>' if link else clean, **style)
+
+
+def _paragraph(
+    marked: str, *, size: float = 10, bold: bool = False, colour: str = INK, before: float = 0, after: float = 3,
+    right: bool = False,
 ) -> Any:  # fmt: skip
-    """A paragraph; one with Chinese is broken between any two characters, one without between words."""
+    """One with Chinese is broken between any two characters, one without between words."""
     from reportlab.lib.enums import TA_LEFT, TA_RIGHT
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph
 
-    known = _known()
-    clean = escape("".join(char for char in text if ord(char) in known))
     style = ParagraphStyle(
         "text", fontName=BOLD if bold else SANS, fontSize=size, leading=size * 1.4, textColor=colour,
         spaceBefore=before, spaceAfter=after, alignment=TA_RIGHT if right else TA_LEFT,
-        wordWrap="CJK" if any("\u2e80" <= char <= "\uffef" for char in text) else None,
+        wordWrap="CJK" if any("\u2e80" <= char <= "\uffef" for char in marked) else None,
     )  # fmt: skip
-    return Paragraph(f'<a href="{escape(link)}" color="{ACCENT}">{clean}</a>' if link else clean, style)
+    return Paragraph(marked, style)
 
 
 def _figures(facts: Sequence[Any], width: float) -> Any:
@@ -197,7 +207,7 @@ def _figures(facts: Sequence[Any], width: float) -> Any:
         [
             _text(fact.name, size=9, colour=PALE, after=0),
             _text(fact.value, size=18, bold=True, after=0),
-            _text(fact.change, size=8.5, colour=BAD if fact.is_bad else PALE, after=0),
+            _text(fact.change, size=8.5, colour=CHANGES[fact.is_bad], after=0),
         ]
         for fact in facts
     ]

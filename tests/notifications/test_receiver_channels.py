@@ -251,12 +251,34 @@ def test_plug_ins_that_are_allowed_open_no_connection_but_by_requests() -> None:
         assert "requests" in found and not found & CONNECTING, schema
 
 
-def test_the_shown_address_of_a_chat_names_the_service_only() -> None:
-    assert chat.shown("dingtalk://abcdefabcdef") == "dingtalk://••• (DingTalk 钉钉)"
-    assert (
-        chat.shown("https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
-        == "slack://••• (Slack)"
-    )
+TOKEN = "3ccdd113474722377935511fc85d3dd4"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("dingtalk://abcdefabcdef", "dingtalk://••• (DingTalk 钉钉)"),
+        ("feishu://abcdefabcdef", "feishu://••• (Feishu 飞书)"),
+        ("lark://abcdef-abcdef", "lark://••• (Lark)"),
+        ("wecombot://botkey-12345-67890", "wecombot://••• (WeCom 企业微信)"),
+        ("workflows://host:443/workflow1d/signature", "workflows://••• (Microsoft Teams)"),
+        ("tgram://123456789:abcdefg_hijklmnopqrstuvwxyz12345/1", "tgram://••• (Telegram)"),
+        ("https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "slack://••• (Slack)"),
+        ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "discord://••• (Discord)"),
+        (f"mmost://127.0.0.1:1/{TOKEN}", "mmost://••• (Mattermost)"),
+        (f"mmosts://chat.example.com/{TOKEN}", "mmosts://••• (Mattermost)"),
+        (f"rocket://{TOKEN[:16]}/{TOKEN}{TOKEN[:11]}@127.0.0.1/#general", "rocket://••• (Rocket.Chat)"),
+        (f"zulip://bot@example/{TOKEN}/general", "zulip://••• (Zulip)"),
+        (f"gotifys://push.example.com/{TOKEN}", "gotifys://••• (Gotify)"),
+        ("ntfys://push.example.com/topic", "ntfys://••• (ntfy)"),
+        (f"barks://push.example.com/{TOKEN}", "barks://••• (Bark)"),
+        ("schan://abc123", "schan://••• (ServerChan Server酱)"),
+        (f"pagerduty://{TOKEN}@{TOKEN}", "pagerduty://••• (PagerDuty)"),
+        (f"opsgenie://{TOKEN}", "opsgenie://••• (Opsgenie)"),
+    ],
+)
+def test_the_shown_address_of_a_chat_names_the_service_only(url: str, told: str) -> None:
+    assert chat.shown(url) == told
 
 
 def test_the_web_starts_without_apprise() -> None:

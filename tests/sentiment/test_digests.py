@@ -146,7 +146,9 @@ def test_the_pdf_reads_back_in_chinese_with_links(told_monitor: Monitor) -> None
     assert any(link.startswith("https://x.example/w/h/monitors/articles/") for link in links)
     fonts = reader.pages[0]["/Resources"]["/Font"].values()
     embedded = [font.get_object() for font in fonts if "LingxiSans" in str(font.get_object().get("/BaseFont"))]
-    assert len({font["/BaseFont"] for font in embedded}) == 2 and all("/FontFile2" in font["/FontDescriptor"] for font in embedded)
+    assert len({font["/BaseFont"] for font in embedded}) == 2 and all(
+        "/FontFile2" in font["/FontDescriptor"] for font in embedded
+    )
     assert len(data) < 300_000
 
 

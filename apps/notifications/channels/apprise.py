@@ -76,16 +76,8 @@ def bring(delivery: Delivery) -> Outcome:
 def plugin_for(url: str) -> Any:
     """The plug-in that an address names; Refused when there is none, or when it would read files of ours."""
     import apprise  # takes a fifth of a second: only who sends or checks an address waits for it
-    from apprise.plugins import url_to_dict
 
-    parts: dict[str, Any] = url_to_dict(url, secure_logging=True) or {}  # type: ignore[no-untyped-call]
-    if str(parts.get("schema", "")) not in SERVICES:
-        raise Refused(
-            "unknown_service",
-            say("This is no address of a service that messages can go to."),
-            field="url",
-            hint=say("Services: {names}.", names=", ".join(dict.fromkeys(SERVICES.values()))),
-        )
+    parts = _read(url)
     if any("template" in str(name).lower() or "file" in str(name).lower() for name in (*parts, *parts.get("qsd", {}))):
         raise Refused("local_file", say("The address may not name a template or a file."), field="url")
     plugin: Any = apprise.Apprise.instantiate(url, asset=_asset())
@@ -97,8 +89,24 @@ def plugin_for(url: str) -> Any:
 
 def shown(url: str) -> str:
     """The service without its secrets."""
-    schema = str(plugin_for(url).schema)
+    plugin_for(url)
+    schema = _read(url)["schema"]  # a plug-in may call itself otherwise
     return f"{schema}://{HIDDEN} ({SERVICES[schema]})"
+
+
+def _read(url: str) -> dict[str, Any]:
+    """An address in its parts; Refused when it is none of a service that messages can go to."""
+    from apprise.plugins import url_to_dict
+
+    parts: dict[str, Any] = url_to_dict(url, secure_logging=True) or {}  # type: ignore[no-untyped-call]
+    if str(parts.get("schema", "")) not in SERVICES:
+        raise Refused(
+            "unknown_service",
+            say("This is no address of a service that messages can go to."),
+            field="url",
+            hint=say("Services: {names}.", names=", ".join(dict.fromkeys(SERVICES.values()))),
+        )
+    return parts
 
 
 def _asset() -> Any:
