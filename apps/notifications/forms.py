@@ -33,7 +33,10 @@ class ReceiverForm(forms.Form):
     )
     url = forms.CharField(label=_("Web address"), required=False, max_length=LONGEST_URL, widget=forms.TextInput)
     people = _People(
-        label=_("People"), queryset=User.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+        label=_("People"),
+        queryset=User.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
     )
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     subject_template = forms.CharField(label=_("Subject"), required=False, max_length=LONGEST_SUBJECT)

@@ -21,10 +21,12 @@ class DigestScheduleForm(forms.Form):
         required=False,
     )
     at = forms.TimeField(
-        label=_("Time"), initial="08:00", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
+        label=_("Time of day"), initial="08:00", widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M")
     )
     receivers = forms.ModelMultipleChoiceField(
-        label=_("Receivers"), queryset=Receiver.objects.none(), widget=forms.CheckboxSelectMultiple
+        label=_("Receivers"),
+        queryset=Receiver.objects.none(),
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
     )
 
     def __init__(self, data: Any = None, *, workspace: Any) -> None:

@@ -147,7 +147,7 @@ def _story(context: dict[str, Any], width: float) -> Iterable[Any]:
         yield _head(_("Top stories"))
         heads = (_("Story"), _("Articles"), _("Sources"), _("Negative"))
         lines = [
-            (line.story.title[:160], f"{line.article_count:,}", f"{line.source_count:,}", f"{line.negative_count:,}")
+            (line.story.title[:160], f"{line.article_count:,}", f"{line.source_count:,}", _count(line.negative_count))
             for line in digest.top_stories
         ]
         yield _table(heads, lines, (0.58, 0.14, 0.14, 0.14), width)
@@ -166,6 +166,10 @@ def _legend(tones: Sequence[tuple[str, str, int]]) -> Any:
     """A square in the colour of each tone before its name and count."""
     marked = [f'<font color="{colour}">■</font> {escape(name)} {count:,}' for name, colour, count in tones]
     return _paragraph(" \u00a0 ".join(marked), size=8.5, colour=PALE, before=4)
+
+
+def _count(count: int | None) -> str:
+    return "–" if count is None else f"{count:,}"
 
 
 def _percent(share: float | None) -> str:

@@ -32,8 +32,8 @@ TONES = ("negative", "neutral", "positive", "abstained", "unread")
 class Period(models.TextChoices):
     """How long a digest looks back."""
 
-    DAY = "day", _("Day")
-    WEEK = "week", _("Week")
+    DAY = "day", _("One day")
+    WEEK = "week", _("One week")
 
 
 DAYS = {Period.DAY.value: 1, Period.WEEK.value: 7}
@@ -54,7 +54,7 @@ class StoryLine:
     story: Story
     article_count: int
     source_count: int
-    negative_count: int
+    negative_count: int | None  # None where nothing was scored
 
 
 @dataclass(frozen=True)
@@ -185,26 +185,26 @@ def _top_stories(monitor: Monitor, start: datetime, end: datetime) -> list[Story
     )
     found = list(rows)
     stories = Story.objects.in_bulk([row["story"] for row in found])
+    scores = _scores(monitor, start, end)
     negative = dict(
-        _negative(monitor, start, end)
-        .filter(article__story__in=stories)
+        scores.filter(sentiment=Sentiment.NEGATIVE, article__story__in=stories)
         .values_list("article__story")
         .annotate(Count("article", distinct=True))
     )
+    none = 0 if scores.exists() else None
     return [
-        StoryLine(stories[row["story"]], row["articles"], row["tellers"], negative.get(row["story"], 0))
+        StoryLine(stories[row["story"]], row["articles"], row["tellers"], negative.get(row["story"], none))
         for row in found
         if row["story"] in stories
     ]
 
 
-def _negative(monitor: Monitor, start: datetime, end: datetime) -> models.QuerySet[Score]:
-    """Scores that found articles of the period negative, by the newest version that read any of them."""
+def _scores(monitor: Monitor, start: datetime, end: datetime) -> models.QuerySet[Score]:
+    """Scores of articles of the period, by the newest version that read any of them."""
     scores = Score.objects.filter(
         article__monitor=monitor, article__published_at__gte=start, article__published_at__lt=end
     )
-    newest = scores.aggregate(newest=Max("model_version"))["newest"]
-    return scores.filter(model_version=newest, sentiment=Sentiment.NEGATIVE)
+    return scores.filter(model_version=scores.aggregate(newest=Max("model_version"))["newest"])
 
 
 def _sources(monitor: Monitor, start: datetime, end: datetime) -> list[SourceLine]:
@@ -240,7 +240,8 @@ def _sources(monitor: Monitor, start: datetime, end: datetime) -> list[SourceLin
 
 def _worth_reading(monitor: Monitor, start: datetime, end: datetime) -> list[Article]:
     """Negative articles of first-rate sources, the surest first, one of each story; without scores the most told stories'."""
-    scores = _negative(monitor, start, end).order_by("-article__source__weight", "-probability", "article")
+    negative = _scores(monitor, start, end).filter(sentiment=Sentiment.NEGATIVE)
+    scores = negative.order_by("-article__source__weight", "-probability", "article")
     ids = list(scores.values_list("article", flat=True)[:CANDIDATES])
     rows = Article.objects.select_related("source").defer("search")
     if ids:

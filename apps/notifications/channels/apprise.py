@@ -112,7 +112,10 @@ def _read(url: str) -> dict[str, Any]:
 def _asset() -> Any:
     import apprise
 
-    return apprise.AppriseAsset(storage_mode="memory", async_mode=False, secure_logging=True, http_redirects=False)
+    return apprise.AppriseAsset(
+        app_id="Lingxi", app_desc="Lingxi", app_url="", image_url_mask="", image_url_logo="",
+        storage_mode="memory", async_mode=False, secure_logging=True, http_redirects=False,
+    )  # fmt: skip
 
 
 def _apprise(plugin: Any) -> Any:
