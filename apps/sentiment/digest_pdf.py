@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from apps.sentiment.digest_words import CHART_HEIGHT, WIDTH, context_of
 from apps.sentiment.digests import Digest
+from apps.sentiment.models import Alert
 
 SANS, BOLD = "LingxiSans", "LingxiSans-Bold"
 WEIGHTS = {SANS: 400, BOLD: 700}
@@ -42,9 +43,7 @@ def _texts(context: dict[str, Any]) -> str:
     found += [line.story.title for line in digest.top_stories]
     found += [part for line, state in context["source_lines"] for part in (line.source.name, state)]
     found += [part for article in digest.worth_reading for part in (str(article), article.source.name, _at(article))]
-    found += [
-        part for alert in digest.alerts for part in (alert.title, alert.severity, alert.state, _at_time(alert.at))
-    ]
+    found += [part for alert in digest.alerts for part in _told(alert)]
     return "".join(found)
 
 
@@ -53,6 +52,10 @@ def _heads() -> list[str]:
         _("Alerts"), _("Articles by time of publication"), _("Worth reading"), _("Top stories"), _("Sources"),
         _("Story"), _("Articles"), _("Negative"), _("Source"), _("Negative share"), _("State"),
     ]  # fmt: skip
+
+
+def _told(alert: Alert) -> tuple[str, str, str]:
+    return _at_time(alert.fired_at), str(alert), f"{alert.get_severity_display()} · {alert.get_state_display()}"
 
 
 def _at(article: Any) -> str:
@@ -130,7 +133,7 @@ def _story(context: dict[str, Any], width: float) -> Iterable[Any]:
     yield _figures(context["facts"], width)
     if digest.alerts:
         yield _head(_("Alerts"))
-        rows = [(_at_time(each.at), each.title, f"{each.severity} · {each.state}") for each in digest.alerts]
+        rows = [_told(alert) for alert in digest.alerts]
         yield _table((), rows, (0.2, 0.55, 0.25), width)
     if context["legend"]:
         yield _head(_("Articles by time of publication"))
@@ -215,7 +218,7 @@ def _figures(facts: Sequence[Any], width: float) -> Any:
         ]
         for fact in facts
     ]
-    style = [("BACKGROUND", (0, 0), (-1, -1), "#f4f7f9"), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    style: list[Any] = [("BACKGROUND", (0, 0), (-1, -1), "#f4f7f9"), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     style += [("LEFTPADDING", (0, 0), (-1, -1), 10), ("TOPPADDING", (0, 0), (-1, -1), 7)]
     style += [("BOTTOMPADDING", (0, 0), (-1, -1), 9), ("LINEAFTER", (0, 0), (-2, -1), 6, "#ffffff")]
     return Table([cells], colWidths=[width / len(cells)] * len(cells), style=style, hAlign="LEFT")
@@ -231,7 +234,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], shares: Sequence
     top = (
         [[_text(head, size=8.5, colour=PALE, after=0, right=at > 0) for at, head in enumerate(heads)]] if heads else []
     )
-    style = [("LINEBELOW", (0, 0), (-1, -1), 0.5, LINE), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    style: list[Any] = [("LINEBELOW", (0, 0), (-1, -1), 0.5, LINE), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     style += [("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), 6)]
     return Table(
         [*top, *body], colWidths=[share * width for share in shares], style=style, hAlign="LEFT", repeatRows=len(top)

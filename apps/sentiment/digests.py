@@ -11,6 +11,7 @@ from django.db.models import Count, F, Max, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models import (
+    Alert,
     Article,
     Bucket,
     BucketSize,
@@ -24,8 +25,9 @@ from apps.sentiment.models import (
 )
 from apps.sentiment.selectors import Health, Series, healths_of, series_of, sources_of
 
-TOP_STORIES, TOP_SOURCES, WORTH_READING = 8, 8, 6
+TOP_STORIES, TOP_SOURCES, WORTH_READING, MOST_ALERTS = 8, 8, 6, 10
 CANDIDATES = 60  # negative articles among which those worth reading are chosen
+GRAVITY = ("critical", "warning", "info")
 TONES = ("negative", "neutral", "positive", "abstained", "unread")
 
 
@@ -65,17 +67,6 @@ class SourceLine:
     article_count: int
     negative_share: float | None
     health: Health
-
-
-@dataclass(frozen=True)
-class Alert:
-    """An alert of the period as its room tells it."""
-
-    at: datetime
-    title: str
-    severity: str
-    state: str
-    page: str  # path below the workspace
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ def back(moment: datetime, days: int) -> datetime:
     return moment - timedelta(days=days)  # wall clock: aware times of one zone are moved by their face
 
 
-def digest_of(monitor: Monitor, *, period: str, until: datetime, alerts: Sequence[Alert] = ()) -> Digest:
+def digest_of(monitor: Monitor, *, period: str, until: datetime) -> Digest:
     """The digest of the period that ends at the last full hour before `until`."""
     zone = ZoneInfo(monitor.time_zone)
     start, end = span_of(period, until, zone)
@@ -140,7 +131,7 @@ def digest_of(monitor: Monitor, *, period: str, until: datetime, alerts: Sequenc
         top_stories=_top_stories(monitor, start, end),
         sources=_sources(monitor, start, end),
         worth_reading=_worth_reading(monitor, start, end),
-        alerts=alerts,
+        alerts=_alerts(monitor, start, end),
     )
 
 
@@ -197,6 +188,15 @@ def _top_stories(monitor: Monitor, start: datetime, end: datetime) -> list[Story
         for row in found
         if row["story"] in stories
     ]
+
+
+def _alerts(monitor: Monitor, start: datetime, end: datetime) -> list[Alert]:
+    """Those that fired in the period, the gravest first."""
+    gravity = models.Case(
+        *(models.When(severity=name, then=at) for at, name in enumerate(GRAVITY)), default=len(GRAVITY)
+    )
+    rows = Alert.objects.filter(monitor=monitor, fired_at__gte=start, fired_at__lt=end).defer("explanation", "evidence")
+    return list(rows.order_by(gravity, "-fired_at", "-id")[:MOST_ALERTS])
 
 
 def _scores(monitor: Monitor, start: datetime, end: datetime) -> models.QuerySet[Score]:

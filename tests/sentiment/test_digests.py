@@ -17,8 +17,8 @@ from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.digest_pdf import pdf_of
 from apps.sentiment.digest_words import html_of
-from apps.sentiment.digests import Alert, Digest, digest_of
-from apps.sentiment.models import Article, Monitor, Score, Source
+from apps.sentiment.digests import Digest, digest_of
+from apps.sentiment.models import Alert, Article, Monitor, Score, Source
 from apps.sentiment.services.digests import schedule_digest, send_digest
 from core.access import Actor
 from core.errors import Refused
@@ -65,8 +65,8 @@ def scored(monitor: Monitor, version: ModelVersion) -> None:
         Score.objects.create(article=article, model_version=version, sentiment=mood, probability=0.9)
 
 
-def daily(monitor: Monitor, **columns: Any) -> Digest:
-    return digest_of(monitor, period="day", until=UNTIL, **columns)
+def daily(monitor: Monitor) -> Digest:
+    return digest_of(monitor, period="day", until=UNTIL)
 
 
 def test_a_day_is_counted_beside_the_day_before(told_monitor: Monitor) -> None:
@@ -115,11 +115,24 @@ def in_language(language: str, make: Callable[[], Any]) -> Any:
         return make()
 
 
-ALERT = Alert(UNTIL, "负面文章激增", "警告", "已解决", "alerts/1")
+@pytest.fixture
+def told_alert(told_monitor: Monitor) -> Alert:
+    """One that fired within the day; another was over before it began."""
+    moments = {"started_at": UNTIL, "last_true_at": UNTIL, "dimension": "total", "kind": "static", "state": "resolved"}
+    Alert.objects.create(
+        monitor=told_monitor, rule_name="Earlier", severity="info", fired_at=UNTIL - timedelta(days=2), **moments
+    )
+    return Alert.objects.create(
+        monitor=told_monitor,
+        rule_name="负面文章激增",
+        severity="warning",
+        fired_at=UNTIL - timedelta(hours=5),
+        **moments,
+    )
 
 
-def test_the_mail_is_whole_in_both_languages_and_escapes_titles(told_monitor: Monitor) -> None:
-    digest = daily(told_monitor, alerts=[ALERT])
+def test_the_mail_is_whole_in_both_languages_and_escapes_titles(told_monitor: Monitor, told_alert: Alert) -> None:
+    digest = daily(told_monitor)
 
     english, chinese = (
         in_language(language, lambda: html_of(digest, "https://x.example/w/h/")) for language in ("en", "zh-hans")
@@ -128,11 +141,11 @@ def test_the_mail_is_whole_in_both_languages_and_escapes_titles(told_monitor: Mo
     assert "Daily digest: Brand" in english and "+200 % against the period before" in english
     assert "每日简报：Brand" in chinese and "值得阅读" in chinese and "负面文章激增" in chinese
     assert "Harbour &lt;opens&gt; &amp; shines" in english and "<style" not in english and "<svg" not in english
-    assert 'href="https://x.example/w/h/alerts/1"' in english
+    assert f'href="https://x.example/w/h/monitors/alerts/{told_alert.pk}"' in english and "Earlier" not in english
 
 
-def test_the_pdf_reads_back_in_chinese_with_links(told_monitor: Monitor) -> None:
-    data = in_language("zh-hans", lambda: pdf_of(daily(told_monitor, alerts=[ALERT]), "https://x.example/w/h/"))
+def test_the_pdf_reads_back_in_chinese_with_links(told_monitor: Monitor, told_alert: Alert) -> None:
+    data = in_language("zh-hans", lambda: pdf_of(daily(told_monitor), "https://x.example/w/h/"))
 
     reader = PdfReader(io.BytesIO(data))
     text = "".join(page.extract_text() for page in reader.pages).replace("\n", "")

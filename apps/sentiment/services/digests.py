@@ -15,7 +15,7 @@ from apps.notifications.models import Receiver, ReceiverKind
 from apps.notifications.services import send
 from apps.sentiment.digest_pdf import pdf_of
 from apps.sentiment.digest_words import facts_of, html_of, span_words, title_of
-from apps.sentiment.digests import Alert, Digest, Period, digest_of
+from apps.sentiment.digests import Digest, Period, digest_of
 from apps.sentiment.models import Monitor
 from core.access import Actor
 from core.errors import Refused
@@ -28,11 +28,9 @@ NAME = "sentiment.digest"
 MOST_RECEIVERS = 20
 
 
-def send_digest(
-    *, monitor: Monitor, period: str, until: Any, receivers: Sequence[Receiver], alerts: Sequence[Alert] = ()
-) -> int:
+def send_digest(*, monitor: Monitor, period: str, until: Any, receivers: Sequence[Receiver]) -> int:
     """Send the digest that ends at `until`; returns to how many receivers it is new. The same one is sent to each once."""
-    digest = digest_of(monitor, period=period, until=until, alerts=alerts)
+    digest = digest_of(monitor, period=period, until=until)
     pdfs: dict[str, bytes] = {}
     sent = 0
     for receiver in receivers:
@@ -83,6 +81,11 @@ def plain(digest: Digest) -> dict[str, Any]:
             {"source": line.source.pk, "name": line.source.name, "article_count": line.article_count,
              "negative_share": line.negative_share, "state": line.health.state}
             for line in digest.sources
+        ],
+        "alerts": [
+            {"alert": alert.pk, "name": str(alert), "severity": alert.severity, "state": alert.state,
+             "fired_at": alert.fired_at.isoformat() if alert.fired_at else None}
+            for alert in digest.alerts
         ],
         "worth_reading": [
             {"article": article.pk, "title": str(article), "url": article.url, "source": article.source.name}
