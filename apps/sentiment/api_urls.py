@@ -6,12 +6,14 @@ from django.urls import path
 
 from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
+from apps.sentiment.api_digests import DigestView
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
     path("monitors", MonitorViewSet.as_view({"get": "list", "post": "create"})),
     path("monitors/<int:pk>", MonitorViewSet.as_view(ONE)),
+    path("monitors/<int:pk>/digest", DigestView.as_view()),
     path("monitors/<int:pk>/series", MonitorViewSet.as_view({"get": "series"})),
     path("monitors/<int:pk>/articles", MonitorViewSet.as_view({"get": "articles"})),
     path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),

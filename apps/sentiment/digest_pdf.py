@@ -89,12 +89,11 @@ def _register(texts: str) -> None:
 
     options = subset.Options()
     options.layout_features, options.notdef_outline = [], True
-    whole = TTFont(_path(), lazy=True)
-    cutter = subset.Subsetter(options)
+    cutter, cut = subset.Subsetter(options), io.BytesIO()
     cutter.populate(text=ALWAYS + texts)
-    cutter.subset(whole)
-    cut = io.BytesIO()
-    whole.save(cut)
+    with TTFont(_path(), lazy=True) as whole:
+        cutter.subset(whole)
+        whole.save(cut)
     for name, weight in WEIGHTS.items():
         font = instancer.instantiateVariableFont(TTFont(io.BytesIO(cut.getvalue())), {"wght": weight})
         for kind in (1, 4, 6):  # by these names a document tells its fonts apart

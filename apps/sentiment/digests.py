@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -99,6 +99,11 @@ class Digest:
     sources: Sequence[SourceLine]
     worth_reading: Sequence[Article]
     alerts: Sequence[Alert]
+
+
+def begin_of_day(day: date, zone: ZoneInfo) -> datetime | None:
+    """The end of a digest that is asked for by a day; None for days that no article has."""
+    return datetime.combine(day, time(), zone) if 1_970 < day.year < 9_999 else None
 
 
 def span_of(period: str, until: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:

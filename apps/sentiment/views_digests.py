@@ -1,6 +1,6 @@
 """Pages of digests: seen, downloaded as PDF, and set up to be sent."""
 
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.sentiment.digest_forms import DigestScheduleForm
 from apps.sentiment.digest_pdf import pdf_of
 from apps.sentiment.digest_words import context_of
-from apps.sentiment.digests import DAYS, Digest, Period, digest_of
+from apps.sentiment.digests import DAYS, Digest, Period, begin_of_day, digest_of
 from apps.sentiment.models import Monitor
 from apps.sentiment.services.digests import base_url, schedule_digest, schedules_of
 from core.access import PageRequest, fetch, page, require
@@ -91,11 +91,9 @@ def _page(request: PageRequest, monitor: Monitor, form: DigestScheduleForm) -> H
 def _asked(request: PageRequest, monitor: Monitor) -> Digest:
     """?period=day|week and ?until=YYYY-MM-DD, whose begin ends the period; up to now without it."""
     period = request.GET.get("period", Period.DAY.value)
-    until = timezone.now()
     try:
         day = parse_date(request.GET.get("until", ""))
     except ValueError:
         day = None
-    if day is not None and day.year > 1_970:
-        until = datetime.combine(day, time(), ZoneInfo(monitor.time_zone))
+    until = (begin_of_day(day, ZoneInfo(monitor.time_zone)) if day else None) or timezone.now()
     return digest_of(monitor, period=period if period in DAYS else Period.DAY.value, until=until)

@@ -13,6 +13,9 @@ from core.jobs.services import create
 PHONE = {"width": 390, "height": 844}
 PAGES = [
     "/w/harbour/",
+    "/w/harbour/receivers/",
+    "/w/harbour/receivers/new",
+    "/w/harbour/schedules",
     "/w/harbour/jobs",
     "/w/harbour/jobs/{job}",
     "/w/harbour/datasets/",

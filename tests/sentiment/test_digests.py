@@ -288,3 +288,15 @@ def test_the_page_shows_downloads_and_schedules(
     )
     client.force_login(charlie)
     assert {client.get(base).status_code, client.get(f"{base}.pdf").status_code} == {404}
+
+
+def test_the_api_tells_the_same_figures(actor: Actor, told_monitor: Monitor, api: Any, stranger: Actor) -> None:
+    address = f"/api/v1/monitors/{told_monitor.pk}/digest"
+
+    told = api(actor).get(f"{address}?period=week&until=2026-03-04").json()
+    wrong = [
+        api(actor).get(f"{address}?{asked}").status_code for asked in ("period=year", "until=0001-01-01", "until=x")
+    ]
+
+    assert told["article_count"] == 4 and told["end_at"] == "2026-03-04T00:00:00+08:00"
+    assert wrong == [422, 422, 422] and api(stranger).get(address).status_code == 404
