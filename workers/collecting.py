@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
@@ -15,6 +17,7 @@ from apps.sentiment.collecting.pages import read_page
 from apps.sentiment.collecting.robots import Robots, robots_for_status
 from apps.sentiment.collecting.sitemaps import Sitemap, read_sitemap
 from apps.sentiment.models import Source, SourceKind
+from apps.sentiment.services import hosts
 from apps.sentiment.services.readings import Reading
 from core import outbound
 from core.errors import Refused
@@ -30,6 +33,7 @@ MOST_PAGES = 20  # of one reading; the others wait for the next
 PAGES_SECONDS = 120.0  # for all of them, well within the time after which a reader is taken for dead
 LEAST_DELAY_SECONDS = 1.0  # between two pages of a host
 MOST_DELAY_SECONDS = 20.0
+FOREIGN_PAGE = timedelta(minutes=3)  # for which a page's host is held
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def read_source(pk: int, token: int) -> None:
     source = services.claim_source(pk, token)
     if source is None:
         return
+    time.sleep(min(services.wait_seconds_of(source), MOST_DELAY_SECONDS))
     begun = time.monotonic()
     reading = Reading(etag=source.etag, last_modified=source.last_modified)
     try:
@@ -99,11 +104,12 @@ def _take_pages(source: Source, answer: Answer, reading: Reading) -> None:
     fresh = sorted(services.not_taken(source, items), key=_newest, reverse=True)
     reading.item_count += len(items)
     reading.seen_count += len(items) - len(fresh)
+    able = services.without_waiting(source, fresh)
     done = 0
-    for item in _paced(fresh[:MOST_PAGES], answer.address):
+    for item in _paced(able[:MOST_PAGES], answer.address, source, reading):
         done += 1
         _take_page(source, item, reading)
-    reading.left_count = len(fresh) - done
+    reading.left_count = len(able) - done
 
 
 def _take_page(source: Source, item: Item, reading: Reading) -> None:
@@ -126,29 +132,52 @@ def _take_page(source: Source, item: Item, reading: Reading) -> None:
     except Refused as refused:
         _tell(reading, [Problem(refused.code, str(refused.message), -1, item.url)])
         if not item.title:
+            services.page_failed(source, item, refused.message)
             return
         whole = item
+    services.page_was_read(source, item)
     taken = services.ingest(source, [whole])
     reading.new_count += sum(each.state == "created" for each in taken)
 
 
-def _paced(items: Sequence[Item], address: str) -> Iterator[Item]:
-    """Items whose pages robots.txt allows, one after the other with a pause, until their time is over."""
+def _paced(items: Sequence[Item], address: str, source: Source, reading: Reading) -> Iterator[Item]:
+    """Items whose pages robots.txt allows, one after the other with a pause, until their time is over.
+
+    A page on another host than its source's is read while nobody else reads there, else at a later reading.
+    """
     rules: dict[str, Robots] = {}
     begun, is_first = time.monotonic(), True
     for item in items:
         host = urljoin(item.url or address, "/")
-        if host not in rules:
-            rules[host] = _robots(host)
-        if not rules[host].allowed(item.url, AGENT):
-            continue
-        delay = min(max(rules[host].crawl_delay(AGENT) or 0.0, LEAST_DELAY_SECONDS), MOST_DELAY_SECONDS)
-        if not is_first:
-            time.sleep(delay)
-        if time.monotonic() - begun > PAGES_SECONDS:
-            return
-        is_first = False
-        yield item
+        with _held(host, source) as (is_ours, asked):
+            if not is_ours:
+                continue
+            if host not in rules:
+                rules[host] = _robots(host)
+            asked["crawl_delay"] = crawl_delay = rules[host].crawl_delay(AGENT) or 0.0
+            if hosts.host_of(host) == source.host:
+                reading.crawl_delay = crawl_delay
+            if not rules[host].allowed(item.url, AGENT):
+                continue
+            if not is_first:
+                time.sleep(min(max(crawl_delay, LEAST_DELAY_SECONDS), MOST_DELAY_SECONDS))
+            if time.monotonic() - begun > PAGES_SECONDS:
+                return
+            is_first = False
+            yield item
+
+
+@contextmanager
+def _held(address: str, source: Source) -> Iterator[tuple[bool, dict[str, float]]]:
+    """(whether this host may be asked now, what it asks for): that of the source is held already, another one is taken."""
+    name, now = hosts.host_of(address), timezone.now()
+    asked: dict[str, float] = {}
+    taken = None if name == source.host else hosts.take(name, now=now, until=now + FOREIGN_PAGE)
+    try:
+        yield name == source.host or taken is not None, asked
+    finally:
+        if taken is not None:
+            hosts.let_go(name, taken[0], crawl_delay=asked.get("crawl_delay"))
 
 
 def _robots(host: str) -> Robots:

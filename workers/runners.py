@@ -5,6 +5,7 @@ from typing import Any
 
 from core.jobs.run import Run
 from workers import accounts, datasets, evaluation, registry
+from workers.backfills import run_backfill
 from workers.batches import run_api_batch
 from workers.demo import run_demo
 from workers.fine_tuning import run_fine_tuning
@@ -32,6 +33,7 @@ RUNNERS: dict[str, Runner] = {
     "registry.export": registry.run_export,
     "registry.import": registry.run_import,
     "registry.verify": registry.run_check,
+    "sentiment.backfill": run_backfill,
     "sentiment.replay": run_replay,
     "training.fine_tune": run_fine_tuning,
     "training.preflight": run_preflight,

@@ -2,10 +2,12 @@
 
 import logging
 import time
+from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
+from django.utils import timezone
 
 from apps.accounts import selectors as accounts_selectors
 from apps.accounts import services as accounts
@@ -16,6 +18,7 @@ from apps.inference import services as inference
 from apps.notifications import services as notifications
 from apps.registry import selectors as registry_selectors
 from apps.registry import services as registry
+from apps.sentiment import selectors as sentiment_selectors
 from apps.sentiment import services as sentiment
 from apps.training import selectors as training_selectors
 from apps.training import services as training
@@ -31,6 +34,7 @@ from workers.writing import drop_old_graphs
 
 logger = logging.getLogger(__name__)
 
+UNSTARTED_KEPT = timedelta(days=1)  # files of articles that nobody began to read
 LINK_SECONDS = 30.0  # of one message; another one comes
 FILE_ROOMS = (
     accounts_selectors.file_places,
@@ -38,6 +42,7 @@ FILE_ROOMS = (
     registry_selectors.file_places,
     training_selectors.file_places,
     inference_selectors.file_places,
+    sentiment_selectors.file_places,
     work.file_places,
 )
 """Who keeps files below HOME/files; each tells where, and which of them its rows name."""
@@ -129,6 +134,8 @@ def clean_up() -> None:
     removed |= inference.expire_items() | datasets.expire_api_files()
     removed["article_texts"] = sentiment.forget_bodies()
     removed["article_bands"] = sentiment.forget_bands()
+    removed["backfill_files"] = sentiment.forget_backfill_files(before=timezone.now() - UNSTARTED_KEPT)
+    removed["hosts"] = sentiment.forget_hosts()
     if any(removed.values()):
         logger.info("cleaned up: %s", removed)
 

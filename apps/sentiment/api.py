@@ -11,11 +11,10 @@ from rest_framework.response import Response
 
 from apps.sentiment import selectors, services
 from apps.sentiment import serializers as shapes
-from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.models import Article, BucketSize, Clock, Dimension, Fetch, Monitor, Source
+from apps.sentiment.pushing import take_push
 from core.access import fetch
-from core.api.problems import flatten
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused, conflict
 from words import say
@@ -223,6 +222,17 @@ class SourceViewSet(WorkspaceViewSet):
         return Response(status=202)
 
     @extend_schema(
+        operation_id="sources_rotate_secret",
+        summary="Another secret of a webhook",
+        tags=TAG,
+        request=None,
+        responses=shapes.HookSecretSerializer,
+    )
+    def rotate_secret(self, request: Request, pk: int) -> Response:
+        """Shown this once; the old one counts beside it for a day."""
+        return Response({"secret": services.rotate_hook_secret(actor=self.actor, source=self._one(pk, WRITE))})
+
+    @extend_schema(
         operation_id="sources_readings",
         summary="Readings of a source",
         tags=TAG,
@@ -256,67 +266,10 @@ class SourceViewSet(WorkspaceViewSet):
         source = self._one(pk, WRITE)
         if not source.is_enabled:
             raise conflict("not_read", say("This source is switched off."))
-        asked = shapes.PushSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        items: list[Item] = []
-        refused: dict[int, list[dict[str, Any]]] = {}
-        given = asked.validated_data["items"]
-        for at, each in enumerate(given):
-            read = shapes.PushedSerializer(data=each)
-            if read.is_valid():
-                item, problems = _item(read.validated_data)
-            else:
-                item, problems = None, [problem.as_dict() for problem in flatten(read.errors)]
-            if item is None:
-                refused[at] = problems
-            else:
-                items.append(item)
-        taken = iter(services.ingest(source, items, is_history=asked.validated_data["is_history"]))
-        results: list[dict[str, Any]] = []
-        for at, each in enumerate(given):
-            if at in refused:
-                name = str(each.get("external_id", ""))[:200]
-                results.append({"external_id": name, "state": "refused", "article": None, "problems": refused[at]})
-                continue
-            one = next(taken)
-            results.append(
-                {
-                    "external_id": one.item.external_id,
-                    "state": one.state,
-                    "article": one.article.pk if one.article else None,
-                    "problems": [],
-                }
-            )
-        counts = {
-            f"{state}_count": sum(row["state"] == state for row in results) for state in ("created", "seen", "refused")
-        }
-        return Response({**counts, "results": results}, status=207)
+        return Response(take_push(source, request.data), status=207)
 
     def _one(self, pk: int, permission: str) -> Source:
         return fetch(self.actor, Source.objects.select_related("monitor"), permission, pk=pk, within=self.within)
-
-
-def _item(values: dict[str, Any]) -> tuple[Item | None, list[dict[str, Any]]]:
-    """(the item, nothing), or (None, why not)."""
-    published = values["published_at"]
-    if published is not None and published > timezone.now() + AHEAD:
-        problem = {
-            "code": "in_the_future",
-            "message": str(say("It is said to be published in the future.")),
-            "field": "published_at",
-        }
-        return None, [problem]
-    item = Item(
-        external_id=values["external_id"],
-        url=values["url"],
-        title=values["title"].strip(),
-        body=values["body"],
-        published_at=published,
-        confidence=Confidence.STATED if published else Confidence.NONE,
-        author=values["author"],
-        language=values["language"],
-    )
-    return item, []
 
 
 class ArticleViewSet(WorkspaceViewSet):

@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import path
 
 from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
+from apps.sentiment.api_backfills import BackfillViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
 
@@ -19,9 +20,13 @@ urlpatterns = [
     path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),
     path("sources/<int:pk>", SourceViewSet.as_view(ONE)),
     path("sources/<int:pk>/read", SourceViewSet.as_view({"post": "read"})),
+    path("sources/<int:pk>/secret", SourceViewSet.as_view({"post": "rotate_secret"})),
     path("sources/<int:pk>/readings", SourceViewSet.as_view({"get": "readings"})),
     path("sources/<int:pk>/articles", SourceViewSet.as_view({"post": "push"})),
     path("monitors/<int:pk>/corrections", CorrectionViewSet.as_view({"get": "list"})),
+    path("monitors/<int:pk>/backfills", BackfillViewSet.as_view({"post": "create"})),
+    path("backfills/<int:pk>", BackfillViewSet.as_view({"get": "retrieve"})),
+    path("backfills/<int:pk>/start", BackfillViewSet.as_view({"post": "start"})),
     path("monitors/<int:pk>/lessons", LessonViewSet.as_view({"get": "list", "post": "create"})),
     path("lessons/<int:pk>", LessonViewSet.as_view({"get": "retrieve"})),
     path("lessons/<int:pk>/train", LessonViewSet.as_view({"post": "train"})),

@@ -1,6 +1,6 @@
 """Corrections as pages and API show them: beside articles, and all those of a monitor with what was learnt from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,13 @@ def shown(workspace: Any, articles: Sequence[Article], *, aspect: str = SENTIMEN
     return {pk: Shown(aspect, found.get(digest)) for pk, digest in hashes.items()}
 
 
-def with_corrections(workspace: Any, articles: Sequence[Article]) -> list[Article]:
+def with_corrections(workspace: Any, articles: Iterable[Article]) -> list[Article]:
     """The articles, each with `corrected`."""
-    found = shown(workspace, articles)
-    for article in articles:
+    rows = list(articles)
+    found = shown(workspace, rows)
+    for article in rows:
         article.corrected = found[article.pk]  # type: ignore[attr-defined]
-    return list(articles)
+    return rows
 
 
 def corrections_of(monitor: Monitor) -> QuerySet[Correction]:

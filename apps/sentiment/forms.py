@@ -54,7 +54,9 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
 class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
     """A source; its kind is chosen once."""
 
-    kind = forms.ChoiceField(label=_("Kind"), choices=SourceKind.choices)
+    kind = forms.ChoiceField(
+        label=_("Kind"), choices=[each for each in SourceKind.choices if each[0] != SourceKind.FILE]
+    )
     url = forms.CharField(
         label=_("Web address"),
         required=False,
@@ -87,7 +89,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             del self.fields["kind"]
-            if self.instance.kind == SourceKind.PUSH:
+            if self.instance.kind not in (SourceKind.FEED, SourceKind.SITEMAP):
                 del self.fields["url"], self.fields["interval_minutes"]
 
     def _post_clean(self) -> None:

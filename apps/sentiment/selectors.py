@@ -12,6 +12,7 @@ from django.utils import timezone
 from apps.sentiment.models import (
     COUNTS,
     Article,
+    Backfill,
     Bucket,
     BucketSize,
     Clock,
@@ -23,8 +24,10 @@ from apps.sentiment.models import (
     Source,
     SourceKind,
     Story,
+    UnreadPage,
     begin_of,
 )
+from core.leftovers import Names
 
 MOST_BUCKETS = 2_000
 SILENT_READINGS = 6  # intervals without a successful reading after which a source counts as dead
@@ -62,6 +65,16 @@ def sources_of(monitor: Monitor) -> QuerySet[Source]:
 def readings_of(source: Source) -> QuerySet[Fetch]:
     """Readings, newest first."""
     return Fetch.objects.filter(source=source).order_by("-id")
+
+
+def file_places() -> list[tuple[str, Names]]:
+    """Where the files of this room lie, and which of them a row names."""
+    return [("*/backfills/*", lambda: set(Backfill.objects.exclude(file_path="").values_list("file_path", flat=True)))]
+
+
+def unread_pages_of(source: Source) -> QuerySet[UnreadPage]:
+    """Pages that could not be read, those that were tried last first."""
+    return UnreadPage.objects.filter(source=source).order_by("-last_at", "-id")
 
 
 def articles_of(monitor: Monitor) -> QuerySet[Article]:
@@ -126,7 +139,7 @@ def _state(source: Source, now: datetime) -> tuple[str, datetime | None]:
     """(state, since when it is silent)"""
     if not source.is_enabled:
         return "off", None
-    if source.kind == SourceKind.PUSH:
+    if source.kind not in (SourceKind.FEED, SourceKind.SITEMAP):
         return ("new" if source.last_article_at is None else "well"), None
     if source.failure_count:
         return "failing", source.last_success_at

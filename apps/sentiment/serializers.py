@@ -53,11 +53,12 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
     weight = serializers.IntegerField(min_value=1, max_value=MOST_WEIGHT, required=False)
     interval_minutes = serializers.IntegerField(min_value=LEAST_MINUTES, max_value=MOST_MINUTES, required=False)
     health = serializers.SerializerMethodField()
+    hook = serializers.CharField(read_only=True, help_text="Of a webhook: POST /hooks/monitors/<hook>.")
 
     class Meta:
         model = Source
         fields = (
-            "id", "monitor", "kind", "name", "url", "time_zone", "weight", "is_enabled", "interval_minutes", "health",
+            "id", "monitor", "kind", "name", "url", "time_zone", "weight", "is_enabled", "interval_minutes", "health", "hook",
             "last_fetch_at", "last_success_at", "last_article_at", "failure_count", "last_error", "next_fetch_at",
             "created_at",
         )  # fmt: skip
@@ -188,3 +189,9 @@ class SeriesSerializer(serializers.Serializer[Any]):
     end_at = serializers.DateTimeField()
     totals = serializers.DictField(child=serializers.IntegerField())
     points = PointSerializer(many=True)
+
+
+class HookSecretSerializer(serializers.Serializer[Any]):
+    """The secret of a webhook, shown this once."""
+
+    secret = serializers.CharField()

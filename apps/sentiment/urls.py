@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from apps.sentiment import views, views_alerts, views_corrections, views_digests, views_rules, views_why
+from apps.sentiment import (
+    views,
+    views_alerts,
+    views_backfills,
+    views_corrections,
+    views_digests,
+    views_rules,
+    views_why,
+)
 
 app_name = "sentiment"
 
@@ -28,6 +36,11 @@ urlpatterns = [
     path("why/<int:pk>", views_why.told, name="why_told"),
     path("sources/<int:pk>", views.source, name="source"),
     path("sources/<int:pk>/read", views.read_now, name="read_now"),
+    path("<int:pk>/backfills/new", views_backfills.new, name="new_backfill"),
+    path("backfills/<int:pk>", views_backfills.one, name="backfill"),
+    path("backfills/<int:pk>/live", views_backfills.live, name="backfill_live"),
+    path("sources/<int:pk>/secret", views.rotate_secret, name="rotate_secret"),
+    path("sources/<int:pk>/try-pages", views.try_pages, name="try_pages"),
     path("sources/<int:pk>/remove", views.remove_source, name="remove_source"),
     path("alerts", views_alerts.everywhere, name="inbox"),
     path("<int:pk>/alerts", views_alerts.index, name="alerts"),

@@ -28,6 +28,7 @@ SPANS = {
     "month": (timedelta(days=30), BucketSize.DAY, gettext_lazy("30 days")),
     "quarter": (timedelta(days=90), BucketSize.DAY, gettext_lazy("90 days")),
 }
+UNREAD_SHOWN = 50
 SHOWN = 8  # articles and stories of the overview
 
 
@@ -143,13 +144,14 @@ def articles(request: PageRequest, pk: int) -> HttpResponse:
     found = fetch(request.actor, Monitor, READ, pk=pk)
     filters = ArticleFilter(request.GET, selectors.articles_of(found), monitor=found)
     rows = filters.qs if filters.is_valid() else Article.objects.none()
+    shown = keyset(request, rows, size=50)
+    with_corrections(request.actor.workspace, shown.rows)
     context = {
         "monitor": found,
         "filter": filters,
         "filtered": is_filtered(request, filters),
-        "page": keyset(request, rows, size=50),
+        "page": shown,
     }
-    with_corrections(request.actor.workspace, context["page"].rows)
     return render(request, "sentiment/articles.html", context)
 
 
@@ -164,6 +166,7 @@ def article(request: PageRequest, pk: int) -> HttpResponse:
         "monitor": found.monitor,
         "scores": found.scores.select_related("model_version__family").order_by("-id"),
         "others": selectors.others_of(found)[:50],
+        "revisions": found.revisions.order_by("-id"),
         "corrected": corrected.shown(request.actor.workspace, [found])[found.pk],
     }
     return render(request, "sentiment/article.html", context)
@@ -209,6 +212,7 @@ def source(request: PageRequest, pk: int) -> HttpResponse:
         "health": selectors.health_of(found),
         "form": form,
         "page": keyset(request, selectors.readings_of(found), size=25),
+        "unread": selectors.unread_pages_of(found)[:UNREAD_SHOWN],
     }
     return render(request, "sentiment/source.html", context, status=422 if form.errors else 200)
 
@@ -220,6 +224,26 @@ def read_now(request: PageRequest, pk: int) -> HttpResponse:
     found = fetch(request.actor, Source, WRITE, pk=pk, within="monitor__workspace")
     services.fetch_now(source=found)
     messages.success(request, _("It is read as soon as a worker is free."))
+    return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
+
+
+@require_POST
+@page(WRITE)
+def rotate_secret(request: PageRequest, pk: int) -> HttpResponse:
+    """Another secret of a webhook, shown this once."""
+    rows = Source.objects.select_related("monitor")
+    found = fetch(request.actor, rows, WRITE, pk=pk, within="monitor__workspace")
+    secret = services.rotate_hook_secret(actor=request.actor, source=found)
+    return render(request, "sentiment/hook_secret.html", {"source": found, "monitor": found.monitor, "secret": secret})
+
+
+@require_POST
+@page(WRITE)
+def try_pages(request: PageRequest, pk: int) -> HttpResponse:
+    """Every page that could not be read is tried at the next reading."""
+    found = fetch(request.actor, Source, WRITE, pk=pk, within="monitor__workspace")
+    services.try_pages_again(found)
+    messages.success(request, _("They are tried at the next reading."))
     return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
 
 

@@ -53,6 +53,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name="core/api_docs.html"),
         name="api-docs",
     ),
+    path("hooks/", include("apps.sentiment.hook_urls")),
     path("w/<slug:workspace>/", include(PAGES)),
     path("", include("apps.accounts.urls")),
 ]

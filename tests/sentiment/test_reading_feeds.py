@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from apps.sentiment import services
-from apps.sentiment.models import Article, Fetch, Monitor, Source
+from apps.sentiment.models import Article, Fetch, Host, Monitor, Source
 from apps.sentiment.services.readings import pause_of
 from core.access import Actor
 from workers.collecting import read_source
@@ -78,12 +78,18 @@ def feed_source(actor: Actor, brand_monitor: Monitor, paper: Paper) -> Source:
 Read = Callable[[], Fetch]
 
 
+def due() -> None:
+    """Time passes: every source is due, and nobody holds a host."""
+    Source.objects.update(next_fetch_at=timezone.now())
+    Host.objects.update(busy_until=None, next_at=timezone.now())
+
+
 @pytest.fixture
 def read(feed_source: Source) -> Read:
     """Let the source be due, claim and read it."""
 
     def once() -> Fetch:
-        Source.objects.update(next_fetch_at=timezone.now())
+        due()
         ((pk, token),) = services.claim_sources()
         read_source(pk, token)
         return Fetch.objects.latest("id")
@@ -157,7 +163,7 @@ def test_a_private_address_is_refused(read: Read, settings: Any) -> None:
 def test_a_message_that_comes_twice_or_too_late_reads_nothing(feed_source: Source, paper: Paper) -> None:
     ((pk, token),) = services.claim_sources()
     assert services.claim_sources() == []
-    Source.objects.update(next_fetch_at=timezone.now())
+    due()
     ((_pk, newer),) = services.claim_sources()
     assert newer == token + 1
 
@@ -220,7 +226,7 @@ def test_pages_of_a_sitemap_are_read_as_their_host_allows(
     services.add_source(actor=actor, monitor=brand_monitor, kind="sitemap", name="Town", url=url)
 
     def read() -> Fetch:
-        Source.objects.update(next_fetch_at=timezone.now())
+        due()
         ((pk, token),) = services.claim_sources()
         read_source(pk, token)
         return Fetch.objects.latest("id")

@@ -1,8 +1,5 @@
 """Webhooks: JSON that is signed as the Standard Webhooks specification says, over id, time and body."""
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +12,10 @@ from apps.notifications.models import Delivery, Dispatch, Receiver
 from apps.notifications.wording import Worded, worded
 from core import outbound
 from core.errors import Refused
+from core.webhooks import sign
 from words import say, spoken
 
 READ_SECONDS = 15.0
-SECRET_BEGINS = "whsec_"  # noqa: S105 - what every secret of the specification begins with
 
 
 def bring(delivery: Delivery) -> Outcome:
@@ -87,10 +84,3 @@ def secrets_of(receiver: Receiver, now: datetime) -> Sequence[str]:
     """The secret, and the one before it for a while."""
     is_kept = receiver.previous_secret and receiver.previous_until and receiver.previous_until > now
     return [receiver.secret, receiver.previous_secret] if is_kept else [receiver.secret]
-
-
-def sign(secret: str, number: str, at: str, body: bytes) -> str:
-    """v1,<base64 of HMAC-SHA256 over "id.timestamp.body"> under the key that the secret holds in base64."""
-    key = base64.b64decode(secret.removeprefix(SECRET_BEGINS))
-    digest = hmac.new(key, f"{number}.{at}.".encode() + body, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"

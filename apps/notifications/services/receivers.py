@@ -1,7 +1,5 @@
 """Receivers: made, changed, given another secret and taken away, each with an entry in the trail that tells no secret."""
 
-import base64
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,12 +14,12 @@ from django.utils import timezone
 from apps.accounts.models import Membership
 from apps.accounts.services import audit
 from apps.notifications.channels import apprise
-from apps.notifications.channels.webhook import SECRET_BEGINS
 from apps.notifications.models import Dispatch, Receiver, ReceiverKind, Severity
 from apps.notifications.wording import LONGEST_SUBJECT, LONGEST_TEMPLATE, Worded, check_template, worded
 from core.access import Actor
 from core.errors import Refused, conflict
 from core.outbound import check_url
+from core.webhooks import new_secret
 from words import say
 
 FIELDS = ("name", "language", "is_enabled", "addresses", "url", "people", "subject_template", "body_template")
@@ -110,11 +108,6 @@ def preview(*, actor: Actor, language: str, subject_template: str, body_template
         page="monitors/1",
     )  # fmt: skip
     return worded(example, receiver)
-
-
-def new_secret() -> str:
-    """32 random bytes as the Standard Webhooks specification writes them."""
-    return SECRET_BEGINS + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _set(receiver: Receiver, columns: Mapping[str, Any]) -> Sequence[Any] | None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from core.outbound import retry_seconds
-
 MOST_BYTES = 500_000  # RFC 9309, 2.5: at least 500 KiB must be read; what follows is not looked at
 MOST_RULES = 20_000
 MOST_DELAY_SECONDS = 3_600.0  # a longer Crawl-delay would mean never
@@ -155,16 +153,15 @@ class Manners:
 
 
 def next_time(
-    *, now: datetime, errors: int, chance: random.Random, crawl_delay: float | None = None, retry_after: str = "",
+    *, now: datetime, errors: int, chance: random.Random, crawl_delay: float | None = None, wait_seconds: float = 0.0,
     manners: Manners | None = None,
 ) -> datetime:  # fmt: skip
     """When the host may be asked again. After `errors` errors in a row the pause doubles each time and is drawn between
-    its half and its whole, so sources that fell together do not come back together; a Retry-After (seconds or a date)
-    is waited for at least."""
+    its half and its whole, so sources that fell together do not come back together; `wait_seconds`, which a Retry-After
+    asked for, are waited for at least."""
     manners = manners or Manners()
     wait = max(manners.delay_seconds, min(crawl_delay or 0.0, MOST_DELAY_SECONDS))
     if errors > 0:
         pause = min(manners.longest_pause_seconds, manners.first_pause_seconds * 2.0 ** min(errors - 1, 30))
         wait = max(wait, pause * (0.5 + 0.5 * chance.random()))
-    asked = retry_seconds(retry_after, now)
-    return now + timedelta(seconds=max(wait, min(asked, manners.longest_obeyed_seconds)))
+    return now + timedelta(seconds=max(wait, min(wait_seconds, manners.longest_obeyed_seconds)))

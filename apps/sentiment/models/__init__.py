@@ -2,6 +2,8 @@
 
 from apps.sentiment.models.alerts import Alert, AlertEvent, AlertState, Replay, RuleHit, Usefulness
 from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, Story
+from apps.sentiment.models.backfills import Backfill
+from apps.sentiment.models.hosts import Host
 from apps.sentiment.models.lessons import Lesson
 from apps.sentiment.models.meaning import (
     Alias,
@@ -14,6 +16,7 @@ from apps.sentiment.models.meaning import (
     Topic,
 )
 from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
+from apps.sentiment.models.pages import ArticleRevision, UnreadPage
 from apps.sentiment.models.rules import Grouping, Measure, Rule, RuleKind, Silence
 from apps.sentiment.models.scores import COUNTS, Bucket, BucketSize, Clock, Dimension, Score, Sentiment, begin_of
 
@@ -26,7 +29,9 @@ __all__ = [
     "Article",
     "ArticleBand",
     "ArticleEntity",
+    "ArticleRevision",
     "ArticleTopic",
+    "Backfill",
     "Bucket",
     "BucketSize",
     "Clock",
@@ -35,6 +40,7 @@ __all__ = [
     "EntityKind",
     "Fetch",
     "Grouping",
+    "Host",
     "Lesson",
     "Lexicon",
     "Measure",
@@ -52,6 +58,7 @@ __all__ = [
     "Story",
     "TargetScore",
     "Topic",
+    "UnreadPage",
     "Usefulness",
     "begin_of",
 ]

@@ -68,6 +68,7 @@ class Article(models.Model):
     received_at = models.DateTimeField(default=timezone.now)
     search = SearchVectorField(null=True)
     is_first = models.BooleanField(default=False)  # its story began with it
+    changed_at = models.DateTimeField(null=True)  # when its source was last seen to say something else
     is_history = models.BooleanField(default=False)  # brought in later: charts show it, nobody is alarmed
     scoring = models.CharField(max_length=10, choices=ScoringState.choices, default=ScoringState.WAITING)
     scoring_until = models.DateTimeField(null=True)  # the lease of whoever reads it now

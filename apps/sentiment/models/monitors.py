@@ -8,6 +8,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.sealing import SealedField
+
 MOST_WEIGHT = 3
 
 
@@ -72,6 +74,8 @@ class SourceKind(models.TextChoices):
     FEED = "feed", _("Feed (RSS, Atom, JSON Feed)")
     SITEMAP = "sitemap", _("Sitemap with article pages")
     PUSH = "push", _("Pushed by a program")
+    WEBHOOK = "webhook", _("Signed webhook")
+    FILE = "file", _("File")
 
 
 class Source(models.Model):
@@ -84,6 +88,14 @@ class Source(models.Model):
     kind = models.CharField(_("Kind"), max_length=10, choices=SourceKind.choices)
     name = models.CharField(_("Name"), max_length=120)
     url = models.URLField(_("Web address"), max_length=2_000, blank=True)
+    host = models.CharField(max_length=300, blank=True, default="", db_default="")  # of `url`, as hosts are known
+    host_token = models.BigIntegerField(default=0, db_default=0)  # under which its reader holds the host
+    hook = models.CharField(
+        max_length=60, blank=True, default="", db_default=""
+    )  # the last part of a webhook's address
+    secret = SealedField(blank=True, default="")  # that signs what comes by it
+    previous_secret = SealedField(blank=True, default="")
+    previous_until = models.DateTimeField(null=True)
     time_zone = models.CharField(_("Time zone"), max_length=60, blank=True)  # of times without one; else the monitor's
     weight = models.PositiveSmallIntegerField(_("Weight"), default=1)  # 3: a first-rate source
     is_enabled = models.BooleanField(_("Is read"), default=True)
@@ -103,6 +115,7 @@ class Source(models.Model):
         verbose_name = _("source")
         constraints: ClassVar = [
             models.UniqueConstraint("monitor", Lower("name"), name="source_name"),
+            models.UniqueConstraint(fields=["hook"], condition=~models.Q(hook=""), name="source_hook"),
             models.CheckConstraint(condition=models.Q(weight__gte=1, weight__lte=MOST_WEIGHT), name="source_weight"),
         ]
         indexes: ClassVar = [

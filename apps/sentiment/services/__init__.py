@@ -1,6 +1,7 @@
 """What changes rows of the sentiment room."""
 
 from apps.sentiment.services.alerts import acknowledge, assign, close, judge, note
+from apps.sentiment.services.backfills import forget_backfill_files, receive_backfill, start_backfill
 from apps.sentiment.services.corrections import (
     SAMPLE_SHARES,
     SENTIMENT,
@@ -16,10 +17,13 @@ from apps.sentiment.services.entities import (
     delete_entity,
     upsert_entities,
 )
+from apps.sentiment.services.hooks import require_signed, rotate_hook_secret, taken_once
+from apps.sentiment.services.hosts import forget_hosts
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.linking import lexis_of, link_again, link_next
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
-from apps.sentiment.services.readings import claim_source, claim_sources, record_reading
+from apps.sentiment.services.pages import page_failed, page_was_read, try_pages_again, without_waiting
+from apps.sentiment.services.readings import claim_source, claim_sources, record_reading, wait_seconds_of
 from apps.sentiment.services.replays import back_test, finish_replay, replay
 from apps.sentiment.services.retention import forget_bands, forget_bodies
 from apps.sentiment.services.rules import add_silence, change_rule, create_rule, delete_rule, end_silence
@@ -68,8 +72,10 @@ __all__ = [
     "end_silence",
     "fetch_now",
     "finish_replay",
+    "forget_backfill_files",
     "forget_bands",
     "forget_bodies",
+    "forget_hosts",
     "ingest",
     "joined",
     "judge",
@@ -80,17 +86,27 @@ __all__ = [
     "make_lesson",
     "not_taken",
     "note",
+    "page_failed",
+    "page_was_read",
+    "receive_backfill",
     "record_reading",
     "record_scores",
     "record_understanding",
     "remove_source",
     "replay",
+    "require_signed",
+    "rotate_hook_secret",
     "score_again",
     "scoring_failed",
     "scoring_waits",
+    "start_backfill",
     "take_back",
+    "taken_once",
     "tell_due",
     "train_lesson",
+    "try_pages_again",
     "upsert_entities",
+    "wait_seconds_of",
     "windows_of",
+    "without_waiting",
 ]

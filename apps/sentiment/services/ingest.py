@@ -1,6 +1,5 @@
 """Articles that come in: each once, with its language, its story and its place in the counts."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +14,9 @@ from apps.sentiment.collecting.language import detect
 from apps.sentiment.models import Article, ArticleBand, Monitor, ScoringState, Source, Story
 from apps.sentiment.services import watching
 from apps.sentiment.services.buckets import Count, add_counts, arrived
+from apps.sentiment.services.identities import identity_of
 from apps.sentiment.services.linking import link_new
+from apps.sentiment.services.pages import keep_changes
 from apps.sentiment.services.scoring import SCORING_CHANNEL
 from core.bulk import copy_rows
 from core.queue import notify
@@ -80,14 +81,14 @@ def ingest(
 
 def not_taken(source: Source, items: Sequence[Item]) -> list[Item]:
     """The items that did not come before, each once."""
-    by_identity = {_identity(item): item for item in items}
+    by_identity = {identity_of(item): item for item in items}
     for identity in _known_identities(source, list(by_identity)):
         del by_identity[identity]
     return list(by_identity.values())
 
 
 def _take(source: Source, items: Sequence[Item], now: datetime, is_history: bool) -> list[Taken]:
-    identities = [_identity(item) for item in items]
+    identities = [identity_of(item) for item in items]
     known = set(_known_identities(source, identities))
     fresh: list[_Fresh] = []
     for at, (item, identity) in enumerate(zip(items, identities, strict=True)):
@@ -95,6 +96,8 @@ def _take(source: Source, items: Sequence[Item], now: datetime, is_history: bool
             known.add(identity)
             fresh.append(_read(at, item, identity))
     made = _store(source, fresh, now, is_history) if fresh else {}
+    new = {each.identity for each in fresh}
+    keep_changes(source, {key: item for key, item in zip(identities, items, strict=True) if key not in new}, now=now)
     if made:
         notify(SCORING_CHANNEL)
         watching.arrived(source.monitor_id)
@@ -207,10 +210,6 @@ def _article(source: Source, each: _Fresh, now: datetime, is_history: bool) -> A
         is_history=is_history,
         scoring=ScoringState.WAITING if monitor.is_read else ScoringState.NONE,
     )
-
-
-def _identity(item: Item) -> str:
-    return hashlib.sha256(item.external_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _known_identities(source: Source, identities: Sequence[str]) -> list[str]:

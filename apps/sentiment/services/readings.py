@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
-from apps.sentiment.models import Fetch, Source
+from apps.sentiment.models import Fetch, Host, Source
+from apps.sentiment.services import hosts
 from apps.sentiment.services.buckets import mark_watched
 from core.queue import Task, enqueue
 
@@ -16,6 +16,7 @@ COLLECT = Task("workers.collect", "io")
 READ = Task("workers.read_source", "io")
 READER_DEAD_AFTER = timedelta(minutes=5)
 MOST_AT_ONCE = 50
+MOST_LOOKED_AT = 2_000  # due sources, of which each host gives one
 PROBLEMS_KEPT = 20
 MOST_PAUSE = timedelta(hours=6)
 FETCHES_KEPT = 500  # of one source
@@ -31,6 +32,7 @@ class Reading:
     item_count: int = 0
     new_count: int = 0
     seen_count: int = 0
+    crawl_delay: float | None = None  # of its host, where robots.txt was read
     left_count: int = 0  # pages that wait for the next reading
     problems: list[dict[str, Any]] = field(default_factory=list)
     error_code: str = ""
@@ -41,24 +43,44 @@ class Reading:
 
 
 def claim_sources(now: datetime | None = None) -> list[tuple[int, int]]:
-    """(id, token) of the sources that are due, the longest due first; whoever dies with one loses it after a while."""
+    """(id, token) of the sources that are due, the longest due first, of each host one; whoever dies with one loses it
+    after a while."""
     now = now or timezone.now()
+    until = now + READER_DEAD_AFTER
+    found = []
     with transaction.atomic():
-        due = Source.objects.select_for_update(skip_locked=True).filter(is_enabled=True, next_fetch_at__lte=now)
-        ids = list(due.order_by("next_fetch_at", "pk").values_list("pk", flat=True)[:MOST_AT_ONCE])
-        Source.objects.filter(pk__in=ids).update(
-            next_fetch_at=now + READER_DEAD_AFTER, fetch_token=F("fetch_token") + 1
-        )
-        found = list(Source.objects.filter(pk__in=ids).values_list("pk", "fetch_token"))
-        for pk, token in found:
+        for pk, host in _due(now):
+            rows = Source.objects.select_for_update(skip_locked=True).filter(pk=pk, next_fetch_at__lte=now)
+            source = rows.filter(is_enabled=True).only("fetch_token").first()
+            taken = source and hosts.take(host, now=now, until=until)
+            if not source or not taken:
+                continue
+            token = source.fetch_token + 1
+            Source.objects.filter(pk=pk).update(next_fetch_at=until, fetch_token=token, host=host, host_token=taken[0])
+            found.append((pk, token))
             enqueue(READ, pk, token)
     return found
+
+
+def _due(now: datetime) -> list[tuple[int, str]]:
+    """(id, host) of the sources that may be claimed, of each host the one that is longest due."""
+    rows = Source.objects.filter(is_enabled=True, next_fetch_at__lte=now).exclude(host__in=hosts.held(now))
+    first: dict[str, int] = {}
+    for pk, host, url in rows.order_by("next_fetch_at", "pk").values_list("pk", "host", "url")[:MOST_LOOKED_AT]:
+        first.setdefault(host or hosts.host_of(url), pk)
+    return [(pk, host) for host, pk in first.items()][:MOST_AT_ONCE]
 
 
 def claim_source(pk: int, token: int) -> Source | None:
     """The source whose reading this message is about; None when another has claimed it since, or it is gone."""
     found = Source.objects.select_related("monitor__workspace").filter(pk=pk, fetch_token=token, is_enabled=True)
     return found.first()
+
+
+def wait_seconds_of(source: Source) -> float:
+    """Until its host may be asked: whoever claims a source a moment too early waits."""
+    host = Host.objects.filter(name=source.host).first()
+    return max(0.0, (host.next_at - timezone.now()).total_seconds()) if host else 0.0
 
 
 @transaction.atomic
@@ -75,10 +97,20 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
     }
     if not failed:
         columns |= {"last_success_at": now, "etag": reading.etag[:500], "last_modified": reading.last_modified[:100]}
+    hosts.let_go(
+        source.host,
+        source.host_token,
+        is_troubled=reading.status in hosts.TROUBLE or (failed and reading.status is None),
+        crawl_delay=reading.crawl_delay,
+        wait_seconds=reading.wait_seconds,
+        now=now,
+    )
     if not Source.objects.filter(pk=source.pk, fetch_token=source.fetch_token).update(**columns):
         return None
     if not failed:
         mark_watched(source, _watched_since(source, now), now)
+    if Source.objects.filter(host=source.host, is_enabled=True, next_fetch_at__lte=now).exclude(pk=source.pk).exists():
+        enqueue(COLLECT)  # the next one of this host need not wait for the clock
     made = Fetch.objects.create(
         source=source,
         at=now,

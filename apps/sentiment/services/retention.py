@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.sentiment.models import Article, ArticleBand, Monitor
+from apps.sentiment.models import Article, ArticleBand, ArticleRevision, Monitor
 from apps.sentiment.services.ingest import STORY_SPAN
 from core.search import search_vector
 
@@ -30,6 +30,7 @@ def forget_bodies(*, now: datetime | None = None) -> int:
                 for row in rows:
                     row.body, row.search = "", search_vector(row.title)
                 Article.objects.bulk_update(rows, ["body", "search"])
+                ArticleRevision.objects.filter(article__in=rows).delete()
             count += len(rows)
             if len(rows) < AT_ONCE:
                 break

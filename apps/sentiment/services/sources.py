@@ -9,6 +9,8 @@ from django.utils import timezone
 from apps.accounts.services import audit
 from apps.sentiment.models import Monitor, Source, SourceKind
 from apps.sentiment.models.monitors import MOST_WEIGHT
+from apps.sentiment.services.hooks import new_address
+from apps.sentiment.services.hosts import host_of
 from apps.sentiment.services.readings import COLLECT
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -25,10 +27,14 @@ LEAST_MINUTES, MOST_MINUTES = 1, 1_440
 @transaction.atomic
 def add_source(*, actor: Actor, monitor: Monitor, kind: str, **columns: Any) -> Source:
     """A source of a monitor; a feed is read at once."""
+    if kind == SourceKind.FILE:
+        raise Refused("unknown_value", say("A source of files comes with its first file."), field="kind")
     source = Source(monitor=monitor, kind=kind)
     _set(source, columns)
     if source.kind in FETCHED:
         source.next_fetch_at = timezone.now()
+    if source.kind == SourceKind.WEBHOOK:
+        source.hook = new_address()
     _save(source)
     audit(actor=actor, action="source.add", obj=source, after=_told(source, FIELDS))
     if source.kind in FETCHED and source.is_enabled:
@@ -87,6 +93,7 @@ def _set(source: Source, columns: Mapping[str, Any]) -> None:
         check_url(source.url)
     elif source.url:
         raise Refused("no_address", say("Articles of this source are pushed: it has no address."), field="url")
+    source.host = host_of(source.url)
     if source.time_zone and source.time_zone not in zones():
         raise Refused("unknown_time_zone", say("There is no such time zone."), field="time_zone")
     if not 1 <= source.weight <= MOST_WEIGHT:

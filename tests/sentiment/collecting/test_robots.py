@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apps.sentiment.collecting.robots import MOST_BYTES, Manners, next_time, read_robots, robots_for_status
+from core.outbound import retry_seconds
 
 NOW = datetime(2024, 3, 6, 4, 0, tzinfo=UTC)
 FILE = """\ufeffUser-Agent: *
@@ -139,5 +140,5 @@ def test_errors_double_the_pause_with_a_random_part_up_to_a_bound() -> None:
      ("Wed, 06 Mar 2024 04:10:00", 1), ("9" * 500, 1)],
 )  # fmt: skip
 def test_retry_after_is_waited_for(written: str, seconds: float) -> None:
-    assert wait(retry_after=written) == seconds
-    assert timedelta(seconds=wait(retry_after=written, errors=1)) >= timedelta(seconds=15)
+    assert wait(wait_seconds=retry_seconds(written, NOW)) == seconds
+    assert timedelta(seconds=wait(wait_seconds=retry_seconds(written, NOW), errors=1)) >= timedelta(seconds=15)
