@@ -35,7 +35,9 @@ class BackfillUploadSerializer(serializers.Serializer[Any]):
     """CSV, TSV, JSON Lines, JSON, Parquet or Excel; columns that are called as usual are found by themselves."""
 
     file = serializers.FileField()
-    name = serializers.CharField(max_length=120, required=False, default="", help_text="Of the source.")
+    name = serializers.CharField(
+        max_length=120, required=False, default="", allow_blank=True, help_text="Of the source."
+    )
     start = serializers.BooleanField(required=False, default=True)
 
 

@@ -34,10 +34,10 @@ def rotate_hook_secret(*, actor: Actor, source: Source) -> str:
         raise conflict("no_secret", say("Only webhooks are signed."))
     now = timezone.now()
     found.previous_secret, found.previous_until = found.secret, now + OVERLAP if found.secret else None
-    found.secret = new_secret()
+    found.secret = secret = new_secret()
     found.save(update_fields=["secret", "previous_secret", "previous_until"])
     audit(actor=actor, action="source.secret", obj=found)
-    return found.secret
+    return secret
 
 
 def require_signed(source: Source, *, number: str, at: str, signatures: str, body: bytes) -> None:
@@ -65,7 +65,7 @@ def taken_once(
     if row.fingerprint != digest:
         raise conflict("id_again", say("A message of this id came before with other content."))
     if row.status is not None:
-        return row.body, True
+        return dict(row.body or {}), True
     if not is_new and timezone.now() - row.created_at < AT_WORK:
         raise conflict("in_progress", say("This message is being taken at this moment."))
     try:
