@@ -164,7 +164,7 @@ def test_corrections_become_a_dataset_version_and_a_training_job_with_their_line
     assert (right.count(), set(right.values_list("labels__0", flat=True))) == (9, {"good"})
     sampled = list(rows.filter(meta__corrected=False).values_list("labels__0", flat=True))
     assert sorted(sampled) == ["bad"] * 3 + ["good"] * 3 + ["so-so"] * 3
-    assert version.counts["splits"]["dev"] >= 1 and version.row_count == 18
+    assert (version.counts["splits"], version.row_count) == ({"dev": 3, "train": 15}, 18)
     assert (TrainingJob.objects.count(), job.dataset_version, job.base_version) == (1, version, tone)
     assert (job.recipe, job.family_name, job.job.state) == ("classify", "tone", "queued")
     assert (job.spec["base_model"]["name"], job.spec["known_labels"], job.spec["keep"]) == (
@@ -194,6 +194,7 @@ def test_what_is_new_makes_the_next_version_and_what_was_taken_back_is_in_it_no_
 
     rows = Example.objects.filter(dataset=Dataset.objects.get(), deleted_at=None)
     assert (first.pk, first.sample_count) == (same.pk, 0)  # nobody was sure
+    assert [version.counts["splits"]["dev"] for version in DatasetVersion.objects.order_by("number")] == [1, 1]
     assert second.dataset_version.dataset_id == first.dataset_version.dataset_id
     assert [version.row_count for version in DatasetVersion.objects.order_by("number")] == [4, 3]
     assert sorted(rows.values_list("labels__0", flat=True)) == ["bad", "bad", "good"]

@@ -192,19 +192,17 @@ def _put(actor: Actor, dataset: Dataset, rows: Mapping[str, Mapping[str, Any]]) 
     gone = kept.examples(dataset).filter(external_id__in=set(known) - set(wanted))
     if gone.exists():
         datasets.bulk_change(actor=actor, dataset=dataset, rows=gone, action="delete")
+    fresh = sorted(set(wanted) - {name for name, split in known.items() if split})
+    kept_dev = sum(known.get(name) == "dev" for name in wanted)
+    dev = set(fresh[: max(0, max(1, len(wanted) // DEV_EVERY) - kept_dev)])  # names are hashes: their order is no order
     items = [
-        {"external_id": name, "record": record, "split": known.get(name) or _split(name)}
+        {"external_id": name, "record": record, "split": known.get(name) or ("dev" if name in dev else "train")}
         for name, record in sorted(wanted.items())
     ]
-    if items and not any(item["split"] == "dev" for item in items):
-        items[0]["split"] = "dev"
+    if not dev and not kept_dev:
+        items[0]["split"] = "dev"  # the one that measured was taken back
     for begin in range(0, len(items), AT_ONCE):
         datasets.add(actor=actor, dataset=dataset, items=items[begin : begin + AT_ONCE])
-
-
-def _split(name: str) -> str:
-    """By the text alone, so that a text never changes sides."""
-    return "dev" if int(name[-8:], 16) % DEV_EVERY == 0 else "train"
 
 
 # --- from a dataset version to a training job ----------------------------------------------------------------
