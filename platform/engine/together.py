@@ -85,8 +85,9 @@ def _probabilities(model: Classifier, vectors: torch.Tensor, rows: Sequence[int]
 
 def _key_of(model: Classifier) -> str:
     network, folder = model.model, model.folder
-    is_shared = isinstance(network, TextClassifier) and network.pooling == "mean" and folder is not None
-    if not is_shared or getattr(network.encoder, "virtual", None) is not None:
+    if folder is None or not isinstance(network, TextClassifier) or network.pooling != "mean":
+        return ""
+    if getattr(network.encoder, "virtual", None) is not None:
         return ""
     if model.description.get("weights") == int8.WEIGHTS:
         return ""  # its weights are rounded for its own head

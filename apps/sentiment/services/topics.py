@@ -74,7 +74,8 @@ def give_topics(monitor: Monitor, said: Sequence[TopicSaid], articles: Sequence[
             for topic in by_label.get(_folded(label), ()):
                 place = (article.pk, topic, version.pk)
                 given[place] = max(probability, given.get(place, 0.0))
-    current, old = [], []
+    current: list[int] = []
+    old: list[int] = []
     for row in ArticleTopic.objects.filter(article__in=articles, model_version__isnull=False):
         is_said = given.pop((row.article_id, row.topic_id, row.model_version_id), None) is not None
         (current if is_said else old).append(row.pk)

@@ -68,7 +68,7 @@ def record_understanding(
 def _scores(monitor: Monitor, version: ModelVersion, said: Sequence[Said], rows: dict[int, Article]) -> list[Score]:
     """Rows for articles that are there and that the version has not scored."""
     done = set(Score.objects.filter(article__in=list(rows), model_version=version).values_list("article_id", flat=True))
-    scores = {}
+    scores: dict[int, Score] = {}
     for article, probabilities in said:
         if article.pk in rows and article.pk not in done:
             sentiment, sure = meant(monitor, probabilities)
