@@ -14,6 +14,7 @@ from apps.sentiment import serializers as shapes
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.models import Article, BucketSize, Clock, Dimension, Fetch, Monitor, Source
 from apps.sentiment.pushing import take_push
+from apps.sentiment.selectors_meaning import with_meaning
 from core.access import fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused, conflict
@@ -89,7 +90,7 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
             OpenApiParameter("seconds", int, enum=BucketSize.values, description="Length of a bucket (3600)."),
             OpenApiParameter("clock", str, enum=Clock.values),
             OpenApiParameter("dimension", str, enum=Dimension.values),
-            OpenApiParameter("key", str, description="Id of a source, code of a language."),
+            OpenApiParameter("key", str, description="Id of a source, topic or entity; code of a language."),
             OpenApiParameter("model_version", int, description="The newest that counted when missing."),
         ],
         responses=shapes.SeriesSerializer,
@@ -118,6 +119,8 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
             OpenApiParameter("q", str, description="Words, in any language."),
             OpenApiParameter("source", int),
             OpenApiParameter("sentiment", str, enum=["negative", "neutral", "positive", "abstained", "unread"]),
+            OpenApiParameter("topic", int, description="With those below it."),
+            OpenApiParameter("entity", str, description="Id, name or alias."),
             OpenApiParameter("language", str),
             OpenApiParameter("since", str, description="Day of publication, YYYY-MM-DD."),
             OpenApiParameter("until", str),
@@ -128,7 +131,7 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
         """Newest first, without their texts."""
         monitor = fetch(self.actor, Monitor, READ, pk=pk)
         filters = ArticleFilter(
-            request.query_params, selectors.articles_of(monitor).defer("body", "search"), monitor=monitor
+            request.query_params, with_meaning(selectors.articles_of(monitor).defer("body", "search")), monitor=monitor
         )
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
@@ -285,4 +288,5 @@ class ArticleViewSet(WorkspaceViewSet):
     def retrieve(self, request: Request, pk: int) -> Response:
         """With its text, and what each version said of it."""
         rows = Article.objects.select_related("source", "story").prefetch_related("scores__model_version__family")
+        rows = with_meaning(rows)
         return self.etag_response(fetch(self.actor, rows, READ, pk=pk, within=self.within))

@@ -8,6 +8,7 @@ from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
 from apps.sentiment.api_backfills import BackfillViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
+from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
@@ -32,4 +33,12 @@ urlpatterns = [
     path("lessons/<int:pk>/train", LessonViewSet.as_view({"post": "train"})),
     path("articles/<int:pk>/corrections", CorrectionViewSet.as_view({"post": "create", "delete": "destroy"})),
     path("articles/<int:pk>", ArticleViewSet.as_view({"get": "retrieve"})),
+    path("topics", TopicViewSet.as_view({"get": "list", "post": "create"})),
+    path("topics/<int:pk>", TopicViewSet.as_view(ONE)),
+    path("entities", EntityViewSet.as_view({"get": "list", "post": "create"})),
+    path("entities/bulk", EntityViewSet.as_view({"post": "bulk"})),
+    path("entities/file", EntityViewSet.as_view({"get": "file"})),
+    path("entities/link", EntityViewSet.as_view({"post": "link"})),
+    path("entities/relink", EntityViewSet.as_view({"post": "relink"})),
+    path("entities/<int:pk>", EntityViewSet.as_view(ONE)),
 ]

@@ -9,8 +9,9 @@ from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, Mode
 
 from apps.datasets.models import Correction
 from apps.notifications.models import Severity
-from apps.sentiment.models import Alert, AlertState, Article, RuleKind, Sentiment, Source, Usefulness
+from apps.sentiment.models import Alert, AlertState, Article, RuleKind, Sentiment, Source, Topic, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
+from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
 from core.search import found_by
 
 UNREAD = "unread"
@@ -93,7 +94,7 @@ class CorrectionFilter(FilterSet):
 
 
 class ArticleFilter(FilterSet):
-    """By words in any language, source, sentiment, language and day of publication."""
+    """By words in any language, source, sentiment, topic, entity, language and day of publication."""
 
     q = CharFilter(
         method="with_words",
@@ -109,19 +110,28 @@ class ArticleFilter(FilterSet):
         label=_("Sentiment"),
         empty_label=_("Any sentiment"),
     )
+    topic = ModelChoiceFilter(
+        queryset=Topic.objects.none(), method="with_topic", label=_("Topic"), empty_label=_("Any topic")
+    )
+    entity = CharFilter(
+        method="with_entity", label=_("Entity"), widget=forms.TextInput(attrs={"size": 12, "placeholder": _("Any")})
+    )
     language = CharFilter(label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"}))
     since = DateFilter(field_name="published_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="published_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
 
     class Meta:
         model = Article
-        fields = ("q", "source", "sentiment", "language", "since", "until")
+        fields = ("q", "source", "sentiment", "topic", "entity", "language", "since", "until")
 
     def __init__(self, *args: Any, monitor: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if monitor is not None:
             sources: Any = self.filters["source"]
             sources.queryset = Source.objects.filter(monitor=monitor).order_by("name")
+            topics: Any = self.filters["topic"]
+            topics.queryset = topics_of(monitor.workspace_id, monitor)
+            self.workspace_id = monitor.workspace_id
 
     def with_words(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles that hold every word; Chinese from one character on."""
@@ -130,3 +140,11 @@ class ArticleFilter(FilterSet):
     def with_sentiment(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles whose newest score is this, or those that have none."""
         return without_score(rows) if value == UNREAD else meant_as(rows, value)
+
+    def with_topic(self, rows: QuerySet[Article], _name: str, value: Topic) -> QuerySet[Article]:
+        """Articles of this topic or of one below it."""
+        return about(rows, value)
+
+    def with_entity(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
+        """Articles that speak of it: its id, name or an alias."""
+        return speaking_of(rows, self.workspace_id, value.strip())

@@ -27,25 +27,50 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("A version that labels texts. By an alias, the monitor follows whatever version is approved."),
     )
 
+    target_model = forms.ChoiceField(
+        label=_("Model of sentiment towards entities"),
+        required=False,
+        help_text=_(
+            "A version that was trained on “name | text”. Without one the sentiment model reads what is said of each."
+        ),
+    )
+    topic_models = forms.MultipleChoiceField(
+        label=_("Topic models"),
+        required=False,
+        widget=forms.SelectMultiple(attrs={"size": 4}),
+        help_text=_("Versions whose labels are topics. Words find topics without any."),
+    )
+
     class Meta:
         model = Monitor
         fields = (
             "name", "description", "time_zone", "sentiment_model", "negative_label", "positive_label", "abstain_below",
-            "body_days",
+            "target_model", "topic_models", "topic_threshold", "link_threshold", "body_days",
         )  # fmt: skip
         help_texts = {
             "negative_label": _("As the version calls it. All labels besides these two count as neutral."),
             "positive_label": _("As the version calls it; empty where it has none."),
+            "topic_threshold": _("A label of this probability or more gives its topic."),
+            "link_threshold": _(
+                "A mention of this confidence or more is linked. A ticker in digits alone has 0.6, a name without evidence 0.25."
+            ),
             "abstain_below": _("An article whose likeliest meaning is less probable counts as not sure."),
         }
 
     def __init__(self, *args: Any, workspace: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = [name for name, version in served_names(workspace) if version.task == Task.CLASSIFICATION]
-        if self.instance.sentiment_model and self.instance.sentiment_model not in names:
-            names.append(self.instance.sentiment_model)
-        model: Any = self.fields["sentiment_model"]
-        model.choices = [("", _("None: articles are only counted")), *((name, name) for name in names)]
+        chosen = [self.instance.sentiment_model, self.instance.target_model, *self.instance.topic_models]
+        names += [name for name in dict.fromkeys(chosen) if name and name not in names]
+        every = [(name, name) for name in names]
+        for field, nothing in (
+            ("sentiment_model", _("None: articles are only counted")),
+            ("target_model", _("The sentiment model")),
+        ):
+            model: Any = self.fields[field]
+            model.choices = [("", nothing), *every]
+        topics: Any = self.fields["topic_models"]
+        topics.choices = every
 
     def _post_clean(self) -> None:
         """The service sets columns; the form leaves its instance alone."""

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from apps.sentiment.models import Article, Fetch, Monitor, Score, Source, SourceKind
 from apps.sentiment.models.monitors import MOST_WEIGHT
 from apps.sentiment.selectors import health_of
+from apps.sentiment.serializers_meaning import ArticleEntitySerializer, ArticleTopicSerializer
 from apps.sentiment.services import MOST_ITEMS
 from apps.sentiment.services.ingest import LONGEST_BODY
 from apps.sentiment.services.monitors import FIELDS
@@ -25,12 +26,24 @@ class MonitorSerializer(serializers.ModelSerializer[Monitor]):
         help_text="A version that labels texts: name@alias, name:number or name. Empty: articles are only counted.",
     )
 
+    topic_models = serializers.ListField(
+        child=serializers.CharField(max_length=160),
+        required=False,
+        max_length=8,
+        help_text="Versions whose labels are topics.",
+    )
+
     class Meta:
         model = Monitor
         fields = ("id", *FIELDS, "scoring_error", "created_at", "updated_at")
         read_only_fields = ("id", "scoring_error", "created_at", "updated_at")
         extra_kwargs = {
             "negative_label": {"help_text": "As the version calls it; labels besides these two count as neutral."},
+            "target_model": {
+                "help_text": "A version that reads “name | text”; empty: the sentiment model reads the text."
+            },
+            "topic_threshold": {"help_text": "A label of this probability or more gives its topic."},
+            "link_threshold": {"help_text": "Mentions of this confidence or more are linked."},
             "abstain_below": {"help_text": "A likeliest meaning below this probability counts as not sure."},
         }
 
@@ -104,12 +117,14 @@ class ArticleSerializer(serializers.ModelSerializer[Article]):
     source = serializers.IntegerField(source="source_id", read_only=True)  # type: ignore[assignment]
     story = serializers.IntegerField(source="story_id", read_only=True, allow_null=True)
     scores = ScoreSerializer(many=True, read_only=True)
+    topics = ArticleTopicSerializer(many=True, read_only=True)
+    entities = ArticleEntitySerializer(many=True, read_only=True)
 
     class Meta:
         model = Article
         fields = (
             "id", "source", "story", "url", "title", "author", "language", "published_at", "confidence", "received_at",
-            "is_history", "scoring", "scores",
+            "is_history", "scoring", "scores", "topics", "entities",
         )  # fmt: skip
         read_only_fields = fields
 

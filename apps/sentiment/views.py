@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.sentiment import corrected, selectors, services
+from apps.sentiment import selectors_meaning as meaning
 from apps.sentiment.corrected import with_corrections
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms import MonitorForm, SourceForm
-from apps.sentiment.models import Article, BucketSize, Monitor, Source
+from apps.sentiment.models import Article, BucketSize, Dimension, Monitor, Source
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
@@ -78,6 +79,8 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "span": name if name in SPANS else "week",
         "series": series,
         "chart": _chart(series),
+        "top_entities": meaning.most_written(found, Dimension.ENTITY, since=now - span, most=SHOWN),
+        "top_topics": meaning.most_written(found, Dimension.TOPIC, since=now - span, most=SHOWN),
         "waiting": selectors.waiting_count(found),
         "articles": with_corrections(found.workspace, selectors.articles_of(found)[:SHOWN]),
         "stories": selectors.stories_of(found)[:SHOWN],
@@ -161,8 +164,14 @@ def article(request: PageRequest, pk: int) -> HttpResponse:
     """One article with what versions said of it and who told the same story."""
     rows = Article.objects.select_related("monitor", "source", "story").defer("search")
     found = fetch(request.actor, rows, READ, pk=pk, within="monitor__workspace")
+    spoken = meaning.spoken_of(found)
+    title, body = meaning.marked_parts(found, spoken)
     context = {
         "article": found,
+        "title": title,
+        "body": body,
+        "spoken": spoken,
+        "topics": meaning.topics_in(found),
         "monitor": found.monitor,
         "scores": found.scores.select_related("model_version__family").order_by("-id"),
         "others": selectors.others_of(found)[:50],

@@ -161,3 +161,10 @@ def test_places_hold_in_any_text() -> None:
         assert all(one[1] <= other[0] for one, other in pairwise(spans))
         surfaces = {text[start:end].strip() for start, end in spans}
         assert surfaces <= {"貴州茅臺", "Tencent", "$AAPL", "*ST康美", "ＩＢＭ", "AAPL", "康美"}
+
+
+def test_a_name_that_is_also_its_ticker_is_what_is_surer_there() -> None:
+    reader = Reader([Known(1, (Name("Acme"),), ("ACME",)), Known(2, (Name("Acme"),))])
+
+    assert [(each.entity, each.confidence) for each in reader.read("$ACME").mentions] == [(1, 0.98)]
+    assert [each.confidence for each in reader.read("Acme").mentions] == [0.475]

@@ -31,6 +31,7 @@ def place(client: Client, actor: Actor) -> str:
 def test_a_monitor_is_made_and_its_first_source_comes_next(client: Client, place: str) -> None:
     assert "No monitor yet" in client.get(place).content.decode()
     columns = {"name": "Brand", "time_zone": "Asia/Shanghai", "negative_label": "negative", "abstain_below": "0.5"}
+    columns |= {"topic_threshold": "0.5", "link_threshold": "0.5"}
 
     made = client.post(f"{place}new", {**columns, "positive_label": "positive", "body_days": "30"})
 

@@ -306,8 +306,7 @@ def _longest(hits: Sequence[_Hit]) -> list[list[_Hit]]:
     """Hits by the place they stand at, in order; where places overlap the longest stays, then the first."""
     places: dict[tuple[int, int], list[_Hit]] = defaultdict(list)
     for hit in hits:
-        if all(other.use.entity != hit.use.entity for other in places[hit.start, hit.end]):
-            places[hit.start, hit.end].append(hit)
+        places[hit.start, hit.end].append(hit)
     taken: list[tuple[int, int]] = []
     covered: set[int] = set()
     for start, end in sorted(places, key=lambda place: (place[0] - place[1], place[0])):
@@ -320,7 +319,7 @@ def _longest(hits: Sequence[_Hit]) -> list[list[_Hit]]:
 def _best(mentions: Sequence[Mention]) -> Mention:
     """The surest; when several entities are as sure, none of them is."""
     best = max(mentions, key=lambda mention: mention.confidence)
-    equal = sum(mention.confidence == best.confidence for mention in mentions)
+    equal = len({mention.entity for mention in mentions if mention.confidence == best.confidence})
     return best if equal == 1 else Mention(best.entity, best.start, best.end, best.confidence / equal, best.evidence)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.sentiment.meaning.linking import Found, Known, Name, Reader
+from apps.sentiment.meaning.linking import Found, Known, Mention, Name, Reader
 from apps.sentiment.models import (
     Alias,
     Article,
@@ -103,6 +103,28 @@ def _entities(article: Article, found: Found, threshold: float) -> list[ArticleE
         )
         for link in found.links(threshold)
     ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A text with every mention, however sure, and its topics."""
+
+    text: str
+    mentions: Sequence[tuple[str, Mention]]  # (name of the entity, where and why)
+    topics: Sequence[Topic]
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """Places to mark."""
+        return [{"start": each.start, "end": each.end, "label": name} for name, each in self.mentions]
+
+
+def try_text(workspace: Any, text: str) -> Tried:
+    """What the tables find in a text; nothing is stored."""
+    lexis = lexis_of(workspace.pk)
+    found = lexis.reader.read(text)
+    topics = Topic.objects.filter(pk__in=list(found.topics)).order_by("name")
+    return Tried(text, [(lexis.names[each.entity], each) for each in found.mentions], list(topics))
 
 
 @transaction.atomic

@@ -223,7 +223,18 @@ MARK_COLOURS = 7
 @register.filter
 def marked(text: str, spans: Sequence[Mapping[str, Any]] | None) -> SafeString:
     """The beginning of a text with its spans ({"start", "end", "label"}, code points) marked and named."""
-    shown, pieces, at = text[:MARKED_CHARACTERS], [], 0
+    more = "…" if len(text) > MARKED_CHARACTERS else ""
+    return mark_safe(_marked(text[:MARKED_CHARACTERS], spans) + more)  # noqa: S308 - every piece is escaped
+
+
+@register.filter
+def marked_whole(text: str, spans: Sequence[Mapping[str, Any]] | None) -> SafeString:
+    """The whole text, marked like this."""
+    return mark_safe(_marked(text, spans))  # noqa: S308 - every piece is escaped
+
+
+def _marked(shown: str, spans: Sequence[Mapping[str, Any]] | None) -> str:
+    pieces, at = [], 0
     for span in sorted(spans or (), key=lambda span: (span["start"], span["end"])):
         if span["start"] < at or span["start"] >= len(shown):
             continue
@@ -239,5 +250,4 @@ def marked(text: str, spans: Sequence[Mapping[str, Any]] | None) -> SafeString:
             )
         )
     pieces.append(escape(shown[at:]))
-    more = "…" if len(text) > len(shown) else ""
-    return mark_safe("".join(pieces) + more)  # noqa: S308 - every piece is escaped
+    return "".join(pieces)
