@@ -116,7 +116,8 @@ def shares(
             arrived[key] += articles
         else:
             said[key, monitor] = max(said.get((key, monitor), (0, 0, 0)), (version, articles, negative))
-    scored, bad = defaultdict(int), defaultdict(int)
+    scored: dict[str, int] = defaultdict(int)
+    bad: dict[str, int] = defaultdict(int)
     for (key, _monitor), (_version, articles, negative) in said.items():
         scored[key] += articles
         bad[key] += negative

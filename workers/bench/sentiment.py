@@ -6,20 +6,22 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from workers.bench import news
+from workers.bench import meaning, news
 from workers.bench.measure import Measure, Options
 
-PARTS = ("news", "detectors")
+PARTS = ("news", "meaning", "detectors")
 OURS = "surge score"
 PROFILES = ("standard", "low false alarms", "low misses")
 PRECISION, RECALL, FALSE_A_WEEK, TICK_SECONDS = 0.75, 0.90, 0.12, 2.0
 
 
 def measures(options: Options) -> Iterator[Measure]:
-    """The chosen parts, or all: news; detectors, each as soon as it is judged, then ours against the best of the others."""
+    """The chosen parts, or all: news; meaning; detectors, each as soon as it is judged, then ours against the best of the others."""
     chosen = options.only or PARTS
     if "news" in chosen:
         yield from news.measures(options)
+    if "meaning" in chosen:
+        yield from meaning.measures(options)
     if "detectors" in chosen:
         yield from _detectors(options)
 

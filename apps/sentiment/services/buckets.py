@@ -9,11 +9,18 @@ from django.db import connection
 
 from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, Source, begin_of
 
-# The constraint is named, because a version may be null in it. What is taken back was added before, so its row is there:
-# a row that is made never begins below zero.
+# The constraint is named, because a version may be null in it.
+WHERE = "monitor_id, model_version_id, clock, seconds, dimension, key, start_at"
+TYPES = ("bigint", "bigint", "text", "integer", "text", "text", "timestamptz", *("integer" for _name in COUNTS))
 ADD = f"""
-    INSERT INTO sentiment_bucket
-        (monitor_id, model_version_id, clock, seconds, dimension, key, start_at, {", ".join(COUNTS)})
+    INSERT INTO sentiment_bucket ({WHERE}, {", ".join(COUNTS)})
+    SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in TYPES)})
+    ON CONFLICT ON CONSTRAINT bucket_once DO UPDATE SET
+        {", ".join(f"{name} = sentiment_bucket.{name} + EXCLUDED.{name}" for name in COUNTS)}
+"""  # noqa: S608 - names of our columns
+# What is taken back was added before, so its row is there: a row that is made never begins below zero.
+CHANGE = f"""
+    INSERT INTO sentiment_bucket ({WHERE}, {", ".join(COUNTS)})
     VALUES (%s, %s, %s, %s, %s, %s, %s, {", ".join("GREATEST(%s, 0)" for _name in COUNTS)})
     ON CONFLICT ON CONSTRAINT bucket_once DO UPDATE SET
         {", ".join(f"{name} = sentiment_bucket.{name} + %s" for name in COUNTS)}
@@ -62,11 +69,15 @@ def add_counts(counts: Iterable[Count]) -> None:
                     row = sums[(*place, begin_of(moment, seconds))]
                     for name in names:
                         row[COUNTS.index(name)] += amount
-    rows = [(*place, *row, *row) for place, row in sums.items() if any(row)]
+    rows = [(*place, *row) for place, row in sums.items() if any(row)]
     rows.sort(key=lambda row: tuple(str(part) for part in row[:7]))  # all writers in one order: no deadlock
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(ADD, rows)
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if any(value < 0 for row in rows for value in row[7:]):
+            cursor.executemany(CHANGE, [(*row, *row[7:]) for row in rows])
+        else:
+            cursor.execute(ADD, [list(column) for column in zip(*rows, strict=True)])
 
 
 def _places(article: Article) -> tuple[Place, ...]:
