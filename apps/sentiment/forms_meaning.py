@@ -18,7 +18,7 @@ class Parted(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """A list without blanks and empty words."""
-        return [word.strip() for word in SEPARATORS.split(super().to_python(value)) if word.strip()]
+        return [word.strip() for word in SEPARATORS.split(super().to_python(value) or "") if word.strip()]
 
     def prepare_value(self, value: Any) -> Any:
         """As it is typed."""
@@ -26,7 +26,7 @@ class Parted(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compares words, not commas."""
-        return list(initial or []) != self.to_python(data or "")
+        return bool(list(initial or []) != self.to_python(data or ""))
 
 
 class EntityForm(forms.ModelForm):  # type: ignore[type-arg]

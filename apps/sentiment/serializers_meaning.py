@@ -21,7 +21,7 @@ class EntityAliasSerializer(serializers.ModelSerializer[Alias]):
     """A name an entity goes by."""
 
     text = serializers.CharField(max_length=LONGEST_NAME)
-    required = _words("One of these must stand near.")
+    required = _words("One of these must stand near.")  # type: ignore[assignment]
     forbidden = _words("None of these may stand near.")
 
     class Meta:
@@ -41,7 +41,7 @@ class EntitySerializer(serializers.ModelSerializer[Entity]):
         max_length=MOST_ALIASES,
         help_text="600519.SH, 0700.HK or AAPL.",
     )
-    aliases = EntityAliasSerializer(
+    aliases = EntityAliasSerializer(  # type: ignore[call-arg]
         many=True, required=False, max_length=MOST_ALIASES, help_text="Replaced as a whole. Without any, its name."
     )
 
@@ -123,7 +123,7 @@ class TopicSerializer(serializers.ModelSerializer[Topic]):
 
     name = serializers.CharField(max_length=80)
     key = serializers.CharField(max_length=60, required=False, allow_blank=True, help_text="Its name when missing.")
-    parent = serializers.PrimaryKeyRelatedField(queryset=Topic.objects.none(), required=False, allow_null=True)
+    parent = serializers.PrimaryKeyRelatedField(queryset=Topic.objects.none(), required=False, allow_null=True)  # type: ignore[assignment]
     monitor = serializers.PrimaryKeyRelatedField(
         queryset=Monitor.objects.none(), required=False, allow_null=True, help_text="Looked for in this one alone."
     )
@@ -174,7 +174,7 @@ class ArticleEntitySerializer(serializers.ModelSerializer[ArticleEntity]):
     """An entity of an article, with how it is spoken of: the version that counts first."""
 
     name = serializers.CharField(source="entity.name", read_only=True)
-    entity = serializers.IntegerField(source="entity_id", read_only=True)  # type: ignore[assignment]
+    entity = serializers.IntegerField(source="entity_id", read_only=True)
     spans = serializers.ListField(
         child=serializers.ListField(child=serializers.IntegerField()),
         read_only=True,
