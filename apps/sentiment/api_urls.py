@@ -9,6 +9,7 @@ from apps.sentiment.api_backfills import BackfillViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
 from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
+from apps.sentiment.api_rules import AlertViewSet, ReplayViewSet, RuleViewSet, SilenceViewSet
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
@@ -41,4 +42,18 @@ urlpatterns = [
     path("entities/link", EntityViewSet.as_view({"post": "link"})),
     path("entities/relink", EntityViewSet.as_view({"post": "relink"})),
     path("entities/<int:pk>", EntityViewSet.as_view(ONE)),
+    path("monitors/<int:monitor>/rules", RuleViewSet.as_view({"get": "list", "post": "create"})),
+    path("monitors/<int:monitor>/rules/back-test", RuleViewSet.as_view({"post": "back_test"})),
+    path("rules/<int:pk>", RuleViewSet.as_view(ONE)),
+    path("monitors/<int:monitor>/silences", SilenceViewSet.as_view({"get": "list", "post": "create"})),
+    path("silences/<int:pk>", SilenceViewSet.as_view({"delete": "destroy"})),
+    path("alerts", AlertViewSet.as_view({"get": "list"})),
+    path("alerts/<int:pk>", AlertViewSet.as_view({"get": "retrieve"})),
+    path("alerts/<int:pk>/acknowledge", AlertViewSet.as_view({"post": "acknowledge"})),
+    path("alerts/<int:pk>/close", AlertViewSet.as_view({"post": "close"})),
+    path("alerts/<int:pk>/assign", AlertViewSet.as_view({"post": "assign"})),
+    path("alerts/<int:pk>/notes", AlertViewSet.as_view({"post": "note"})),
+    path("alerts/<int:pk>/usefulness", AlertViewSet.as_view({"post": "judge"})),
+    path("monitors/<int:monitor>/replays", ReplayViewSet.as_view({"get": "list", "post": "create"})),
+    path("replays/<int:pk>", ReplayViewSet.as_view({"get": "retrieve"})),
 ]
