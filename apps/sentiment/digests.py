@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from django.db.models import Count, F, Max, Q, Sum
 from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models import (
+    COUNTS,
     Alert,
     Article,
     Bucket,
@@ -22,8 +23,9 @@ from apps.sentiment.models import (
     Sentiment,
     Source,
     Story,
+    begin_of,
 )
-from apps.sentiment.selectors import Health, Series, healths_of, series_of, sources_of
+from apps.sentiment.selectors import Health, healths_of, series_of, sources_of
 
 TOP_STORIES, TOP_SOURCES, WORTH_READING, MOST_ALERTS = 8, 8, 6, 10
 CANDIDATES = 60  # negative articles among which those worth reading are chosen
@@ -93,7 +95,6 @@ class Digest:
     articles: Figure
     stories: Figure
     negative_share: Figure  # of the articles that were scored
-    totals: Mapping[str, int]
     bars: Sequence[Bar]
     top_stories: Sequence[StoryLine]
     sources: Sequence[SourceLine]
@@ -121,43 +122,47 @@ def digest_of(monitor: Monitor, *, period: str, until: datetime) -> Digest:
     """The digest of the period that ends at the last full hour before `until`."""
     zone = ZoneInfo(monitor.time_zone)
     start, end = span_of(period, until, zone)
-    series = _hours(monitor, start, end)
-    earlier = _hours(monitor, back(start, DAYS[period]), start)
+    both = series_of(monitor, start_at=back(start, DAYS[period]), end_at=end, seconds=BucketSize.HOUR)
+    points = [point for point in both.points if point["start_at"] >= start]
+    now, before = _totals(points), _totals([point for point in both.points if point["start_at"] < start])
+    version = _newest_version(monitor, start, end)
     return Digest(
         monitor=monitor,
         period=period,
         start_at=start,
         end_at=end,
-        articles=Figure(series.totals["article_count"], earlier.totals["article_count"]),
-        stories=Figure(series.totals["story_count"], earlier.totals["story_count"]),
-        negative_share=Figure(_share(series.totals), _share(earlier.totals)),
-        totals=series.totals,
-        bars=_bars(series, period, zone),
-        top_stories=_top_stories(monitor, start, end),
-        sources=_sources(monitor, start, end),
-        worth_reading=_worth_reading(monitor, start, end),
+        articles=Figure(now["article_count"], before["article_count"]),
+        stories=Figure(now["story_count"], before["story_count"]),
+        negative_share=Figure(_share(now), _share(before)),
+        bars=_bars(points, start, end, period, zone),
+        top_stories=_top_stories(monitor, start, end, version),
+        sources=_sources(monitor, start, end, version),
+        worth_reading=_worth_reading(monitor, start, end, version),
         alerts=_alerts(monitor, start, end),
     )
 
 
-def _hours(monitor: Monitor, start: datetime, end: datetime) -> Series:
-    return series_of(monitor, start_at=start, end_at=end, seconds=BucketSize.HOUR)
+def _totals(points: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {name: sum(point[name] for point in points) for name in (*COUNTS, "scored_count")}
 
 
 def _share(totals: Mapping[str, int]) -> float | None:
     return totals["negative_count"] / totals["scored_count"] if totals["scored_count"] else None
 
 
-def _bars(series: Series, period: str, zone: ZoneInfo) -> list[Bar]:
+def _bars(
+    points: Sequence[Mapping[str, Any]], start: datetime, end: datetime, period: str, zone: ZoneInfo
+) -> list[Bar]:
     """Hours of a day, days of a week by the monitor's clock."""
     found: dict[datetime, dict[str, int]] = {}
-    for point in series.points:
+    for point in points:
         counts = found.setdefault(_slot(point["start_at"], period, zone), dict.fromkeys(TONES, 0))
         for tone in TONES[:-1]:
             counts[tone] += point[f"{tone}_count"]
         counts["unread"] += max(0, point["article_count"] - point["scored_count"])
-    hours = int((series.end_at - series.start_at) / timedelta(hours=1))
-    slots = dict.fromkeys(_slot(series.start_at + timedelta(hours=at), period, zone) for at in range(max(hours, 1)))
+    first = begin_of(start, BucketSize.HOUR)
+    hours = (end.astimezone(UTC) - first) // timedelta(hours=1)
+    slots = dict.fromkeys(_slot(first + timedelta(hours=at), period, zone) for at in range(hours))
     return [Bar(slot, found.get(slot)) for slot in slots]
 
 
@@ -170,7 +175,7 @@ def _published(monitor: Monitor, start: datetime, end: datetime) -> models.Query
     return Article.objects.filter(monitor=monitor, published_at__gte=start, published_at__lt=end)
 
 
-def _top_stories(monitor: Monitor, start: datetime, end: datetime) -> list[StoryLine]:
+def _top_stories(monitor: Monitor, start: datetime, end: datetime, version: int | None) -> list[StoryLine]:
     """Those told most often, and by most sources."""
     rows = (
         _published(monitor, start, end)
@@ -181,13 +186,13 @@ def _top_stories(monitor: Monitor, start: datetime, end: datetime) -> list[Story
     )
     found = list(rows)
     stories = Story.objects.in_bulk([row["story"] for row in found])
-    scores = _scores(monitor, start, end)
     negative = dict(
-        scores.filter(sentiment=Sentiment.NEGATIVE, article__story__in=stories)
+        _negative(monitor, start, end, version)
+        .filter(article__story__in=stories)
         .values_list("article__story")
         .annotate(Count("article", distinct=True))
     )
-    none = 0 if scores.exists() else None
+    none = None if version is None else 0
     return [
         StoryLine(stories[row["story"]], row["articles"], row["tellers"], negative.get(row["story"], none))
         for row in found
@@ -204,15 +209,25 @@ def _alerts(monitor: Monitor, start: datetime, end: datetime) -> list[Alert]:
     return list(rows.order_by(gravity, "-fired_at", "-id")[:MOST_ALERTS])
 
 
-def _scores(monitor: Monitor, start: datetime, end: datetime) -> models.QuerySet[Score]:
-    """Scores of articles of the period, by the newest version that read any of them."""
-    scores = Score.objects.filter(
-        article__monitor=monitor, article__published_at__gte=start, article__published_at__lt=end
+def _newest_version(monitor: Monitor, start: datetime, end: datetime) -> int | None:
+    """The newest version that read any article of the period."""
+    scores = Score.objects.filter(article__in=_published(monitor, start, end).order_by().values("pk"))
+    found: int | None = scores.aggregate(newest=Max("model_version"))["newest"]
+    return found
+
+
+def _negative(monitor: Monitor, start: datetime, end: datetime, version: int | None) -> models.QuerySet[Score]:
+    """Scores of a version that found articles of the period negative."""
+    return Score.objects.filter(
+        article__monitor=monitor,
+        article__published_at__gte=start,
+        article__published_at__lt=end,
+        model_version=version,
+        sentiment=Sentiment.NEGATIVE,
     )
-    return scores.filter(model_version=scores.aggregate(newest=Max("model_version"))["newest"])
 
 
-def _sources(monitor: Monitor, start: datetime, end: datetime) -> list[SourceLine]:
+def _sources(monitor: Monitor, start: datetime, end: datetime, version: int | None) -> list[SourceLine]:
     """All that wrote, the busiest first, and those in trouble."""
     rows = Bucket.objects.filter(
         monitor=monitor,
@@ -223,10 +238,9 @@ def _sources(monitor: Monitor, start: datetime, end: datetime) -> list[SourceLin
         start_at__lt=end,
     )
     counted = dict(rows.filter(model_version=None).values_list("key").annotate(Sum("article_count")))
-    newest = rows.aggregate(newest=Max("model_version"))["newest"]
     scored = {
         row["key"]: row["negative"] / row["scored"]
-        for row in rows.filter(model_version=newest)
+        for row in rows.filter(model_version=version)
         .exclude(model_version=None)
         .values("key")
         .annotate(negative=Sum("negative_count"), scored=Sum("article_count"))
@@ -243,9 +257,9 @@ def _sources(monitor: Monitor, start: datetime, end: datetime) -> list[SourceLin
     return lines[:TOP_SOURCES] + troubled[:TOP_SOURCES]
 
 
-def _worth_reading(monitor: Monitor, start: datetime, end: datetime) -> list[Article]:
+def _worth_reading(monitor: Monitor, start: datetime, end: datetime, version: int | None) -> list[Article]:
     """Negative articles of first-rate sources, the surest first, one of each story; without scores the most told stories'."""
-    negative = _scores(monitor, start, end).filter(sentiment=Sentiment.NEGATIVE)
+    negative = _negative(monitor, start, end, version)
     scores = negative.order_by("-article__source__weight", "-probability", "article")
     ids = list(scores.values_list("article", flat=True)[:CANDIDATES])
     rows = Article.objects.select_related("source").defer("search")

@@ -190,6 +190,22 @@ def test_a_run_that_fails_says_why_and_the_next_is_planned(
     assert schedule.next_run_at is not None and schedule.next_run_at > timezone.now()
 
 
+@pytest.mark.parametrize("columns", [{"time_zone": "Gone/Zone"}, {"expression": "0 0 30 2 *"}, {"expression": "x"}])
+def test_one_whose_time_cannot_be_told_is_paused_and_the_others_go_on(
+    columns: Any, actor: Actor, noting: list[Planned]
+) -> None:
+    broken, other = scheduled(actor), scheduled(actor, name="Other")
+    due(broken, timedelta(days=1))
+    due(other)
+    Schedule.objects.filter(pk=broken.pk).update(**columns)
+
+    assert services.tick() == [other.pk]
+
+    broken.refresh_from_db()
+    assert not broken.is_enabled and broken.next_run_at is None and "cannot be told" in broken.last_error
+    assert cron.described(broken.expression)
+
+
 def test_a_pause_drops_what_is_owed_and_resuming_counts_from_now(actor: Actor, noting: list[Planned]) -> None:
     schedule = scheduled(actor)
     due(schedule, timedelta(days=3))

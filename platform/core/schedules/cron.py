@@ -59,6 +59,9 @@ def _utc(moment: datetime) -> datetime:
 
 def described(expression: str) -> str:
     """In words of the moment's language; an expression that is no plain habit is told as it is written."""
+    as_written = _("At times of “{expression}”").format(expression=expression)
+    if len(expression.split(" ")) != 5:
+        return as_written
     minute, hour, day, month, weekday = expression.split(" ")
     if month == "*" and day == "*" and weekday == "*":
         if hour == "*" and (found := re.fullmatch(r"\*/([0-9]{1,2})", minute)):
@@ -66,9 +69,9 @@ def described(expression: str) -> str:
         if hour == "*" and minute.isdigit():
             return _("Every hour at minute {minute}").format(minute=int(minute))
     if not (minute.isdigit() and _TIMES.fullmatch(hour)) or month != "*":
-        return _("At times of “{expression}”").format(expression=expression)
+        return as_written
     times = _(", ").join(f"{int(each):02}:{int(minute):02}" for each in hour.split(","))
-    return _days(day, weekday, times) or _("At times of “{expression}”").format(expression=expression)
+    return _days(day, weekday, times) or as_written
 
 
 def _days(day: str, weekday: str, times: str) -> str:

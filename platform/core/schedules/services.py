@@ -1,10 +1,12 @@
 """Schedules: set up, changed, paused, found due by one static beat entry, and run by whoever claims the run."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSimError
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -16,6 +18,8 @@ from core.schedules import cron
 from core.schedules.actions import action
 from core.schedules.models import Schedule
 from words import say
+
+logger = logging.getLogger(__name__)
 
 RUN = Task("workers.run_schedule", "io")
 FIELDS = ("name", "arguments", "expression", "time_zone", "is_enabled")
@@ -69,7 +73,10 @@ def tick(now: datetime | None = None) -> list[int]:
     now = now or timezone.now()
     due = Schedule.objects.filter(is_enabled=True, next_run_at__lte=now).order_by("next_run_at", "pk")
     for schedule in due[:MOST_AT_ONCE]:
-        _owe(schedule, now)
+        try:
+            _owe(schedule, now)
+        except (CronSimError, StopIteration, ZoneInfoNotFoundError):
+            _stop(schedule)  # the others must go on
     owed = Schedule.objects.filter(planned_at__isnull=False).filter(_free(now)).order_by("planned_at", "pk")
     ids = list(owed.values_list("pk", flat=True)[:MOST_AT_ONCE])
     for pk in ids:
@@ -85,6 +92,13 @@ def _owe(schedule: Schedule, now: datetime) -> None:
     Schedule.objects.filter(pk=schedule.pk, is_enabled=True, next_run_at=schedule.next_run_at).update(
         next_run_at=cron.next_after(schedule.expression, zone, now), planned_at=planned, attempt_count=0
     )
+
+
+def _stop(schedule: Schedule) -> None:
+    """Pause one whose next time cannot be told any more, and say why."""
+    logger.exception("schedule %s has no next time", schedule.pk)
+    said = say("Its next time cannot be told any more. Give another expression or time zone.")
+    Schedule.objects.filter(pk=schedule.pk).update(is_enabled=False, next_run_at=None, last_error=said)
 
 
 def claim(pk: int, now: datetime | None = None) -> Schedule | None:
