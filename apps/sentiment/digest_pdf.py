@@ -100,6 +100,8 @@ def _register(texts: str) -> None:
             font["name"].setName(name, kind, 3, 1, 0x409)
         data = io.BytesIO()
         font.save(data)
+        pdfmetrics._fonts.pop(name, None)  # a known name would keep the glyphs of the last document
+        pdfmetrics._dynFaceNames.pop(name.encode(), None)
         pdfmetrics.registerFont(PdfFont(name, io.BytesIO(data.getvalue())))
 
 

@@ -165,6 +165,17 @@ def test_the_pdf_reads_back_in_chinese_with_links(told_monitor: Monitor, told_al
     assert len(data) < 300_000
 
 
+def test_a_second_document_has_glyphs_of_its_own(told_monitor: Monitor) -> None:
+    first = pdf_of(daily(told_monitor), "https://x.example/w/h/")
+    told_monitor.name = "翰林科技"
+
+    second = pdf_of(daily(told_monitor), "https://x.example/w/h/")
+
+    texts = ["".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages) for data in (first, second)]
+    assert "翰林科技" not in texts[0] and "翰林科技" in texts[1]
+    assert "\x00" not in "".join(texts)
+
+
 @pytest.fixture
 def mailbox(actor: Actor) -> Receiver:
     """Somebody who reads Chinese."""

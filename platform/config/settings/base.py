@@ -428,5 +428,9 @@ LOGGING = {
     "filters": {"not_busy": {"()": "core.requests.NotBusy"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"httpx": {"level": "WARNING"}, "django.request": {"level": "ERROR", "filters": ["not_busy"]}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "fontTools": {"level": "WARNING"},
+        "django.request": {"level": "ERROR", "filters": ["not_busy"]},
+    },
 }
