@@ -217,7 +217,7 @@ def test_a_sweeper_that_was_faster_is_no_error(files: Path, monkeypatch: pytest.
 def test_every_folder_that_the_rooms_use_is_swept() -> None:
     patterns = [pattern for room in FILE_ROOMS for pattern, _names in room()]
 
-    used = {"models", "uploads", "exports", "runs", "work", "predictions", "datasets", "api-files"}
+    used = {"models", "uploads", "exports", "runs", "work", "predictions", "datasets", "api-files", "backfills"}
     assert {pattern.split("/")[1] for pattern in patterns if "/" in pattern} == used
 
 
