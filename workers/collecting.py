@@ -33,6 +33,7 @@ MOST_PAGES = 20  # of one reading; the others wait for the next
 PAGES_SECONDS = 120.0  # for all of them, well within the time after which a reader is taken for dead
 LEAST_DELAY_SECONDS = 1.0  # between two pages of a host
 MOST_DELAY_SECONDS = 20.0
+OLD_AFTER = timedelta(days=7)  # what was published earlier is no news when it is found
 FOREIGN_PAGE = timedelta(minutes=3)  # for which a page's host is held
 
 
@@ -136,7 +137,7 @@ def _take_page(source: Source, item: Item, reading: Reading) -> None:
             return
         whole = item
     services.page_was_read(source, item)
-    taken = services.ingest(source, [whole])
+    taken = _ingested(source, [whole])
     reading.new_count += sum(each.state == "created" for each in taken)
 
 
@@ -195,8 +196,24 @@ def _sitemap(answer: Answer, source: Source) -> Sitemap:
     )
 
 
+def _ingested(source: Source, items: Sequence[Item]) -> list[services.Taken]:
+    """Take items. What a source held before it was first read, and what is old when it is found, is no news: nobody is alarmed."""
+    now = timezone.now()
+    is_first = source.last_success_at is None
+    parts: dict[bool, list[Item]] = {True: [], False: []}
+    for item in items:
+        is_old = item.published_at is not None and now - item.published_at > OLD_AFTER
+        parts[is_first or is_old].append(item)
+    return [
+        each
+        for is_history, some in parts.items()
+        if some
+        for each in services.ingest(source, some, now=now, is_history=is_history)
+    ]
+
+
 def _take(source: Source, items: Sequence[Item], reading: Reading) -> None:
-    taken = services.ingest(source, items)
+    taken = _ingested(source, items)
     created = sum(each.state == "created" for each in taken)
     reading.item_count += len(items)
     reading.new_count += created

@@ -34,7 +34,7 @@ class AskAttributionSerializer(serializers.Serializer[Any]):
     )
 
 
-class PlaceSerializer(serializers.Serializer[Any]):
+class TokenPlaceSerializer(serializers.Serializer[Any]):
     """text[start:end] in code points, and the log-odds of the label that it is worth."""
 
     start = serializers.IntegerField()
@@ -43,7 +43,7 @@ class PlaceSerializer(serializers.Serializer[Any]):
     attribution = serializers.FloatField()
 
 
-class WordSerializer(PlaceSerializer):
+class WordSerializer(TokenPlaceSerializer):
     """A word: the sum of its tokens, and how much the log-odds fall when it alone is left out."""
 
     occlusion = serializers.FloatField(allow_null=True, help_text="null: it was not left out; at most 64 words are.")
@@ -64,7 +64,7 @@ class AttributedSerializer(serializers.Serializer[Any]):
     )
     is_complete = serializers.BooleanField(help_text="Whether error_share is at most 0.02.")
     token_count = serializers.IntegerField()
-    tokens = PlaceSerializer(many=True)
+    tokens = TokenPlaceSerializer(many=True)
     words = WordSerializer(many=True)
     occluded_count = serializers.IntegerField()
     occlusion_correlation = serializers.FloatField(

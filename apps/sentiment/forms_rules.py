@@ -16,6 +16,7 @@ from apps.sentiment.models.rules import ON_ARRIVAL
 from engine.specs.fields import FieldInfo
 
 OPTION = "option_"
+RELATIONS = ("receivers", "escalates_to", "inhibited_by")
 TOLD = ("name", "severity", "grouping", "repeat_minutes", "escalate_minutes", "tells_resolved", "is_enabled")
 MOST_NAMED = 300  # series that a form offers one by one
 DAYS = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
@@ -147,9 +148,12 @@ class RuleForm(forms.Form):
         """The choices that depend on the monitor."""
         fields: dict[str, Any] = self.fields
         receivers = Receiver.objects.filter(workspace=self.monitor.workspace_id).order_by("name")
-        fields["receivers"].queryset = fields["escalates_to"].queryset = receivers
         rules = Rule.objects.filter(monitor=self.monitor).order_by("name")
-        fields["inhibited_by"].queryset = rules.exclude(pk=self.rule.pk) if self.rule else rules
+        rules = rules.exclude(pk=self.rule.pk) if self.rule else rules
+        for name, rows in (("receivers", receivers), ("escalates_to", receivers), ("inhibited_by", rules)):
+            fields[name].queryset = rows
+            if not rows:  # nothing to tick
+                del fields[name]
         if "series" in fields:
             fields["series"].choices = _series(self.monitor, silence=self.kind == RuleKind.NO_DATA)
         if "seconds" in fields:
@@ -199,7 +203,7 @@ class RuleForm(forms.Form):
 
     def relations(self) -> dict[str, Any]:
         """Who is told and who keeps it quiet."""
-        return {name: list(self.cleaned_data[name]) for name in ("receivers", "escalates_to", "inhibited_by")}
+        return {name: list(self.cleaned_data[name]) for name in RELATIONS if name in self.fields}
 
     def _options(self) -> dict[str, Any]:
         data = self.cleaned_data
@@ -236,7 +240,7 @@ def _initial(rule: Rule, kind: str) -> dict[str, Any]:
         first = rule.mute_times[0]
         found |= {"mute_days": first["days"], "mute_begin": first["begin"], "mute_end": first["end"]}
     if rule.pk:
-        found |= {name: getattr(rule, name).all() for name in ("receivers", "escalates_to", "inhibited_by")}
+        found |= {name: getattr(rule, name).all() for name in RELATIONS}
     return found
 
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from apps.sentiment.models import (
     COUNTS,
+    Alert,
+    AlertState,
     Article,
     Backfill,
     Bucket,
@@ -52,6 +54,8 @@ def monitors_of(workspace: Any) -> QuerySet[Monitor]:
     )
     troubled = Count("sources", filter=Q(sources__is_enabled=True, sources__failure_count__gt=0))
     rows = Monitor.objects.filter(workspace=workspace).order_by("name", "id")
+    firing = Alert.objects.filter(monitor=OuterRef("pk"), state=AlertState.FIRING).order_by().values("monitor")
+    rows = rows.annotate(firing_count=Subquery(firing.annotate(count=Count("pk")).values("count")))
     return rows.annotate(
         source_count=Count("sources"), troubled_count=troubled, lately_count=Subquery(lately)
     ).select_related("created_by")

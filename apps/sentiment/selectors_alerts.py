@@ -304,9 +304,3 @@ def replays_of(monitor: Monitor) -> QuerySet[Replay]:
 def people_of(workspace: Any) -> QuerySet[User]:
     """Who may answer for an alert."""
     return User.objects.filter(memberships__workspace=workspace, is_active=True).order_by("email")
-
-
-def open_count(workspace: Any) -> int:
-    """Alerts of a workspace that fire and that nobody has answered."""
-    rows = Alert.objects.filter(monitor__workspace=workspace, state=AlertState.FIRING, acknowledged_at=None)
-    return rows.count()

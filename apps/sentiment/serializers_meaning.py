@@ -140,11 +140,12 @@ class TopicSerializer(serializers.ModelSerializer[Topic]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if view := self.context.get("view"):
-            actor = getattr(view, "actor", None)
+        view = self.context.get("view")
+        if view is not None and not getattr(view, "swagger_fake_view", False):
+            actor = view.actor
             for name, model in (("parent", Topic), ("monitor", Monitor)):
                 rows: Any = model
-                if actor is not None and name in self.fields:
+                if name in self.fields:
                     self.fields[name].queryset = rows.objects.filter(workspace=actor.workspace)  # type: ignore[attr-defined]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -118,6 +119,26 @@ def test_a_changed_feed_brings_only_what_is_new(read: Read, paper: Paper) -> Non
 
     assert (found.new_count, found.seen_count) == (1, 1)
     assert Article.objects.count() == 3
+
+
+def test_what_a_source_held_before_and_what_is_old_alarms_nobody(read: Read, paper: Paper) -> None:
+    read()
+    now = timezone.now()
+    item = "<item><guid>{0}</guid><title>{0} of the harbour</title><pubDate>{1}</pubDate></item>"
+    fresh, old = (format_datetime(now - timedelta(days=days)) for days in (1, 30))
+    paper.headers["ETag"] = '"two"'
+    paper.body = FEED.replace(
+        "</channel>", item.format("News", fresh) + item.format("Annals", old) + "</channel>"
+    ).encode()
+
+    read()
+
+    assert dict(Article.objects.values_list("title", "is_history")) == {
+        "Harbour opens": True,
+        "Rates stay": True,
+        "News of the harbour": False,
+        "Annals of the harbour": True,
+    }
 
 
 def test_a_source_that_dies_waits_longer_and_longer_and_comes_back(read: Read, paper: Paper) -> None:

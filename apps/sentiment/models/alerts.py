@@ -97,22 +97,25 @@ class Alert(models.Model):
         return f"{self.rule_name} {self.series}".strip()
 
 
+class EventKind(models.TextChoices):
+    """What happened to an alert."""
+
+    STARTED = "started", _("First held")
+    FIRED = "fired", _("Fired")
+    TOLD = "told", _("People were told")
+    HELD_BACK = "held_back", _("Nobody is told")
+    ESCALATED = "escalated", _("Escalated")
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged")
+    ASSIGNED = "assigned", _("Assigned")
+    NOTED = "noted", _("Note")
+    JUDGED = "judged", _("Judged")
+    RESOLVED = "resolved", _("Over")
+
+
 class AlertEvent(models.Model):
     """One step in the life of an alert; rows are only added."""
 
-    class Kind(models.TextChoices):
-        """What happened."""
-
-        STARTED = "started", _("First held")
-        FIRED = "fired", _("Fired")
-        TOLD = "told", _("People were told")
-        HELD_BACK = "held_back", _("Nobody is told")
-        ESCALATED = "escalated", _("Escalated")
-        ACKNOWLEDGED = "acknowledged", _("Acknowledged")
-        ASSIGNED = "assigned", _("Assigned")
-        NOTED = "noted", _("Note")
-        JUDGED = "judged", _("Judged")
-        RESOLVED = "resolved", _("Over")
+    Kind = EventKind
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="events", db_index=False)
     kind = models.CharField(max_length=12, choices=Kind.choices)

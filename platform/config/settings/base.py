@@ -416,6 +416,12 @@ SPECTACULAR_SETTINGS = {
         "MemberRole": "apps.accounts.serializers.ROLES",
         "ReceiverKind": "apps.notifications.models.ReceiverKind",
         "ReceiverLanguage": LANGUAGES,
+        "DeliveryState": "apps.notifications.models.deliveries.DeliveryState",
+        "SourceKind": "apps.sentiment.models.SourceKind",
+        "EntityKind": "apps.sentiment.models.EntityKind",
+        "RuleKind": "apps.sentiment.models.RuleKind",
+        "AlertState": "apps.sentiment.models.AlertState",
+        "AlertEventKind": "apps.sentiment.models.alerts.EventKind",
     },
 }
 
