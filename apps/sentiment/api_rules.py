@@ -219,6 +219,7 @@ class AlertViewSet(WorkspaceViewSet):
     )  # fmt: skip
     def assign(self, request: Request, pk: int) -> Response:
         """One person of the workspace answers for it, or nobody."""
+        found = self._alert(pk)
         asked = shapes.AssignSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         mail = asked.validated_data["user"]
@@ -229,7 +230,7 @@ class AlertViewSet(WorkspaceViewSet):
         )
         if mail and user is None:
             raise Refused("unknown_person", say("Nobody of this name is in the workspace."), field="user")
-        return self._after(services.assign(actor=self.actor, alert=self._alert(pk), user=user))
+        return self._after(services.assign(actor=self.actor, alert=found, user=user))
 
     @extend_schema(
         operation_id="alerts_note", summary="Add a note to an alert", tags=TAG, request=shapes.NoteSerializer,
@@ -237,9 +238,9 @@ class AlertViewSet(WorkspaceViewSet):
     )  # fmt: skip
     def note(self, request: Request, pk: int) -> Response:
         """It stands among the steps of its life."""
+        found = self._alert(pk)
         asked = shapes.NoteSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        found = self._alert(pk)
         services.note(actor=self.actor, alert=found, text=asked.validated_data["text"])
         return self._after(found)
 
@@ -249,10 +250,11 @@ class AlertViewSet(WorkspaceViewSet):
     )  # fmt: skip
     def judge(self, request: Request, pk: int) -> Response:
         """The last word counts; precision of rules and detectors is made of these."""
+        found = self._alert(pk)
         asked = shapes.JudgeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         usefulness = asked.validated_data["usefulness"]
-        return self._after(services.judge(actor=self.actor, alert=self._alert(pk), usefulness=usefulness))
+        return self._after(services.judge(actor=self.actor, alert=found, usefulness=usefulness))
 
     def _alert(self, pk: int, permission: str = WRITE) -> Alert:
         rows = Alert.objects.select_related("monitor", "rule", "assigned_to", "acknowledged_by")

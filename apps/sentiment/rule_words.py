@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[str | Promise, str]] = {
     ),
     "keyword": (_("Fires as soon as an article with one of your words arrives."), "search"),
     "new_story": (_("Fires as soon as a first-rate source tells a story that none of them told before."), "news"),
-    "no_data": (_("Fires where nothing arrives for a while, from all sources or from one."), "plug-off"),
+    "no_data": (_("Fires where nothing arrives for a while, from all sources or from one."), "wifi-off"),
 }
 """Kind of rule -> what it does, and its icon."""
 

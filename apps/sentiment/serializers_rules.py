@@ -35,8 +35,8 @@ class MuteTimeSerializer(serializers.Serializer[Any]):
     days = serializers.ListField(
         child=serializers.IntegerField(min_value=0, max_value=6), min_length=1, max_length=7, help_text="0 is Monday."
     )
-    begin = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$")
-    end = serializers.RegexField(r"^([01]\d|2[0-3]):[0-5]\d$", help_text="Before the begin: on the next day.")
+    begin = serializers.CharField(max_length=5, help_text="Such as 18:00.")
+    end = serializers.CharField(max_length=5, help_text="Before the begin: on the next day.")
 
 
 class RuleSerializer(serializers.ModelSerializer[Rule]):

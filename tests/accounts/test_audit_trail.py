@@ -122,6 +122,7 @@ def test_entries_of_another_workspace_stay_there(actor: Any, stranger: Any, char
 FAMILIES = {
     "alias": MoveKind.values,
     "approval": [value for value in Decision.values if value != Decision.OPEN],
+    "alert": ["acknowledged", "assigned", "noted", "judged", "resolved"],
     "example": ["edit", "restore", "bulk_relabel", "bulk_split", "bulk_delete"],
 }
 

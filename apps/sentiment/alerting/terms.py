@@ -41,8 +41,10 @@ class Term:
 
 
 def standing_out(now: Sequence[str], before: Sequence[str], *, most: int = 15) -> list[Term]:
-    """The terms of `now` that stand out against `before`, the most striking first."""
+    """The terms of `now` that stand out against `before`, the most striking first; without a before, the most frequent."""
     new, old = _counted(now), _counted(before)
+    if not old:
+        return _most_frequent(new, most)
     sums, olds = sum(new.values()), sum(old.values())
     weight = PRIOR_WEIGHT / max(1, sums + olds)
     found = []
@@ -58,6 +60,12 @@ def standing_out(now: Sequence[str], before: Sequence[str], *, most: int = 15) -
             found.append(Term(text, count, old[text], round(deviations, 3)))
     found.sort(key=lambda term: (-term.deviations, -len(term.text), term.text))
     return _without_parts(found)[:most]
+
+
+def _most_frequent(counted: Counter[str], most: int) -> list[Term]:
+    found = [Term(text, count, 0, 0.0) for text, count in counted.items() if count >= LEAST_COUNT]
+    found.sort(key=lambda term: (-term.count, -len(term.text), term.text))
+    return _without_parts(found[: 20 * most])[:most]
 
 
 def _log_odds(count: float, total: int) -> float:

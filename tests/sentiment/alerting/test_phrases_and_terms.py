@@ -58,6 +58,12 @@ def test_chinese_terms_are_whole_and_not_their_pieces() -> None:
     assert "港口公司" not in found
 
 
+def test_without_a_before_the_most_frequent_are_told() -> None:
+    found = standing_out(["crane accident one", "crane accident two", "harbour"], [])
+
+    assert [(term.text, term.count) for term in found] == [("crane accident", 2)]
+
+
 def test_nothing_stands_out_of_nothing() -> None:
     assert standing_out([], ["a text"]) == []
     assert standing_out(["the of and"], []) == []
