@@ -16,6 +16,7 @@ from apps.sentiment.collecting.moments import find_moments, normalised, read_mom
 from apps.sentiment.collecting.trees import Block, blocks, parse
 
 SHORT = 160  # characters: a line with a date, not a paragraph that mentions one
+LABEL = 14  # characters: a cell that names what stands in the next
 NEAR = 12  # blocks after the headline
 _CHANGED = re.compile(
     r"(?:更新|修改|修订|编辑|修訂|編輯)(?:时间|時間|日期|于|於)?"
@@ -33,13 +34,18 @@ _FOREIGN = re.compile(
     r"|活动时间|\b(?:born|joined|member since|registered|founded|expires?|deadline|event|starts?|due|next|previous|accessed|retrieved)\b",
     re.I,
 )  # fmt: skip
+_WRITTEN = re.compile(r"成文|签署|簽署|签发|簽發|印发|落款")  # a paper's own day, before it is made public
+_MONTH_AND_DAY = re.compile(r"(?<!\S)(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\S)")
 _DATE_NAMES = re.compile(r"date|time|pub|info|source|meta|byline|post(?:ed)?[-_]on|来源", re.I)
 _DATELINE = re.compile(
-    r"^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()",
+    r"^【[^】]{2,20}(?:讯|電|电|报道|消息)】\s*(?P<after>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*[,，]"
+    r"|^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(?P<day>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()",
     re.S,
 )
 _DATELINE_ENGLISH = re.compile(
-    r"^[A-Z][A-Z .,/]{2,40}?,?\s+((?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:,\s+\d{4})?))\s*(?:\([^)]{2,30}\)|[-–—/])"
+    r"^[A-Z][A-Z .,/]{2,40}?,?\s+(?P<day>(?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:,\s+\d{4})?))\s*(?:\([^)]{2,30}\)|[-–—/])"
+    r"|^[A-Z][\w .,'’/]{1,50}?[\s,–—-]+(?:\([^)]{2,30}\)[\s–—-]+)?"
+    r"(?P<after>[A-Z][a-z]{2,8}\.?\s+\d{1,2},\s+\d{4})\s*(?:\([^)]{2,30}\)|[-–—/])"
 )
 _ADDRESS = (
     re.compile(r"(?<!\d)(?P<year>(?:19|20)\d\d)[/_-]?(?P<month>0[1-9]|1[0-2])[/_-]?(?P<day>0[1-9]|[12]\d|3[01])(?!\d)"),
@@ -115,15 +121,20 @@ def _clues(tree: Any, url: str, now: datetime, zone: tzinfo) -> Iterator[Clue]:
 
 def _shown(shown: list[Block], now: datetime, zone: tzinfo) -> Iterator[Clue]:
     inside = [block for block in shown if not block.around]
-    for block in inside:
+    for block, previous in zip(inside, ["", *(block.text for block in inside)], strict=False):
         if len(block.text) <= SHORT or block.place <= 3:
-            yield from _in_block(block, last=block is inside[-1], now=now, zone=zone)
+            label = previous if len(previous) <= LABEL else ""
+            yield from _in_block(block, label, last=block is inside[-1], now=now, zone=zone)
 
 
-def _in_block(block: Block, *, last: bool, now: datetime, zone: tzinfo) -> Iterator[Clue]:
+def _in_block(block: Block, label: str, *, last: bool, now: datetime, zone: tzinfo) -> Iterator[Clue]:
+    """Dates of a line; a label may stand alone before it, in a cell of its own."""
     text, end = normalised(block.text[:SHORT]), 0
-    for found in find_moments(text, now=now, zone=zone):
-        before = text[max(end, found.start - 30) : found.start]
+    moments = find_moments(text, now=now, zone=zone)
+    if not moments and 0 < block.place <= NEAR and _DATE_NAMES.search(block.names):
+        yield from _month_and_day(text, now, zone)
+    for found in moments:
+        before = text[max(end, found.start - 30) : found.start] or (label if not end else "")
         after = text[found.end : found.end + 12]
         rest = text[: found.start] + text[found.end :]
         end = found.end
@@ -135,11 +146,20 @@ def _in_block(block: Block, *, last: bool, now: datetime, zone: tzinfo) -> Itera
             yield Clue(found.moment, rank)
 
 
+def _month_and_day(text: str, now: datetime, zone: tzinfo) -> Iterator[Clue]:
+    """12-30, which is a date only where a page says that one stands there."""
+    if match := _MONTH_AND_DAY.search(text):
+        moment = read_moment(f"{match[1]}月{match[2]}日", now=now, zone=zone)
+        yield from [Clue(moment, "named")] if moment else []
+
+
 def _rank(block: Block, before: str, rest: str, *, last: bool) -> str:
     """What a date is worth by the place and the words it stands with; "" for one that is only mentioned."""
     if len(block.text) > SHORT or _SENTENCE.search(rest):
         return ""
     near = 0 <= block.place <= NEAR
+    if _WRITTEN.search(before[-14:]):
+        return "end"
     if _PUBLISHED.search(before[-14:]) and (near or block.place < 0):
         return "label"
     if near and _DATE_NAMES.search(block.names):
@@ -156,7 +176,7 @@ def _datelines(shown: list[Block], now: datetime, zone: tzinfo) -> Iterator[Clue
     for block in [block for block in shown if not block.around and len(block.text) > 30][:3]:
         text = normalised(block.text[:200])
         match = _DATELINE.search(text) or _DATELINE_ENGLISH.search(text)
-        if match and (moment := read_moment(match[1], now=now, zone=zone)):
+        if match and (moment := read_moment(match["day"] or match["after"], now=now, zone=zone)):
             yield Clue(Moment(moment.at, Confidence.GUESSED), "dateline")
 
 

@@ -29,6 +29,9 @@ _META_CHANGED = (
     "article:modified_time", "og:updated_time", "article:updated_time", "datemodified", "lastmod", "last-modified", "dcterms.modified",
     "dc.date.modified", "modified_date", "updated_time", "article:modified", "revised", "utime",
 )  # fmt: skip
+_META_LIKE_PUBLISHED = re.compile(
+    r"publi(?:sh|cation)(?:ed)?[-_.:]?(?:time|date|at|on)|pub[-_]?(?:time|date)|create[-_]?(?:at|time)", re.I
+)
 _NAMED_CHANGED = re.compile(r"updat|modif|revis|edit", re.I)
 _NAMED_PUBLISHED = re.compile(
     r"publish|pub[-_]?(?:date|time)|post(?:ed)?[-_]?(?:on|date|time)|entry[-_]?(?:date|time)|create|dateline|article[-_]?(?:date|time)",
@@ -36,7 +39,7 @@ _NAMED_PUBLISHED = re.compile(
 )
 _VALUE = r"[\"']?\s*[:=]\s*[\"']?(?P<value>\d{10,13}\b|(?:19|20)\d\d[-/.年]\d{1,2}[-/.月]\d{1,2}[^\"'<>,;}]{0,20})"
 _VARIABLE = re.compile(
-    r"(?<![A-Za-z])[\"']?(?:(?:first_?)?publish(?:ed)?_?(?:time|date|at|on)?(?:str)?|pub_?(?:time|date)|create_?time|created_?at|ct|post_?(?:time|date)"
+    r"(?<![A-Za-z])[\"']?(?:(?:first_?)?publish(?:ed)?_?(?:time|date|at|on)?(?:str)?|pub_?(?:time|date)|(?:ori_?)?create_?time|created_?at|c_?time|ct|post_?(?:time|date)"
     r"|release_?(?:time|date)|display_?(?:date|time))" + _VALUE,
     re.I,
 )
@@ -108,8 +111,10 @@ def _meta(tree: Any) -> Iterator[Declared]:
     for meta in tree.iter("meta"):
         name = meta.get("property") or meta.get("name") or meta.get("itemprop") or meta.get("http-equiv") or ""
         if meta.get("content", "").strip():
-            told.setdefault(name.strip().lower(), meta.get("content"))
+            told.setdefault("".join(name.lower().split()), meta.get("content"))
     yield from ((told[name], "meta", False) for name in _META_PUBLISHED if name in told)
+    alike = (name for name in told if name not in _META_PUBLISHED and _META_LIKE_PUBLISHED.search(name))
+    yield from ((told[name], "meta", False) for name in alike if not _NAMED_CHANGED.search(name))
     yield from ((told[name], "meta", True) for name in _META_CHANGED if name in told)
 
 
@@ -128,7 +133,7 @@ def _times(tree: Any) -> Iterator[Declared]:
     for element in own_elements(tree):
         passed = passed or element is head
         names = names_of(element)
-        stamp = next((element.get(name) for name in _STAMPS if element.get(name)), "")
+        stamp = _stamp(element, names)
         if element.tag == "input" and _NAMED_PUBLISHED.search(f"{names} {element.get('name', '')}"):
             stamp = element.get("value", "")
         if element.tag != "time" and not stamp:
@@ -149,7 +154,27 @@ _STAMPS = (
     "data-timestamp", "data-publish-time", "data-publishtime", "data-pubtime", "data-date", "data-time", "data-datetime", "data-utime",
     "data-published",
 )  # fmt: skip
+_NAMED_TIME = re.compile(r"time|date|publish|ago|age\b", re.I)
+_MACHINE_TIME = re.compile(r"1\d{9}(?:\d{3})?|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
+_RELATIVE = re.compile(
+    r"\bago\b|前|昨|刚|剛|今天|yesterday|today|just now|^\d{1,2}\s*(?:h|m|d|hrs?|mins?|days?)$", re.I
+)
 _CHANGED_BEFORE = re.compile(r"(?:更新|修改|编辑|updated?|modified|edited|revised)\W{0,12}(?:on|at|于)?\W{0,3}$", re.I)
+
+
+def _stamp(element: Any, names: str) -> str:
+    """The machine's date among an element's attributes: of a known name, any where the element is named for a time, or
+    the title that tells exactly what "2 days ago" leaves out; "" for none."""
+    if known := next((str(element.get(name)) for name in _STAMPS if element.get(name)), ""):
+        return known
+    if _NAMED_TIME.search(names):
+        for name, value in element.attrib.items():
+            if name.startswith("data-") and _MACHINE_TIME.fullmatch(value.strip()):
+                return str(value)
+    title = element.get("title", "").strip()
+    if not 8 <= len(title) <= 60 or element.get("datetime") or len(element) or not (element.text or "").strip():
+        return ""
+    return title if len(element.text) <= 30 and _RELATIVE.search(element.text) and re.search(r"\d{4}", title) else ""
 
 
 def _says_changed(element: Any) -> bool:

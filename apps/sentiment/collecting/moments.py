@@ -224,6 +224,23 @@ def _slashed(match: re.Match[str], reading: _Reading) -> Moment:
     return _moment(first, match, reading, at_best=Confidence.STATED if second > reading.today else Confidence.GUESSED)
 
 
+def _short_year(match: re.Match[str], reading: _Reading) -> Moment:
+    """25-11-10 in Asia, 10/11/25 elsewhere (11/10/25 in America): the first of these that is a day gone by. A guess."""
+    one, two, three = int(match["one"]), int(match["two"]), int(match["three"])
+    place = str(reading.zone)
+    year_first, day_first, month_first = (one, two, three), (three, two, one), (three, one, two)
+    orders = [day_first, month_first] if not place.startswith(("America/", "US/")) else [month_first, day_first]
+    orders = [year_first, *orders] if place.startswith("Asia/") else [*orders, year_first]
+    for year, month, day in orders:
+        try:
+            at = date(2000 + year, month, day)
+        except ValueError:
+            continue
+        if at <= reading.today:
+            return _moment(at, match, reading, at_best=Confidence.GUESSED)
+    raise ValueError("no such day")
+
+
 def _day_back(match: re.Match[str], reading: _Reading) -> Moment:
     back = _DAYS_BACK[match["back"].lower() if match["back"].isascii() else match["back"][0]]
     return _moment(reading.today - timedelta(days=back), match, reading, at_best=Confidence.RELATIVE)
@@ -263,6 +280,7 @@ def _iso(match: re.Match[str], reading: _Reading) -> Moment:
 _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"{phrases.YEAR_MONTH_DAY}(?P<clock_t>T){CLOCK}(?:\[[\w/]+\])?", re.I), _iso),
     (_pattern(phrases.CHINESE_DAY), _numbers),
+    (re.compile(rf"(?<!\d )(?<!\d, )(?<![\d:]){CLOCK}\s+{phrases.YEAR_MONTH_DAY}(?!{phrases.GAP}\d)", re.I), _numbers),
     (_pattern(phrases.YEAR_MONTH_DAY), _numbers),
     (re.compile(phrases.COMPACT), _compact),
     (_clock_first(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
@@ -271,6 +289,7 @@ _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (_pattern(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
     (_pattern(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*(?P<year>(?:19|20)\d\d|\d\d(?=\s+\d\d:))(?!\d)"), _named),
     (_pattern(phrases.SLASHED), _slashed),
+    (_pattern(phrases.SHORT_YEAR_DAY), _short_year),
     (re.compile(phrases.DAY_BOX), _numbers),
     (re.compile(phrases.MONTH_DAY_BOX), _numbers),
     (_pattern(phrases.CHINESE_DAY_ALONE), _without_year),

@@ -11,7 +11,7 @@ _HALF_DAY = (
     r"(?:(?P<half>上午|下午|早上|早晨|凌晨|清晨|中午|晚上|晚间|晚間|傍晚|午后|午後|晚|早|[ap]m(?=\s*\d{1,2}:))\s*)?"
 )
 _WITH_COLON = r"\s*[:∶](?P<minute>[0-5]\d)(?!\d)(?:\s*:(?P<second>[0-6]\d)(?:[.,]\d{1,9})?)?(?!\.?\d)"
-_WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?(?:[ap]\.?\s?m|GMT|BST|CES?T|EES?T)\b)"
+_WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?(?:[ap]\.?\s?m|GMT|BST|CES?T|EES?T)\b|\s*$|\s+[|·])"
 _IN_CHINESE = r"\s*(?:时|時|点|點)(?:(?P<minute_zh>\d{1,2})\s*分?|(?P<quarter>半|整|一刻|1刻|三刻))?(?:(?P<second_zh>\d{1,2})\s*秒)?"
 CLOCK = (
     rf"{_HALF_DAY}(?P<hour>\d{{1,2}})(?:{_WITH_COLON}|{_WITH_DOT}|{_IN_CHINESE}|(?=\s*[ap]\.?m\b))"
@@ -20,7 +20,7 @@ CLOCK = (
 # What stands between a day and its time: a mark, "at", a weekday.
 GAP = (
     r"(?:\s*[,，、|·•/()@‧]?\s*(?:[-–—]{1,2}\s+)?(?:at\s+|on\s+)?"
-    r"(?:[(（]?(?:星期|周|週|礼拜)[一二三四五六日天1-7][)）]?)?\s*)"
+    r"(?:[(（]?(?:星期|周|週|礼拜)[一二三四五六日天1-7][)）]?|[(（][一二三四五六日][)）])?\s*)"
 )
 WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*)"
 YEAR = r"(?P<year>(?:19|20)\d\d)"
@@ -41,6 +41,8 @@ DAY_AND_MONTH = rf"(?<!\d)(?P<day>{_DAY})(?:st|nd|rd|th)?(?:\s+of)?[\s-]\s*{_MON
 MONTH_AND_DAY = rf"(?<![a-z]){_MONTH_NAME}\s*(?P<day>{_DAY})(?:st|nd|rd|th)?(?!\d|:)"
 UNIX_DATE = rf"(?<![a-z]){_MONTH_NAME}\s+(?P<day>\d{{1,2}})\s+{CLOCK}\s+{YEAR}(?!\d)"  # Tue Mar 05 15:04:05 +0800 2024
 SLASHED = rf"(?<![\d/.])(?P<one>{_DAY})(?P<sep>[/.-])(?P<other>{_DAY})(?P=sep){YEAR}(?!\d)"
+# 25-11-10 and 10/11/25: which is the year, the source's zone tells
+SHORT_YEAR_DAY = r"(?<![\d/.:-])(?P<one>\d\d?)(?P<sep>[/-])(?P<two>\d\d?)(?P=sep)(?P<three>\d\d)(?![\d/.-])"
 # <b>05</b><span>2024-03</span> and <b>03-05</b><span>2024</span>: boxes that show the day large
 DAY_BOX = rf"(?<![\d:.-])(?P<day>3[01]|[12]\d|0[1-9])\s+{YEAR}[-/.年]\s?(?P<month>1[0-2]|0?[1-9])月?(?![\d/.-])"
 MONTH_DAY_BOX = rf"(?<![\d/.-])(?P<month>1[0-2]|0[1-9])[-/.](?P<day>3[01]|[12]\d|0[1-9])\s+{YEAR}(?![\d/.年-])"

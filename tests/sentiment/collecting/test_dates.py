@@ -167,7 +167,7 @@ def test_dates_of_pages_are_found_as_written_by_hand() -> None:
         ("<h1>A</h1><p>B</p>", "https://x.example/art/t20240305_112.shtml", "2024-03-05 00:00", "guessed", "address"),
         ("<h1>A</h1><p>B</p>", "https://x.example/2024-03/05/c_11.htm", "2024-03-05 00:00", "guessed", "address"),
         ("<h1>A</h1><p>B</p>", "https://x.example/2024/mar/05/name", "2024-03-05 00:00", "guessed", "address"),
-        ("<h1>A</h1><div>14:05 2024-03-05</div>", "https://x.example/2024/0305/1.html", "2024-03-05 00:00", "day", "headline"),
+        ("<h1>A</h1><div>14:05 2024-03-05</div>", "https://x.example/2024/0305/1.html", "2024-03-05 14:05", "zone_assumed", "headline"),
         ("<h1>A</h1><div class='date'><b>05</b><span>2024-03</span></div>", "", "2024-03-05 00:00", "day", "named"),
         ("<h1>A</h1><div class='date'><b>03-05</b><i>2024</i></div>", "", "2024-03-05 00:00", "day", "named"),
         ("<h1>A</h1><div><b>2024</b>年<b>03</b>月<b>05</b>日 <i>14:05</i></div>", "", "2024-03-05 14:05", "zone_assumed", "headline"),
