@@ -12,11 +12,11 @@ from django.db import OperationalError, close_old_connections, connections, tran
 from apps.inference.models import OnlineKind, OnlineRequest
 from apps.inference.services import ONLINE_CHANNEL, Turns, answer, claim_online
 from apps.inference.services.claiming import AT_ONCE
-from apps.registry.models import ModelVersion
 from core.events import Teller
 from words import join, say
 from workers.bell import Bell
 from workers.encoders import TOGETHER, token_counts
+from workers.evidence import Evidence
 from workers.keeping import keep
 from workers.memory import Models
 from workers.scoring import score
@@ -34,14 +34,17 @@ APART = (OnlineKind.ATTRIBUTE,)
 def serve(stop: threading.Event, models: Models | None = None) -> None:
     """Answer until `stop`: what is written in one thread, what is answered at once in this one, with the same models.
 
-    Why a label is given takes seconds: it has a thread of its own, so that nothing waits for it.
+    Why a label is given takes seconds: it has a thread of its own, so that nothing waits for it. When nobody asks, that thread
+    tells it of the samples of alerts.
     """
     models = models or Models()
     others = [
         threading.Thread(target=_apart, args=(write, stop, Desk(models)), name="writing"),
         threading.Thread(target=_apart, args=(keep, stop, models), name="keeping"),
         threading.Thread(target=_apart, args=(score, stop, models), name="scoring"),
-        threading.Thread(target=_apart, args=(answer_all, stop, models, APART), name="attributing"),
+        threading.Thread(
+            target=_apart, args=(answer_all, stop, models, APART, Evidence(models).next), name="attributing"
+        ),
     ]
     for thread in others:
         thread.start()
@@ -61,15 +64,25 @@ def _apart(work: Callable[..., None], *given: Any) -> None:
         connections.close_all()
 
 
-def answer_all(stop: threading.Event, models: Models, kinds: Sequence[str] = AT_ONCE) -> None:
-    """Answer single requests of these kinds until `stop`; Redis only wakes, the rows are looked at every second anyway."""
+def _nothing() -> bool:
+    return False
+
+
+def answer_all(
+    stop: threading.Event,
+    models: Models,
+    kinds: Sequence[str] = AT_ONCE,
+    meanwhile: Callable[[], bool] = _nothing,
+) -> None:
+    """Answer single requests of these kinds until `stop`; Redis only wakes, the rows are looked at every second anyway.
+    `meanwhile` does a piece of work when nobody waits, and says whether it had any."""
     logger.info("generation role is ready, process %s", os.getpid())
     teller, turns = Teller(), Turns()
     with Bell(ONLINE_CHANNEL) as bell:
         while not stop.is_set():
             try:
                 close_old_connections()
-                if not answer_next(models, teller, turns, kinds):
+                if not answer_next(models, teller, turns, kinds) and not meanwhile():
                     bell.heard(IDLE_SECONDS)
             except OperationalError as error:
                 logger.warning("database unreachable: %s", error)
@@ -139,12 +152,6 @@ def explained(explainer: Any, request: OnlineRequest) -> list[dict[str, Any]]:
 def attributed(attributor: Any, request: OnlineRequest) -> list[dict[str, Any]]:
     """The words of the text that speak for the label."""
     found: list[dict[str, Any]] = attributor.attribute(request.texts, request.label)
-    return found
-
-
-def attributions(models: Models, version: ModelVersion, texts: Sequence[str], label: str = "") -> list[dict[str, Any]]:
-    """For each text what `engine.explain.attribute` tells, by the version in memory; RunFailed where it cannot."""
-    found: list[dict[str, Any]] = models.get(version, OnlineKind.ATTRIBUTE).attribute(texts, label)
     return found
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import User
+from apps.inference.selectors import picture_of
 from apps.sentiment import rule_words, selectors_alerts, services
 from apps.sentiment.filters import AlertFilter
 from apps.sentiment.models import Alert, Monitor, Usefulness
@@ -61,6 +62,7 @@ def alert(request: PageRequest, pk: int) -> HttpResponse:
         "alert": found,
         "monitor": found.monitor,
         "found": explanation,
+        "samples": _samples(found),
         "headline": headline(found),
         "how": rule_words.METHODS.get(explanation.get("verdict", {}).get("method", ""), ""),
         "chart": _chart(found),
@@ -69,6 +71,17 @@ def alert(request: PageRequest, pk: int) -> HttpResponse:
         "usefulness": [each for each in Usefulness.choices if each[0]],
     }
     return render(request, "sentiment/alert.html", context)
+
+
+def _samples(found: Alert) -> list[dict[str, Any]]:
+    """The sample articles as they were then, with the words they were found negative by where these are known."""
+    evidence = {each["id"]: each for each in (found.evidence or {}).get("samples", [])}
+    return [_sample(row, evidence.get(row["id"], {})) for row in (found.explanation or {}).get("samples", [])]
+
+
+def _sample(row: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    picture = picture_of(shown["text"], shown["told"], shown["version"]["name"]) if "told" in shown else None
+    return {**row, "picture": picture, "language": shown.get("language", ""), "why_not": shown.get("error", "")}
 
 
 def _chart(found: Alert) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from apps.sentiment.models import Article, Monitor, Source
 from apps.sentiment.services.scoring import Said
 from core.errors import Refused
 from engine.specs.explanation import DEFAULT_SENTENCE
-from workers.generation import APART, answer_next, attributions
+from workers.evidence import attributions
+from workers.generation import APART, answer_next
 from workers.memory import Models
 
 LABELS = ["negative", "neutral", "positive"]

@@ -29,7 +29,7 @@ FORMAT = 1
 MOST_ARTICLES = 1_000  # of the span, the newest
 MOST_BEFORE = 500  # articles that terms are compared with
 BEFORE = timedelta(days=14)
-STORIES, TERMS, SOURCES, SAMPLES = 5, 15, 8, 5
+STORIES, TERMS, SOURCES, SAMPLES, NAMED = 5, 15, 8, 5, 8
 EXCERPT = 280  # characters
 SPREADING = 0.6  # share of one story from which on an alert is one story that spreads
 
@@ -72,6 +72,8 @@ def explain(
         "sources": _shares(
             Counter((each.source_id, each.source.name, each.source.weight) for each in reading or found)
         ),
+        "entities": _entities(found),
+        "topics": _topics(found),
         "languages": dict(Counter(each.language for each in found).most_common(SOURCES)),
         "samples": [_sample(each) for each in _telling(reading or found)[:SAMPLES]],
         "versions": _versions(found),
@@ -172,6 +174,32 @@ def _shares(counted: Counter[tuple[int, str, int]]) -> list[dict[str, Any]]:
     return [
         {"id": pk, "name": name, "weight": weight, "count": count, "share": round(count / total, 4)}
         for (pk, name, weight), count in counted.most_common(SOURCES)
+    ]
+
+
+def _entities(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Whom the articles speak of, and in how many negatively: as a version said of it, else as the article is meant."""
+    meant = {each.pk: each.newest for each in found}
+    towards = TargetScore.objects.filter(article__in=meant).order_by("is_dedicated", "id")
+    said = {(pk, entity): sentiment for pk, entity, sentiment in towards.values_list("article", "entity", "sentiment")}
+    rows = ArticleEntity.objects.filter(article__in=meant).values_list("article", "entity", "entity__name")
+    return _named([(entity, name, said.get((pk, entity), meant[pk])) for pk, entity, name in rows])
+
+
+def _topics(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """What the articles are about, and how many of these are negative."""
+    meant = {each.pk: each.newest for each in found}
+    rows = ArticleTopic.objects.filter(article__in=meant, is_current=True).distinct()
+    return _named([(topic, name, meant[pk]) for pk, topic, name in rows.values_list("article", "topic", "topic__name")])
+
+
+def _named(said: Sequence[tuple[int, str, str | None]]) -> list[dict[str, Any]]:
+    """(id, name, meaning) of each article, counted; the most frequent first."""
+    negative = Counter(pk for pk, _name, meaning in said if meaning == Sentiment.NEGATIVE)
+    counted = Counter((pk, name) for pk, name, _meaning in said)
+    return [
+        {"id": pk, "name": name, "count": count, "negative": negative[pk]}
+        for (pk, name), count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:NAMED]
     ]
 
 
