@@ -10,6 +10,7 @@ from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
 from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
 from apps.sentiment.api_rules import AlertViewSet, ReplayViewSet, RuleViewSet, SilenceViewSet
+from apps.sentiment.api_trends import TrendView
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
@@ -18,6 +19,7 @@ urlpatterns = [
     path("monitors/<int:pk>", MonitorViewSet.as_view(ONE)),
     path("monitors/<int:pk>/digest", DigestView.as_view()),
     path("monitors/<int:pk>/series", MonitorViewSet.as_view({"get": "series"})),
+    path("monitors/<int:pk>/trend", TrendView.as_view()),
     path("monitors/<int:pk>/articles", MonitorViewSet.as_view({"get": "articles"})),
     path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),
     path("sources/<int:pk>", SourceViewSet.as_view(ONE)),

@@ -1,5 +1,6 @@
 """Filters of articles, shared by page and API."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -15,6 +16,17 @@ from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
 from core.search import found_by
 
 UNREAD = "unread"
+
+
+def moments_of(span: str) -> tuple[datetime | None, datetime | None]:
+    """Begin and end of a span as ISO 8601 writes it; (None, None) where it is none."""
+    try:
+        found = [datetime.fromisoformat(part) for part in span.split("/")]
+    except ValueError:
+        return None, None
+    if len(found) != 2 or any(moment.tzinfo is None for moment in found):
+        return None, None
+    return found[0], found[1]
 
 
 def _day() -> forms.DateInput:
@@ -119,10 +131,14 @@ class ArticleFilter(FilterSet):
     language = CharFilter(label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"}))
     since = DateFilter(field_name="published_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="published_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
+    published = CharFilter(method="within", widget=forms.HiddenInput)
+    received = CharFilter(method="within", widget=forms.HiddenInput)
 
     class Meta:
         model = Article
-        fields = ("q", "source", "sentiment", "topic", "entity", "language", "since", "until")
+        fields = (
+            "q", "source", "sentiment", "topic", "entity", "language", "since", "until", "published", "received",
+        )  # fmt: skip
 
     def __init__(self, *args: Any, monitor: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -132,6 +148,13 @@ class ArticleFilter(FilterSet):
             topics: Any = self.filters["topic"]
             topics.queryset = topics_of(monitor.workspace_id, monitor)
             self.workspace_id = monitor.workspace_id
+
+    def within(self, rows: QuerySet[Article], name: str, value: str) -> QuerySet[Article]:
+        """Articles of a span of time: begin/end (ISO 8601), the end not with it."""
+        begin, end = moments_of(value)
+        if begin is None or end is None:
+            return rows.none()
+        return rows.filter(**{f"{name}_at__gte": begin, f"{name}_at__lt": end})
 
     def with_words(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles that hold every word; Chinese from one character on."""

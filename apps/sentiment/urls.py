@@ -10,6 +10,7 @@ from apps.sentiment import (
     views_digests,
     views_meaning,
     views_rules,
+    views_trends,
     views_why,
 )
 
@@ -23,6 +24,7 @@ urlpatterns = [
     path("<int:pk>/delete", views.delete, name="delete"),
     path("<int:pk>/score-again", views.again, name="again"),
     path("<int:pk>/articles", views.articles, name="articles"),
+    path("<int:pk>/trends", views_trends.trends, name="trends"),
     path("<int:pk>/sources/new", views.new_source, name="new_source"),
     path("<int:pk>/digest", views_digests.digest, name="digest"),
     path("<int:pk>/digest.pdf", views_digests.pdf, name="digest_pdf"),

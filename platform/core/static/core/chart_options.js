@@ -1,6 +1,9 @@
 /* From the data of a chart to ECharts' options, and to a plain table for reading and CSV. No page, no fetching.
 
    line        {"series": [{"name": "loss", "points": [[step, value], ...]}], "x": "step", "y": "loss", "log": false}
+               Over time: "categories": [names of the points' x, from 0], a value may be null (a gap), "share": true (values in %),
+               a series may have "dash": true, "band": [[low, high] or null, ...] and "url": "/list?at={place}" with
+               "places": [...], where a click on a point leads; "marks": [{"x": 3, "text": "An alert", "tone": "bad"}]
    bar         {"categories": [...], "series": [{"name": "F1", "values": [...], "tone": "bad", "intervals": [[low, high], ...]}],
                 "horizontal": false, "stacked": false, "share": false}
    heatmap     {"rows": [true labels], "columns": [predicted labels], "values": [[count, ...], ...]}
@@ -34,7 +37,7 @@ function axis(colours, more = {}) {
 
 function smoothed(points, weight) {
   let last = null;
-  return points.map(([x, y]) => [x, (last = last === null ? y : weight * last + (1 - weight) * y)]);
+  return points.map(([x, y]) => [x, y === null ? null : (last = last === null ? y : weight * last + (1 - weight) * y)]);
 }
 
 /* whiskers [place, low, high] across a bar or point */
@@ -54,16 +57,36 @@ function whiskers(data, colours, horizontal) {
 }
 
 function tip(data, hits) {
-  const shown = hits.filter((hit) => !hits.some((other) => other.seriesName === hit.seriesName && other.seriesIndex > hit.seriesIndex));
-  const lines = shown.map(({ marker, seriesName, value }) => `${marker}${seriesName}  ${round(value[1])}`);
-  return [`${data.x ? `${data.x} ` : ""}${round(hits[0].value[0])}`, ...lines].join("\n");
+  const format = data.share ? percent : round;
+  const told = hits.filter((hit) => typeof hit.value[1] === "number");
+  const shown = told.filter((hit) => !told.some((other) => other.seriesName === hit.seriesName && other.seriesIndex > hit.seriesIndex));
+  const lines = shown.map(({ marker, seriesName, value }) => `${marker}${seriesName}  ${format(value[1])}`);
+  const x = hits[0].value[0];
+  const marks = (data.marks ?? []).filter((mark) => mark.x === x).map((mark) => `▲ ${mark.text}`);
+  return [data.categories?.[x] ?? `${data.x ? `${data.x} ` : ""}${round(x)}`, ...lines, ...marks].join("\n");
+}
+
+/* a low line that is not seen, and on it the height of the band */
+function band(limits, colour) {
+  const plain = { type: "line", stack: `band ${colour}`, silent: true, showSymbol: false, tooltip: { show: false }, lineStyle: { width: 0 }, itemStyle: { color: colour }, emphasis: { disabled: true }, z: 0 };
+  return [
+    { ...plain, data: limits.map((pair, index) => [index, pair ? pair[0] : null]) },
+    { ...plain, data: limits.map((pair, index) => [index, pair ? pair[1] - pair[0] : null]), areaStyle: { color: colour, opacity: 0.15 } },
+  ];
+}
+
+function marked(marks, colours) {
+  const data = marks.map(({ x, tone }) => ({ xAxis: x, lineStyle: { color: colours.tones[tone] ?? colours.ink2 } }));
+  return { type: "line", data: [], markLine: { silent: true, symbol: ["none", "triangle"], symbolSize: 8, label: { show: false }, lineStyle: { type: "dashed", width: 1.25 }, data } };
 }
 
 function line(data, view, colours, words) {
-  const series = data.series.flatMap(({ name, points }, index) => {
+  const series = data.series.flatMap(({ name, points, dash, band: limits }, index) => {
     const colour = colours.series[index % colours.series.length];
-    const usable = view.log ? points.filter(([, y]) => y > 0) : points;
-    const main = { name, type: "line", data: view.smooth ? smoothed(usable, view.smooth) : usable, showSymbol: usable.length < 30, symbolSize: 5, lineStyle: { width: 2, color: colour }, itemStyle: { color: colour }, sampling: "lttb", emphasis: { focus: "series" } };
+    const usable = view.log ? points.map(([x, y]) => [x, y > 0 ? y : null]).filter(([, y]) => data.categories || y !== null) : points;
+    const main = { name, type: "line", data: view.smooth ? smoothed(usable, view.smooth) : usable, showSymbol: usable.length < 30, symbolSize: 5, lineStyle: { width: dash ? 1.25 : 2, type: dash ? "dashed" : "solid", color: colour }, itemStyle: { color: colour }, sampling: data.categories ? undefined : "lttb", emphasis: { focus: "series" } };
+    if (data.categories) Object.assign(main, { showSymbol: data.categories.length < 60 || "auto", showAllSymbol: true, cursor: data.places ? "pointer" : "default", triggerLineEvent: Boolean(data.places) });
+    if (limits) return [...band(limits, colour), main];
     if (!view.smooth) return [main];
     const faint = { name, type: "line", data: usable, showSymbol: false, silent: true, lineStyle: { width: 1, color: colour, opacity: 0.25 }, itemStyle: { color: colour }, tooltip: { show: false }, z: 1 };
     return [faint, main];
@@ -72,12 +95,14 @@ function line(data, view, colours, words) {
   return {
     ...options,
     grid: { ...options.grid, top: data.series.length > 1 ? 36 : 12 },
-    legend: { ...options.legend, show: data.series.length > 1 },
+    legend: { ...options.legend, show: data.series.length > 1, data: data.series.map((each) => each.name) },
     tooltip: { ...options.tooltip, trigger: "axis", formatter: (hits) => tip(data, hits), axisPointer: { lineStyle: { color: colours.ink2 } } },
-    xAxis: axis(colours, { type: "value", name: data.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),
-    yAxis: axis(colours, { type: view.log ? "log" : "value", scale: true, name: data.series.length > 1 ? "" : data.y }),
+    xAxis: axis(colours, data.categories
+      ? { type: "category", data: data.categories, boundaryGap: false, splitLine: { show: false } }
+      : { type: "value", name: data.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),
+    yAxis: axis(colours, { type: view.log ? "log" : "value", scale: !data.categories, name: data.series.length > 1 ? "" : data.y, axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } }),
     dataZoom: [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl" }],
-    series,
+    series: data.marks?.length ? [...series, marked(data.marks, colours)] : series,
   };
 }
 
@@ -159,7 +184,7 @@ export function optionsOf(kind, data, view, colours, strings) {
 export function tableOf(kind, data, strings) {
   if (kind === "line") {
     const series = data.series ?? [];
-    return { head: ["", data.x || "x", data.y || "y"], rows: series.flatMap(({ name, points }) => points.map(([x, y]) => [name, x, y])) };
+    return { head: ["", data.x || "x", data.y || "y"], rows: series.flatMap(({ name, points }) => points.map(([x, y]) => [name, data.categories?.[x] ?? x, y])) };
   }
   if (kind === "bar") {
     const limits = data.series?.length === 1 && data.series[0].intervals;

@@ -142,12 +142,20 @@ class Chart {
       const rowCount = this.kind === "heatmap" ? this.data.rows.length : this.data.horizontal ? this.data.categories.length : 0;
       if (rowCount) this.canvas.style.height = `${Math.max(18, Math.min(70, 6 + rowCount * 1.4))}rem`;
       this.chart = library.init(this.canvas, null, { renderer: "canvas" });
+      this.chart.on("click", ({ seriesName, value, dataIndex }) => this.follow(seriesName, value?.[0] ?? dataIndex));
       new ResizeObserver(() => this.chart.resize()).observe(this.canvas);
     }
     const width = this.canvas.clientWidth;
     this.chart.setOption(optionsOf(this.kind, this.data, { ...this.view, width, title: this.title }, palette(), strings), { notMerge: true });
     if (!this.table.hidden) this.fillTable();
     return undefined;
+  }
+
+  /* a point of a series that has an address leads to what it counts */
+  follow(name, x) {
+    const url = this.data?.series?.find((series) => series.name === name)?.url;
+    const place = this.data?.places?.[x];
+    if (url && place) location.assign(url.replace("{place}", encodeURIComponent(place)));
   }
 
   note(words) {

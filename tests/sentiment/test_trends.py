@@ -1,0 +1,162 @@
+"""Trends: series beside one another, gaps, versions, the period before, days of a zone and of a market, and their points' articles."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+from apps.registry.models import ModelVersion
+from apps.sentiment import services
+from apps.sentiment.collecting.items import Item
+from apps.sentiment.markets import trading
+from apps.sentiment.models import Bucket, Clock, Dimension, Monitor, Source
+from apps.sentiment.selectors_trends import releases, trend_of
+from apps.sentiment.trends import Asked
+from core.access import Actor
+from core.errors import Refused
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def bucket(monitor: Monitor, at: datetime, *, version: ModelVersion | None = None, **columns: Any) -> Bucket:
+    given = {"clock": Clock.PUBLISHED, "seconds": 3600, "dimension": Dimension.TOTAL, "key": "", **columns}
+    return Bucket.objects.create(monitor=monitor, start_at=at, model_version=version, **given)
+
+
+def asked(hours: int = 6, **columns: Any) -> Asked:
+    return Asked(NOON - hours * HOUR, NOON, **columns)
+
+
+def test_a_bucket_in_which_nobody_looked_is_a_gap_and_one_without_articles_zero(brand_monitor: Monitor) -> None:
+    bucket(brand_monitor, NOON - 6 * HOUR, article_count=3)
+    bucket(brand_monitor, NOON - 4 * HOUR, clock=Clock.RECEIVED)
+
+    (line,) = trend_of(brand_monitor, asked()).series
+
+    assert trend_of(brand_monitor, asked()).values(line) == [3, None, 0, None, None, None]
+    assert line.totals.article_count == 3
+
+
+def test_of_several_versions_the_one_that_read_most_of_a_bucket_counts(
+    brand_monitor: Monitor, named_version: Callable[..., ModelVersion]
+) -> None:
+    old, new = (named_version(name=name, task="classification") for name in ("old", "new"))
+    bucket(brand_monitor, NOON - HOUR, article_count=9)
+    bucket(brand_monitor, NOON - HOUR, version=old, article_count=8, negative_count=4, positive_count=2)
+    bucket(brand_monitor, NOON - HOUR, version=new, article_count=1, negative_count=1)
+    bucket(brand_monitor, NOON - 2 * HOUR, article_count=5)
+
+    def values(measure: str) -> list[float | None]:
+        found = trend_of(brand_monitor, asked(2, measure=measure))
+        return found.values(found.series[0])
+
+    assert values("negative_count") == [None, 4]  # nobody has read the first
+    assert values("negative_share") == [None, 0.5]
+    assert values("net_sentiment") == [None, -0.25]
+
+
+def test_the_largest_series_come_first_with_their_shares_and_the_period_before(
+    brand_monitor: Monitor, actor: Actor
+) -> None:
+    sources = [services.add_source(actor=actor, monitor=brand_monitor, kind="push", name=name) for name in "AB"]
+    for source, now, before in zip(sources, (1, 3), (0, 2), strict=True):
+        where = {"dimension": Dimension.SOURCE, "key": str(source.pk)}
+        bucket(brand_monitor, NOON - HOUR, article_count=now, **where)
+        bucket(brand_monitor, NOON - 7 * HOUR, article_count=before, **where)
+        bucket(brand_monitor, NOON - 13 * HOUR, article_count=50, **where)
+
+    found = trend_of(brand_monitor, asked(dimension=Dimension.SOURCE, compares=True, is_voice=True))
+
+    assert [each.name for each in found.series] == ["B", "A"]
+    assert [each.voice for each in found.series] == [0.75, 0.25]
+    assert [each.before and each.before.article_count for each in found.series] == [2, 0]
+    assert [each.change("article_count") for each in found.series] == [0.5, None]
+    assert [found.values(each)[-1] for each in found.series] == [0.75, 0.25]
+    with pytest.raises(Refused):
+        trend_of(brand_monitor, asked(dimension=Dimension.SOURCE, keys=("999",)))
+
+
+def test_a_day_is_one_of_the_time_zone_and_may_have_23_hours(brand_monitor: Monitor) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    spring = datetime(2026, 3, 29, tzinfo=zone)
+    bucket(brand_monitor, spring.astimezone(UTC), article_count=1)
+    bucket(brand_monitor, spring.astimezone(UTC) + 22 * HOUR, article_count=2)
+    bucket(brand_monitor, spring.astimezone(UTC) + 23 * HOUR, article_count=4)
+
+    days = Asked(spring, spring + timedelta(days=1, hours=5), seconds=86400, zone=zone)
+    found = trend_of(brand_monitor, days)
+
+    assert found.values(found.series[0]) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("market", "closed"),
+    [("XSHG", [17, 18, 21, 22]), ("XHKG", [17, 18, 21, 22]), ("XNYS", [16, 21, 22])],
+)
+def test_weekends_and_holidays_of_a_market_are_no_trading_days(market: str, closed: list[int]) -> None:
+    days = [datetime(2026, 2, day, 12, tzinfo=ZoneInfo("Asia/Shanghai")) for day in range(16, 28)]
+    days = [day + timedelta(hours=3) for day in days]  # 15:00 in China is 02:00 in New York
+
+    kept = {day.day for day in trading(market, days)}
+
+    assert not kept & set(closed)
+    assert {25, 26, 27} <= kept
+
+
+@pytest.fixture
+def trend_room(client: Client, actor: Actor) -> str:
+    client.force_login(actor.user)
+    return f"/w/{actor.workspace.slug}/monitors/"
+
+
+def test_the_page_draws_the_series_and_its_points_lead_to_their_articles(
+    client: Client, trend_room: str, pushed_source: Source, written: Callable[..., Item]
+) -> None:
+    services.ingest(
+        pushed_source, [written(1, published_at=NOON), written(2, published_at=NOON + HOUR)], now=NOON + HOUR
+    )
+    here = f"{trend_room}{pushed_source.monitor_id}/trends"
+
+    page = client.get(here, {"dimension": "source", "since": "2026-03-04", "until": "2026-03-04", "compare": "on"})
+
+    assert page.status_code == 200
+    chart = page.context["chart"]
+    (line,) = chart["series"]
+    assert sum(value for _x, value in line["points"] if value) == 2
+    noon = next(x for x, value in line["points"] if value)
+    articles = client.get(line["url"].replace("{place}", chart["places"][noon]))
+    assert [row.title for row in articles.context["page"].rows] == ["Report 1 about the harbour of town 1"]
+    assert page.context["rows"][0]["highest_url"] in page.content.decode().replace("&amp;", "&")
+    assert client.get(here, {"seconds": "300", "span": "year"}).status_code == 422
+    assert client.get(here, {"dimension": "source", "key": "9999"}).status_code == 422
+
+
+def test_the_first_score_of_a_version_in_a_monitor_is_its_release(
+    heard_source: Source, written: Callable[..., Item]
+) -> None:
+    version = int(heard_source.monitor.sentiment_model)
+    (article,) = (
+        services.ingest(heard_source, [written(1, published_at=NOON)], now=NOON) and heard_source.articles.all()
+    )
+    bucket(heard_source.monitor, NOON, seconds=86400, version=ModelVersion.objects.get(pk=version))
+    article.scores.create(model_version_id=version, sentiment="negative", probability=1, created_at=NOON - HOUR)
+
+    assert [release.version.pk for release in releases(heard_source.monitor, asked())] == [version]
+    assert releases(heard_source.monitor, Asked(NOON, NOON + HOUR)) == []
+
+
+def test_the_api_gives_counts_and_totals(api: Callable[..., APIClient], actor: Actor, brand_monitor: Monitor) -> None:
+    bucket(brand_monitor, datetime(2026, 3, 4, 3, tzinfo=UTC), article_count=3, story_count=2)
+    client = api(actor, ["sentiment.read"])
+
+    answer = client.get(f"/api/v1/monitors/{brand_monitor.pk}/trend", {"since": "2026-03-04", "until": "2026-03-04"})
+
+    assert answer.status_code == 200, answer.json()
+    assert answer.json()["totals"]["article_count"] == 3
+    assert answer.json()["series"][0]["points"] == [{"start_at": "2026-03-04T03:00:00Z", "value": 3.0}]
+    assert client.get(f"/api/v1/monitors/{brand_monitor.pk}/trend", {"measure": "joy"}).status_code == 422
