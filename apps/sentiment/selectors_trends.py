@@ -5,13 +5,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import F, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Exists, F, Min, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncDay
 from django.utils.translation import gettext as _
 
 from apps.registry.models import ModelVersion
+from apps.sentiment.alerting.terms import Term, standing_out
 from apps.sentiment.markets import trading
-from apps.sentiment.models import Alert, Bucket, BucketSize, Clock, Dimension, Monitor, Score, Source, SourceKind
+from apps.sentiment.models import (
+    Alert,
+    Article,
+    ArticleEntity,
+    ArticleTopic,
+    Bucket,
+    BucketSize,
+    Clock,
+    Dimension,
+    Monitor,
+    Score,
+    Source,
+    SourceKind,
+)
 from apps.sentiment.selectors_alerts import series_names
 from apps.sentiment.trends import COUNTED, MOST_SERIES, Asked, Figures, Trend, TrendSeries, summed
 from core.errors import Refused
@@ -20,7 +34,23 @@ from words import say
 SHOWN_AT_FIRST = 5
 MOST_OFFERED = 40
 MOST_MARKS = 50
+MOST_TEXTS = 500  # of each span
+MOST_TERMS = 20
 Found = dict[str, dict[datetime, Figures]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms that stand out, from how many texts now and before."""
+
+    terms: list[Term]
+    text_count: int
+    before_count: int
+
+
+def is_id(key: str) -> bool:
+    """Whether a key can be the id of a row."""
+    return key.isascii() and key.isdigit() and len(key) < 19
 
 
 def trend_of(monitor: Monitor, asked: Asked) -> Trend:
@@ -174,3 +204,37 @@ def alerts_in(monitor: Monitor, asked: Asked) -> list[Alert]:
     """Alerts that fired in the span, the earliest first: of the newest, so many as can be told apart."""
     rows = Alert.objects.filter(monitor=monitor, fired_at__gte=asked.begin(asked.start_at), fired_at__lt=asked.end_at)
     return list(rows.defer("explanation", "evidence").order_by("-fired_at", "-id")[:MOST_MARKS])[::-1]
+
+
+def terms_of(monitor: Monitor, asked: Asked) -> Terms:
+    """The terms that stand out in the newest articles of the span against those of as many buckets before, each story once.
+
+    With series chosen: in what was written of them.
+    """
+    earlier = asked.before()
+    now = _texts(monitor, asked, asked.begin(asked.start_at), asked.end_at)
+    then = _texts(monitor, asked, earlier.start_at, earlier.end_at)
+    return Terms(standing_out(now, then, most=MOST_TERMS), len(now), len(then))
+
+
+def _texts(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> list[str]:
+    name = "published_at" if asked.clock == Clock.PUBLISHED else "received_at"
+    rows = _of_series(
+        Article.objects.filter(monitor=monitor, **{f"{name}__gte": start_at, f"{name}__lt": end_at}), asked
+    )
+    newest = rows.only("title", "body", "story_id").order_by(f"-{name}", "-id")[:MOST_TEXTS]
+    return [row.text for row in {row.story_id or -row.pk: row for row in newest}.values()]
+
+
+def _of_series(rows: QuerySet[Article], asked: Asked) -> QuerySet[Article]:
+    if asked.dimension == Dimension.TOTAL or not asked.keys:
+        return rows
+    if asked.dimension == Dimension.LANGUAGE:
+        return rows.filter(language__in=asked.keys)
+    ids = [int(key) for key in asked.keys if is_id(key)]
+    if asked.dimension == Dimension.SOURCE:
+        return rows.filter(source__in=ids)
+    if asked.dimension == Dimension.ENTITY:
+        return rows.filter(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=ids)))
+    given = ArticleTopic.objects.filter(article=OuterRef("pk"), topic__in=ids, is_current=True)
+    return rows.filter(Exists(given))

@@ -25,6 +25,7 @@ urlpatterns = [
     path("<int:pk>/score-again", views.again, name="again"),
     path("<int:pk>/articles", views.articles, name="articles"),
     path("<int:pk>/trends", views_trends.trends, name="trends"),
+    path("<int:pk>/trends/terms", views_trends.terms, name="trend_terms"),
     path("<int:pk>/sources/new", views.new_source, name="new_source"),
     path("<int:pk>/digest", views_digests.digest, name="digest"),
     path("<int:pk>/digest.pdf", views_digests.pdf, name="digest_pdf"),

@@ -37,6 +37,29 @@ def trends(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "sentiment/trends.html", context, status=422 if form.errors else 200)
 
 
+@require_GET
+@page(READ)
+def terms(request: PageRequest, pk: int) -> HttpResponse:
+    """The part of the page that says which terms stand out."""
+    found = fetch(request.actor, Monitor, READ, pk=pk)
+    form = TrendForm(request.GET, monitor=found)
+    if not form.is_valid():
+        return render(request, "sentiment/_trend_terms.html", {"monitor": found}, status=422)
+    asked = form.asked()
+    context = {"monitor": found, "terms": selectors.terms_of(found, asked), "asked": asked, "iso": _span(asked)}
+    return render(request, "sentiment/_trend_terms.html", context)
+
+
+def _span(asked: Asked) -> str:
+    """All of it, as the list of articles takes it."""
+    return f"{_clock(asked)}={_iso(asked.begin(asked.start_at))}/{_iso(asked.end_at)}"
+
+
+def _clock(asked: Asked) -> str:
+    """The filter of the list of articles by the clock of a trend."""
+    return "published" if asked.clock == Clock.PUBLISHED else "received"
+
+
 def _shown(request: PageRequest, monitor: Monitor, asked: Asked) -> dict[str, Any]:
     trend = selectors.trend_of(monitor, asked)
     alerts, releases = selectors.alerts_in(monitor, asked), selectors.releases(monitor, asked)
@@ -119,8 +142,7 @@ def _articles(asked: Asked, series: TrendSeries, address: str, place: str) -> st
     chosen = {} if asked.dimension == Dimension.TOTAL else {str(asked.dimension): series.key}
     if asked.measure in (TrendMeasure.NEGATIVE, TrendMeasure.NEGATIVE_SHARE) and asked.dimension != Dimension.ENTITY:
         chosen["sentiment"] = "negative"
-    name = "published" if asked.clock == Clock.PUBLISHED else "received"
-    return f"{address}?{urlencode(chosen)}{'&' if chosen else ''}{name}={place}"
+    return f"{address}?{urlencode(chosen)}{'&' if chosen else ''}{_clock(asked)}={place}"
 
 
 def _at(trend: Trend, moment: datetime) -> int | None:

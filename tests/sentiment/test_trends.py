@@ -136,6 +136,23 @@ def test_the_page_draws_the_series_and_its_points_lead_to_their_articles(
     assert client.get(here, {"dimension": "source", "key": "9999"}).status_code == 422
 
 
+def test_terms_of_a_span_stand_out_against_the_one_before_each_story_once(
+    client: Client, trend_room: str, pushed_source: Source, written: Callable[..., Item]
+) -> None:
+    ports = "harbour orchard quarry bakery library foundry museum station theatre brewery".split()
+    old = [written(at, f"Opening of the {port}", published_at=NOON - 24 * HOUR) for at, port in enumerate(ports)]
+    new = [written(10 + at, f"Recall at the {port}", published_at=NOON) for at, port in enumerate(ports)]
+    again = [written(20 + at, "Recall at the harbour", published_at=NOON) for at in range(5)]
+    services.ingest(pushed_source, [*old, *new, *again], now=NOON)
+    here = f"{trend_room}{pushed_source.monitor_id}/trends/terms"
+
+    found = client.get(here, {"since": "2026-03-04", "until": "2026-03-04"}).context["terms"]
+
+    assert found.terms[0].text == "recall"
+    assert (found.terms[0].count, found.text_count, found.before_count) == (10, 10, 10)
+    assert client.get(here, {"dimension": "language", "key": "xx", "since": "2026-03-04"}).context["terms"].terms == []
+
+
 def test_the_first_score_of_a_version_in_a_monitor_is_its_release(
     heard_source: Source, written: Callable[..., Item]
 ) -> None:
