@@ -139,7 +139,7 @@ def test_the_page_draws_the_series_and_its_points_lead_to_their_articles(
 def test_terms_of_a_span_stand_out_against_the_one_before_each_story_once(
     client: Client, trend_room: str, pushed_source: Source, written: Callable[..., Item]
 ) -> None:
-    ports = "harbour orchard quarry bakery library foundry museum station theatre brewery".split()
+    ports = ["harbour", "orchard", "quarry", "bakery", "library", "foundry", "museum", "station", "theatre", "brewery"]
     old = [written(at, f"Opening of the {port}", published_at=NOON - 24 * HOUR) for at, port in enumerate(ports)]
     new = [written(10 + at, f"Recall at the {port}", published_at=NOON) for at, port in enumerate(ports)]
     again = [written(20 + at, "Recall at the harbour", published_at=NOON) for at in range(5)]

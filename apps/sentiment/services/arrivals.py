@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from apps.sentiment.alerting import phrases
+from apps.sentiment.alerting.phrases import holds_one
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, Article, Rule, RuleHit, RuleKind, Score
@@ -46,8 +46,8 @@ def fitting(rule: Rule, options: ArrivalOptions, rows: QuerySet[Article]) -> Que
 def holds_for(options: ArrivalOptions, article: Article) -> bool:
     """Whether an article has a word that is looked for and none that must not be there."""
     text = article.text
-    wanted = not options.words or phrases.first_found(text, options.words)
-    return bool(wanted) and not phrases.first_found(text, options.without)
+    wanted = not options.words or holds_one(text, options.words)
+    return wanted and not holds_one(text, options.without)
 
 
 def first_of_story(rule: Rule, options: ArrivalOptions, found: Sequence[Article]) -> list[Article]:

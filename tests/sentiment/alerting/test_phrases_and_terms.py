@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.sentiment.alerting.phrases import first_found
+from apps.sentiment.alerting.phrases import holds_one
 from apps.sentiment.alerting.terms import standing_out, terms_of
 
 
@@ -19,15 +19,12 @@ from apps.sentiment.alerting.terms import standing_out, terms_of
         ("Ａｐｐｌｅ", "apple", True),
         ("Pineapple", "apple", False),
         ("C++ is broken", "C++", True),
+        ("公司被證監會立案調查", "立案调查", True),
+        ("nothing here", "", False),
     ],
 )
 def test_latin_words_stand_alone_and_chinese_ones_anywhere(text: str, phrase: str, found: bool) -> None:
-    assert first_found(text, [phrase]) == (phrase if found else "")
-
-
-def test_the_first_in_the_text_is_named_as_it_was_asked_for() -> None:
-    assert first_found("recall after Fraud", ["Fraud", "Recall"]) == "Recall"
-    assert first_found("nothing here", []) == ""
+    assert holds_one(text, ["other words", phrase]) is found
 
 
 def test_terms_that_are_new_stand_out_and_those_that_are_usual_do_not() -> None:
