@@ -18,6 +18,8 @@ from workers.judging import judge_span
 
 logger = logging.getLogger(__name__)
 
+MOST_PARTS = 10  # that a rule on arrival looks through at a tick
+
 
 def watch(now: datetime | None = None) -> None:
     """Judge all rules that are due, one by one; a rule that cannot be judged keeps no other from it."""
@@ -69,12 +71,19 @@ def _running(rule: Rule, now: datetime) -> list[Alert]:
 
 
 def _arrivals(rule: Rule, now: datetime) -> list[Alert]:
-    hits = arrivals.fresh_hits(rule, now)
-    verdicts = arrivals.verdict_of(rule, hits)
-    fired = watching.record(rule, verdicts, now, explain=explain_hits(hits), now=now)
-    watching.record(rule, arrivals.quiet_verdicts(rule, hits), now, explain=explain_hits([]), now=now)
-    arrivals.note_hits(rule, hits)
-    watching.judged(rule, verdicts or rule_verdicts(rule), until=None, memory=None, now=now)
+    fired: list[Alert] = []
+    for _part in range(MOST_PARTS):
+        found = arrivals.look(rule, now)
+        verdicts = arrivals.verdict_of(rule, found.hits)
+        fired += watching.record(rule, verdicts, now, explain=explain_hits(found.hits), now=now)
+        arrivals.note_hits(rule, found.hits)
+        rule.seen_article = found.seen_article
+        if verdicts:
+            rule.verdicts = [each.plain() for each in verdicts]
+        if found.is_all:
+            break
+    watching.record(rule, arrivals.quiet_verdicts(rule, now), now, explain=explain_hits([]), now=now)
+    watching.judged(rule, rule_verdicts(rule), now=now)
     return fired
 
 
@@ -91,5 +100,5 @@ def _silence(rule: Rule, now: datetime) -> list[Alert]:
         for silent in [(now - since).total_seconds() / 60]
     ]
     fired = watching.record(rule, verdicts, now, explain=explain_silence, now=now)
-    watching.judged(rule, verdicts, until=None, memory=None, now=now)
+    watching.judged(rule, verdicts, now=now)
     return fired

@@ -180,3 +180,21 @@ def test_a_message_says_what_was_seen(counted: Counted, ruled: Ruled, desk: Rece
     assert "Counted: 30" in [str(line) for line in message.content["lines"]]
     assert message.page == f"monitors/alerts/{alert.pk}"
     assert message.content["payload"]["alerts"][0]["verdict"]["observed"] == 30
+
+
+def test_many_alerts_are_one_message_that_names_the_first(
+    counted: Counted, ruled: Ruled, desk: Receiver, brand_monitor: Monitor
+) -> None:
+    counted([100], NOON)
+    for at in range(60):
+        source = Source.objects.create(monitor=brand_monitor, kind="feed", name=f"Source {at}")
+        counted([30 + at], NOON, dimension=Dimension.SOURCE, key=str(source.pk))
+    ruled("static", since=NOON - HOUR, dimension="source", relations={"receivers": [desk]}, **STATIC)
+
+    watch(NOON + LITTLE)
+
+    payload = Dispatch.objects.get().content["payload"]
+    assert (payload["alert_count"], len(payload["alerts"])) == (60, 20)
+    whole = Alert.objects.exclude(explanation__has_key="is_brief")
+    assert whole.count() == 50
+    assert set(whole.values_list("series", flat=True)) == {f"Source {at}" for at in range(10, 60)}

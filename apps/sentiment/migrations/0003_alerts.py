@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
                 ('escalate_minutes', models.PositiveIntegerField(default=0, verbose_name='Escalate after (minutes)')),
                 ('mute_times', models.JSONField(blank=True, default=list)),
                 ('evaluated_until', models.DateTimeField(blank=True, null=True)),
+                ('seen_article', models.BigIntegerField(default=0)),
                 ('evaluated_at', models.DateTimeField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),
                 ('verdicts', models.JSONField(default=list)),

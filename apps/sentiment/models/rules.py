@@ -78,6 +78,7 @@ class Rule(models.Model):
     receivers = models.ManyToManyField(Receiver, related_name="+", blank=True)
     escalates_to = models.ManyToManyField(Receiver, related_name="+", blank=True)
     evaluated_until = models.DateTimeField(null=True, blank=True)
+    seen_article = models.BigIntegerField(default=0)  # the newest one that a rule on arrival has looked at
     evaluated_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)  # why it could not be judged
     verdicts = models.JSONField(default=list)  # what was said last of its strongest series

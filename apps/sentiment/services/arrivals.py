@@ -1,37 +1,52 @@
 """Rules that look at each article when it arrives, or as soon as it is scored: words, and stories of first-rate sources."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from apps.sentiment.alerting.phrases import holds_one
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, Article, Rule, RuleHit, RuleKind, Score
 
-OVERLAP = timedelta(minutes=10)  # what was stored while an earlier look was made is looked at again
+OVERLAP = timedelta(minutes=1)  # scores that were stored while an earlier look was made are looked at again
 NEWS_FOR = timedelta(days=1)  # an article that is scored later than this raises nobody
-MOST_LOOKED_AT = 5_000  # articles of one look
+LOOKED_AT_ONCE = 2_000  # articles
 
 
-def fresh_hits(rule: Rule, now: datetime) -> list[Article]:
-    """The articles for which the rule holds and that were not counted before, the earliest first."""
+@dataclass(frozen=True)
+class Look:
+    """Articles for which a rule holds and that were not counted before, the earliest first, and how far was looked."""
+
+    hits: list[Article]
+    seen_article: int
+    is_all: bool
+
+
+def look(rule: Rule, now: datetime) -> Look:
+    """The next articles that came or were scored.
+
+    Those of a monitor are stored one after the other (services.ingest), so none with a smaller number comes later. Scores
+    are stored side by side: there the time counts, and a hit is counted once whatever is looked at again.
+    """
     options = arrival_of(rule.options, rule.kind)
-    since = max((rule.evaluated_at or rule.created_at) - OVERLAP, rule.created_at)
-    rows = _candidates(rule, options, since, now).filter(
-        ~Exists(RuleHit.objects.filter(rule=rule, article=OuterRef("pk")))
-    )
-    found = [each for each in rows[:MOST_LOOKED_AT] if holds_for(options, each)]
-    return first_of_story(rule, options, found) if rule.kind == RuleKind.NEW_STORY else found
-
-
-def _candidates(rule: Rule, options: ArrivalOptions, since: datetime, now: datetime) -> QuerySet[Article]:
     rows = fitting(rule, options, Article.objects.filter(monitor_id=rule.monitor_id, is_history=False))
-    if not options.sentiment:
-        return rows.filter(received_at__gte=since)
-    scored = Score.objects.filter(article=OuterRef("pk"), created_at__gte=since)
-    return rows.filter(Exists(scored), received_at__gte=max(now - NEWS_FOR, rule.created_at))
+    if options.sentiment:
+        since = max((rule.evaluated_at or rule.created_at) - OVERLAP, rule.created_at)
+        scored = Score.objects.filter(article=OuterRef("pk"), created_at__gte=since)
+        rows = rows.filter(Exists(scored), received_at__gte=max(now - NEWS_FOR, rule.created_at))
+        found, seen, is_all = list(rows), rule.seen_article, True
+    else:
+        found = list(rows.filter(pk__gt=rule.seen_article)[:LOOKED_AT_ONCE])
+        seen = found[-1].pk if found else rule.seen_article
+        is_all = len(found) < LOOKED_AT_ONCE
+    counted = set(RuleHit.objects.filter(rule=rule, article__in=found).values_list("article_id", flat=True))
+    hits = [each for each in found if each.pk not in counted and holds_for(options, each)]
+    if rule.kind == RuleKind.NEW_STORY:
+        hits = first_of_story(rule, options, hits)
+    return Look(hits, seen, is_all)
 
 
 def fitting(rule: Rule, options: ArrivalOptions, rows: QuerySet[Article]) -> QuerySet[Article]:
@@ -69,10 +84,9 @@ def verdict_of(rule: Rule, hits: Sequence[Article]) -> list[Verdict]:
     return [Verdict("", True, float(len(hits)), strength=float(len(hits)), method=rule.kind)]
 
 
-def quiet_verdicts(rule: Rule, hits: Sequence[Article]) -> list[Verdict]:
-    """Open alerts without a new hit: they no longer hold."""
-    hit = {each.key for each in verdict_of(rule, hits)}
-    rows = Alert.objects.filter(Q(state="firing") | Q(state="pending"), rule=rule).exclude(key__in=hit)
+def quiet_verdicts(rule: Rule, now: datetime) -> list[Verdict]:
+    """Open alerts without a hit at this moment: they no longer hold."""
+    rows = Alert.objects.filter(rule=rule, state__in=["pending", "firing"], last_true_at__lt=now)
     return [Verdict(key, False) for key in rows.values_list("key", flat=True)]
 
 

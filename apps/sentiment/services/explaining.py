@@ -49,20 +49,7 @@ def explain(
     found = list(articles) or list(_written(alert, begin, end))
     reading = _reading(rule, found)
     return {
-        "format": FORMAT,
-        "rule": {
-            "name": rule.name,
-            "kind": rule.kind,
-            "measure": rule.measure,
-            "seconds": rule.seconds,
-            "options": rule.options,
-            "hold_minutes": rule.hold_minutes,
-            "keep_minutes": rule.keep_minutes,
-            "revision": rule.updated_at.isoformat(),
-        },
-        "begin": begin.isoformat(),
-        "end": end.isoformat(),
-        "verdict": verdict.plain(),
+        **_frame(rule, verdict, begin, end),
         "moved": moved,
         "article_count": len(found),
         "syndication": _syndication(found),
@@ -78,6 +65,29 @@ def explain(
         "samples": [_sample(each) for each in _telling(reading or found)[:SAMPLES]],
         "versions": _versions(found),
         "similar": [_past(each) for each in lately_similar(alert)],
+    }
+
+
+def brief(alert: Alert, verdict: Verdict, begin: datetime, end: datetime) -> dict[str, Any]:
+    """The figures alone."""
+    assert alert.rule is not None
+    return {
+        **_frame(alert.rule, verdict, begin, end),
+        "is_brief": True,
+        "article_count": None,
+        "syndication": {"story_count": None},
+    }
+
+
+def _frame(rule: Rule, verdict: Verdict, begin: datetime, end: datetime) -> dict[str, Any]:
+    """What was asked and what was said."""
+    names = ("name", "kind", "measure", "seconds", "options", "hold_minutes", "keep_minutes")
+    return {
+        "format": FORMAT,
+        "rule": {**{name: getattr(rule, name) for name in names}, "revision": rule.updated_at.isoformat()},
+        "begin": begin.isoformat(),
+        "end": end.isoformat(),
+        "verdict": verdict.plain(),
     }
 
 

@@ -14,6 +14,7 @@ from apps.sentiment.alerting.quiet import MOST_TIMES, is_mute_time
 from apps.sentiment.models import (
     Alert,
     AlertState,
+    Article,
     BucketSize,
     Dimension,
     Grouping,
@@ -173,6 +174,8 @@ def _begin(rule: Rule) -> None:
     """Judge from the next bucket on, with nothing remembered."""
     rule.evaluated_until = begin_of(timezone.now(), rule.seconds)
     rule.memory, rule.verdicts, rule.error = None, [], ""
+    newest = Article.objects.filter(monitor=rule.monitor).order_by("-id").values_list("pk", flat=True).first()
+    rule.seen_article = newest or 0
 
 
 def _close_alerts(rule: Rule) -> None:

@@ -1,6 +1,7 @@
 """Who is told of alerts, and when: grouped, not while silenced, muted or inhibited, again while nobody answers, once when it is over."""
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -15,7 +16,10 @@ from apps.notifications.services import notify, send
 from apps.sentiment.alerting.quiet import is_muted
 from apps.sentiment.models import Alert, AlertEvent, AlertState, Grouping, Rule, Silence
 from apps.sentiment.selectors_alerts import is_silenced
+from core.errors import Refused
 from words import say
+
+logger = logging.getLogger(__name__)
 
 SILENCED, MUTED, INHIBITED = "silenced", "muted", "inhibited"
 FIRED, AGAIN, ESCALATED, OVER = "alert.fired", "alert.again", "alert.escalated", "alert.resolved"
@@ -34,7 +38,13 @@ def tell_due(now: datetime) -> int:
     """Say everything that is due; the number of messages. What is said is stored with the alert in one transaction."""
     rows = Alert.objects.filter(Q(state=AlertState.FIRING) | Q(state=AlertState.RESOLVED, end_told_at=None))
     monitors = list(rows.order_by().values_list("monitor", flat=True).distinct())
-    return sum(_tell_monitor(monitor, now) for monitor in monitors)
+    count = 0
+    for monitor in monitors:
+        try:
+            count += _tell_monitor(monitor, now)
+        except Refused as refused:  # of this monitor alone: nothing of it was said
+            logger.error("alerts of monitor %s cannot be told: %s", monitor, refused.message)
+    return count
 
 
 @transaction.atomic
@@ -189,7 +199,11 @@ def message_of(kind: str, alerts: Sequence[Alert]) -> Message:
         facts=facts,
         page=f"monitors/alerts/{first.pk}" if single else f"monitors/{monitor.pk}/alerts",
         severity=severity,
-        payload={"monitor": {"id": monitor.pk, "name": monitor.name}, "alerts": [_payload(each) for each in alerts]},
+        payload={
+            "monitor": {"id": monitor.pk, "name": monitor.name},
+            "alert_count": len(alerts),
+            "alerts": [_payload(each) for each in alerts[:LINES]],
+        },
     )
 
 

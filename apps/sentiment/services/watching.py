@@ -5,14 +5,17 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q
+from redis import RedisError
 
 from apps.sentiment.alerting.course import FIRING, INACTIVE, PENDING, RESOLVED, Course, step
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, AlertEvent, Article, Measure, Rule, ScoringState, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL, ON_BUCKETS
 from apps.sentiment.selectors_alerts import series_names
+from apps.sentiment.services.explaining import brief
 from core.queue import Task, enqueue
 
 WATCH = Task("workers.watch", "io")
@@ -21,6 +24,8 @@ SCORED_WITHIN = timedelta(seconds=45)  # after the end; what is scored later cou
 MOST_BUCKETS_A_TICK = 100  # of one rule that catches up
 MOST_CAUGHT_UP = timedelta(days=30)
 VERDICTS_KEPT = 20
+MOST_EXPLAINED = 50  # alerts of one rule at one tick, the strongest
+ARRIVED_SECONDS = 2  # in which arrivals of one monitor wake one worker
 ARRIVAL_KEPT_MINUTES = 60
 LATE_AFTER = timedelta(minutes=5)  # after the bucket closed: found after a downtime
 
@@ -90,6 +95,7 @@ def record(
     open_alerts = {each.key: each for each in Alert.objects.filter(rule=rule, state__in=[PENDING, FIRING])}
     by_key = {each.key: each for each in verdicts}
     new = [key for key, each in by_key.items() if each.holds and key not in open_alerts]
+    new.sort(key=lambda key: -(by_key[key].strength or 0))
     names = series_names(rule.monitor, rule.dimension, new) if new else {}
     fired = []
     taken = closed_by_hand(rule, new, at)
@@ -108,7 +114,7 @@ def record(
         if before.state != after.state:
             _changed(alert, before, after, at)
         if after.state == FIRING and before.state != FIRING:
-            fired.append(_fired(alert, verdict, at, explain))
+            fired.append(_fired(alert, verdict, at, explain if len(fired) < MOST_EXPLAINED else _briefly))
     return fired
 
 
@@ -175,13 +181,25 @@ def _fired(alert: Alert, verdict: Verdict, at: datetime, explain: Explain) -> Al
     return alert
 
 
+def _briefly(alert: Alert, verdict: Verdict, at: datetime) -> dict[str, Any]:
+    """Of the many that fire at once the weaker ones are told by their figures alone."""
+    assert alert.rule is not None
+    begin = begin_of(at - timedelta(microseconds=1), alert.rule.seconds)
+    return brief(alert, verdict, begin, at)
+
+
 def judged(
-    rule: Rule, verdicts: Sequence[Verdict], *, until: datetime | None, memory: bytes | None, now: datetime
+    rule: Rule,
+    verdicts: Sequence[Verdict],
+    *,
+    now: datetime,
+    until: datetime | None = None,
+    memory: bytes | None = None,
 ) -> None:
     """Note how far a rule was judged and what it said last."""
     strongest = sorted(verdicts, key=lambda each: -(each.strength or 0))[:VERDICTS_KEPT]
     rule.verdicts, rule.evaluated_at, rule.error = [each.plain() for each in strongest], now, ""
-    columns = ["verdicts", "evaluated_at", "error"]
+    columns = ["verdicts", "evaluated_at", "error", "seen_article"]
     if until is not None:
         rule.evaluated_until = until
         columns.append("evaluated_until")
@@ -199,5 +217,13 @@ def not_judged(pk: int, reason: str) -> None:
 def arrived(monitor_id: int) -> None:
     """Something arrived or was scored: rules that look at that are judged at once."""
     looks = Q(kind__in=ON_ARRIVAL) | Q(kind="static", hold_minutes=0)
-    if Rule.objects.filter(looks, monitor_id=monitor_id, is_enabled=True).exists():
+    if Rule.objects.filter(looks, monitor_id=monitor_id, is_enabled=True).exists() and _is_first(monitor_id):
         enqueue(WATCH)
+
+
+def _is_first(monitor_id: int) -> bool:
+    """Whether nothing arrived a moment ago; what comes now is seen by the look that was asked for then, or by the next tick."""
+    try:
+        return bool(cache.add(f"arrived-{monitor_id}", 1, ARRIVED_SECONDS))
+    except RedisError:
+        return True
