@@ -133,6 +133,7 @@ def clean_up() -> None:
     removed |= inference.expire_decisions()
     removed |= inference.expire_items() | datasets.expire_api_files()
     removed["article_texts"] = sentiment.forget_bodies()
+    removed["fine_counts"] = sentiment.forget_buckets()
     removed["article_bands"] = sentiment.forget_bands()
     removed["backfill_files"] = sentiment.forget_backfill_files(before=timezone.now() - UNSTARTED_KEPT)
     removed["hosts"] = sentiment.forget_hosts()

@@ -13,6 +13,7 @@ from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_alerts import silent_since
 from apps.sentiment.services import arrivals, watching
 from core.errors import Refused
+from workers.expecting import expect
 from workers.explaining import explain_counts, explain_hits, explain_silence
 from workers.judging import judge_span
 
@@ -35,6 +36,7 @@ def watch(now: datetime | None = None) -> None:
             logger.exception("rule %s cannot be judged", pk)
             watching.not_judged(pk, f"{type(error).__name__}: {error}")
     services.tell_due(now)
+    expect(now)
 
 
 def watch_rule(pk: int, now: datetime) -> list[Alert]:

@@ -21,6 +21,7 @@ from apps.sentiment.models import (
     BucketSize,
     Clock,
     Dimension,
+    Expectation,
     Monitor,
     Score,
     Source,
@@ -238,3 +239,23 @@ def _of_series(rows: QuerySet[Article], asked: Asked) -> QuerySet[Article]:
         return rows.filter(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=ids)))
     given = ArticleTopic.objects.filter(article=OuterRef("pk"), topic__in=ids, is_current=True)
     return rows.filter(Exists(given))
+
+
+def expectations_of(monitor: Monitor, asked: Asked, key: str) -> dict[datetime, Expectation]:
+    """What was expected of the buckets of one series. Expectations are of counts by arrival, and their days are those of UTC."""
+    is_other_day = (
+        asked.seconds == BucketSize.DAY
+        and asked.begins() != Asked(asked.start_at, asked.end_at, asked.seconds).begins()
+    )
+    if asked.clock != Clock.RECEIVED or is_other_day or asked.is_voice:
+        return {}
+    rows = Expectation.objects.filter(
+        monitor=monitor,
+        dimension=asked.dimension,
+        key=key,
+        seconds=asked.seconds,
+        measure=asked.measure,
+        start_at__gte=asked.begin(asked.start_at),
+        start_at__lt=asked.end_at,
+    ).exclude(expected=None)
+    return {row.start_at: row for row in rows}

@@ -65,6 +65,9 @@ def _shown(request: PageRequest, monitor: Monitor, asked: Asked) -> dict[str, An
     alerts, releases = selectors.alerts_in(monitor, asked), selectors.releases(monitor, asked)
     address = workspace_url(request.actor, "sentiment:articles", pk=monitor.pk)
     is_count = asked.measure in COUNTED
+    chart = _chart(trend, address, [*_alert_marks(trend, alerts), *_release_marks(trend, releases)])
+    if len(trend.series) == 1:
+        _add_band(chart, trend, selectors.expectations_of(monitor, asked, trend.series[0].key))
     chosen = {each.key for each in trend.series}
     offered = list(dict.fromkeys([*chosen, *selectors.largest(monitor, asked)]))
     names = selectors.names_of(monitor, asked.dimension, offered)
@@ -74,7 +77,8 @@ def _shown(request: PageRequest, monitor: Monitor, asked: Asked) -> dict[str, An
         "asked": asked,
         "is_count": is_count,
         "offered": [(key, names[key], key in chosen) for key in offered if key in names],
-        "chart": _chart(trend, address, [*_alert_marks(trend, alerts), *_release_marks(trend, releases)]),
+        "chart": chart,
+        "has_band": len(chart["series"]) > len(trend.series),
         "rows": [_row(trend, each, address, is_count=is_count) for each in trend.series],
         "total": trend.totals.value(asked.measure),
         "alerts": alerts,
@@ -121,6 +125,21 @@ def _chart(trend: Trend, address: str, marks: list[dict[str, Any]]) -> dict[str,
         "share": asked.measure == TrendMeasure.NEGATIVE_SHARE or asked.is_voice,
         "marks": marks,
     }
+
+
+def _add_band(chart: dict[str, Any], trend: Trend, expected: dict[datetime, Any]) -> None:
+    """What was expected when each bucket closed, as a line with the band of ordinary counts."""
+    if not expected:
+        return
+    found = [expected.get(at) for at in trend.begins]
+    chart["series"].append(
+        {
+            "name": _("Expected"),
+            "points": [[x, round(each.expected, 2) if each else None] for x, each in enumerate(found)],
+            "dash": True,
+            "band": [[each.low, each.high] if each and each.low is not None else None for each in found],
+        }
+    )
 
 
 def _label(asked: Asked, at: datetime) -> str:

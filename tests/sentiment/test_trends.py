@@ -13,11 +13,12 @@ from apps.registry.models import ModelVersion
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.markets import trading
-from apps.sentiment.models import Bucket, Clock, Dimension, Monitor, Source
+from apps.sentiment.models import Bucket, Clock, Dimension, Expectation, Monitor, Source
 from apps.sentiment.selectors_trends import releases, trend_of
 from apps.sentiment.trends import Asked
 from core.access import Actor
 from core.errors import Refused
+from workers.expecting import expect
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -177,3 +178,61 @@ def test_the_api_gives_counts_and_totals(api: Callable[..., APIClient], actor: A
     assert answer.json()["totals"]["article_count"] == 3
     assert answer.json()["series"][0]["points"] == [{"start_at": "2026-03-04T03:00:00Z", "value": 3.0}]
     assert client.get(f"/api/v1/monitors/{brand_monitor.pk}/trend", {"measure": "joy"}).status_code == 422
+
+
+def test_what_is_expected_of_an_hour_is_written_once_when_it_closes_and_caught_up(
+    brand_monitor: Monitor, counted: Callable[..., None]
+) -> None:
+    steady = [4, 6] * 12 * 30
+    counted(steady, NOON)
+    expect(NOON + timedelta(minutes=2))
+    (first,) = Expectation.objects.filter(seconds=3600, measure="article_count")
+    assert first.start_at == NOON - HOUR
+    assert first.low is not None and first.expected is not None and first.high is not None
+    assert first.low <= 5 <= first.high and 3 < first.expected < 7
+
+    counted([40, 5, 5], NOON + 3 * HOUR)
+    expect(NOON + 3 * HOUR + timedelta(minutes=2))
+    expect(NOON + 3 * HOUR + timedelta(minutes=2))
+
+    hours = Expectation.objects.filter(seconds=3600, measure="article_count").order_by("start_at")
+    assert [row.start_at for row in hours] == [NOON + at * HOUR for at in (-1, 0, 1, 2)]
+    surge = hours[1]
+    assert surge.high is not None and surge.high < 40
+
+
+def test_the_band_stands_on_the_page_by_the_time_of_arrival_only(
+    client: Client, trend_room: str, brand_monitor: Monitor, counted: Callable[..., None]
+) -> None:
+    counted([5, 5, 5], NOON)
+    Expectation.objects.create(
+        monitor=brand_monitor, dimension="total", seconds=3600, measure="article_count", start_at=NOON - HOUR,
+        expected=4.5, low=1, high=9,
+    )  # fmt: skip
+    days = {"since": "2026-03-04", "until": "2026-03-04"}
+
+    def drawn(**more: str) -> list[Any]:
+        chart = client.get(f"{trend_room}{brand_monitor.pk}/trends", {**days, **more}).context["chart"]
+        return [pair for each in chart["series"] for pair in each.get("band", []) if pair]
+
+    assert drawn(clock="received") == [[1.0, 9.0]]
+    assert drawn() == []
+    assert drawn(clock="received", measure="story_count") == []
+
+
+def test_fine_counts_go_after_a_hundred_days_and_coarser_ones_stay(brand_monitor: Monitor) -> None:
+    for days in (99, 101):
+        for seconds in (300, 3600, 86400):
+            bucket(brand_monitor, NOON - timedelta(days=days), seconds=seconds)
+            Expectation.objects.create(
+                monitor=brand_monitor, dimension="total", seconds=seconds, measure="article_count",
+                start_at=NOON - timedelta(days=days),
+            )  # fmt: skip
+
+    assert services.forget_buckets(now=NOON) == 2
+
+    left = Bucket.objects.filter(start_at=NOON - timedelta(days=101)).order_by("seconds")
+    assert list(left.values_list("seconds", flat=True)) == [3600, 86400]
+    assert Bucket.objects.count() == 5 and not Expectation.objects.filter(
+        seconds=3600, start_at__lt=NOON - timedelta(days=100)
+    )

@@ -3,6 +3,7 @@
 from apps.sentiment.models.alerts import Alert, AlertEvent, AlertState, Replay, RuleHit, Usefulness
 from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, Story
 from apps.sentiment.models.backfills import Backfill
+from apps.sentiment.models.expectations import Expectation
 from apps.sentiment.models.hosts import Host
 from apps.sentiment.models.lessons import Lesson
 from apps.sentiment.models.meaning import (
@@ -38,6 +39,7 @@ __all__ = [
     "Dimension",
     "Entity",
     "EntityKind",
+    "Expectation",
     "Fetch",
     "Grouping",
     "Host",

@@ -25,7 +25,7 @@ from apps.sentiment.services.monitors import change_monitor, create_monitor, del
 from apps.sentiment.services.pages import page_failed, page_was_read, try_pages_again, without_waiting
 from apps.sentiment.services.readings import claim_source, claim_sources, record_reading, wait_seconds_of
 from apps.sentiment.services.replays import back_test, finish_replay, replay
-from apps.sentiment.services.retention import forget_bands, forget_bodies
+from apps.sentiment.services.retention import forget_bands, forget_bodies, forget_buckets
 from apps.sentiment.services.rules import add_silence, change_rule, create_rule, delete_rule, end_silence
 from apps.sentiment.services.scoring import (
     claim_articles,
@@ -75,6 +75,7 @@ __all__ = [
     "forget_backfill_files",
     "forget_bands",
     "forget_bodies",
+    "forget_buckets",
     "forget_hosts",
     "ingest",
     "joined",
