@@ -99,6 +99,28 @@ def test_a_meaning_is_waited_for_and_scoring_again_pages_nobody(
     assert Alert.objects.get().hits.count() == 1
 
 
+def test_words_are_explained_by_all_articles_that_hold_them_however_they_are_meant(
+    ruled: Ruled, pushed_source: Source, written: Written, named_version: Callable[..., ModelVersion]
+) -> None:
+    labels = {"task": "classification", "recipe": "classify", "labels": ["negative", "neutral", "positive"]}
+    version = named_version(name="tone", **labels)
+    rule = ruled("keyword", since=NOON, measure="negative_count", options={"words": ["breach"]})
+    good, bad = (push(pushed_source, written(at, f"A breach at bank {at}"), NOON + MINUTE) for at in (1, 2))
+    services.record_scores(
+        version,
+        [
+            Said(good, {"negative": 0.0, "neutral": 0.0, "positive": 1.0}),
+            Said(bad, {"negative": 1.0, "neutral": 0.0, "positive": 0.0}),
+        ],
+    )
+
+    watch_rule(rule.pk, NOON + 2 * MINUTE)
+
+    found = Alert.objects.get().explanation
+    assert {each["id"] for each in found["samples"]} == {good.pk, bad.pk}
+    assert sum(each["count"] for each in found["sources"]) == found["article_count"] == 2
+
+
 def test_a_first_rate_source_tells_a_story_for_the_first_time_once(
     ruled: Ruled, pushed_source: Source, brand_monitor: Monitor, actor: Actor, written: Written
 ) -> None:

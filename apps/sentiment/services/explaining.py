@@ -23,6 +23,7 @@ from apps.sentiment.models import (
     Sentiment,
     TargetScore,
 )
+from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_alerts import lately_similar
 
 FORMAT = 1
@@ -138,7 +139,9 @@ def _written(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
 
 
 def _reading(rule: Rule, found: Sequence[Any]) -> list[Any]:
-    """The articles that the rule counts of these."""
+    """The articles that the rule counts of these; what is looked at on arrival counts however it is meant."""
+    if rule.kind in ON_ARRIVAL:
+        return list(found)
     if rule.measure == Measure.NEGATIVE or rule.kind == "share":
         return [each for each in found if each.newest == Sentiment.NEGATIVE]
     return list(found)
