@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, F, Prefetch, Q, QuerySet, Window
+from django.db.models.functions import RowNumber, Trunc
 
 from apps.accounts.models import User
 from apps.sentiment.models import (
     Alert,
     AlertEvent,
     AlertState,
+    Article,
+    BucketSize,
     Dimension,
     Entity,
     Measure,
@@ -299,6 +302,19 @@ def replays_of(monitor: Monitor) -> QuerySet[Replay]:
     """Replays and back-tests, the newest first."""
     rows = Replay.objects.filter(monitor=monitor).select_related("job", "created_by")
     return rows.order_by("-id")
+
+
+MOST_OF_A_BUCKET = 3
+MOST_OF_A_REPLAY = 1_000
+
+
+def first_of_buckets(monitor: Monitor, begin: datetime, end: datetime, *, seconds: int) -> list[Article]:
+    """The first articles of each bucket of arrival of a span, by time: enough to see what was written then."""
+    unit = "hour" if seconds == BucketSize.HOUR else "day"
+    place = Window(RowNumber(), partition_by=[Trunc("received_at", unit, tzinfo=UTC)], order_by=F("id").asc())
+    rows = Article.objects.filter(monitor=monitor, is_history=False, received_at__gte=begin, received_at__lt=end)
+    rows = rows.annotate(place=place).filter(place__lte=MOST_OF_A_BUCKET).select_related("source")
+    return list(rows.only("title", "received_at", "source__name").order_by("received_at", "id")[:MOST_OF_A_REPLAY])
 
 
 def people_of(workspace: Any) -> QuerySet[User]:

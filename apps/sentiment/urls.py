@@ -10,6 +10,7 @@ from apps.sentiment import (
     views_digests,
     views_live,
     views_meaning,
+    views_play,
     views_rules,
     views_trends,
     views_why,
@@ -79,4 +80,5 @@ urlpatterns = [
     path("silences/<int:pk>/end", views_rules.end_silence, name="end_silence"),
     path("<int:pk>/replays", views_rules.replays, name="replays"),
     path("replays/<int:pk>", views_rules.replay, name="replay"),
+    path("replays/<int:pk>/play", views_play.play, name="play"),
 ]
