@@ -28,7 +28,7 @@ AHEAD = timedelta(hours=1)  # how far a clock of others may be ahead of ours
 class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
     """Monitors of the workspace."""
 
-    queryset = Monitor.objects.order_by("id")
+    queryset = Monitor.objects.prefetch_related("members").order_by("id")
     serializer_class = shapes.MonitorSerializer
     read_permission = READ
     write_permission = WRITE

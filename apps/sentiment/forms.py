@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from apps.accounts.models import User
 from apps.registry.models import Task
 from apps.registry.selectors import served_names
 from apps.sentiment.models import Monitor, Source, SourceKind
@@ -41,11 +42,19 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("Versions whose labels are topics. Words find topics without any."),
     )
 
+    members = forms.ModelMultipleChoiceField(
+        label=_("Members who see it"),
+        queryset=User.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Besides who made it, owners and admins; they may do what their roles allow."),
+    )
+
     class Meta:
         model = Monitor
         fields = (
             "name", "description", "time_zone", "sentiment_model", "negative_label", "positive_label", "abstain_below",
-            "target_model", "topic_models", "topic_threshold", "link_threshold", "body_days",
+            "target_model", "topic_models", "topic_threshold", "link_threshold", "body_days", "is_restricted", "members",
         )  # fmt: skip
         help_texts = {
             "negative_label": _("As the version calls it. All labels besides these two count as neutral."),
@@ -54,6 +63,7 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
             "link_threshold": _(
                 "A mention of this confidence or more is linked. A ticker in digits alone has 0.6, a name without evidence 0.25."
             ),
+            "is_restricted": _("Everybody else finds neither it nor anything of it."),
             "abstain_below": _("An article whose likeliest meaning is less probable counts as not sure."),
         }
 
@@ -69,6 +79,8 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
         ):
             model: Any = self.fields[field]
             model.choices = [("", nothing), *every]
+        people: Any = self.fields["members"]
+        people.queryset = User.objects.filter(memberships__workspace=workspace, is_active=True).order_by("email")
         topics: Any = self.fields["topic_models"]
         topics.choices = every
 

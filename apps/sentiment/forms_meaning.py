@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models import Alias, Entity, EntityKind, Monitor, Topic
 from apps.sentiment.services.entities import LONGEST_NAME, MOST_ALIASES
+from core.access import Actor, rows_of
 
 SEPARATORS = re.compile(r"[,，;；、\n]+")
 LONGEST_TEXT = 20_000  # of the try-out
@@ -109,12 +110,12 @@ class TopicForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name", "key", "description", "parent", "monitor", "words", "labels", "is_enabled")
         labels = {"parent": _("Below"), "monitor": _("Monitor")}
 
-    def __init__(self, *args: Any, workspace: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         parent, monitor = self.fields["parent"], self.fields["monitor"]
-        topics = Topic.objects.filter(workspace=workspace).order_by("name")
+        topics = rows_of(actor, Topic).order_by("name")
         parent.queryset = topics.exclude(pk=self.instance.pk) if self.instance.pk else topics  # type: ignore[attr-defined]
-        monitor.queryset = Monitor.objects.filter(workspace=workspace).order_by("name")  # type: ignore[attr-defined]
+        monitor.queryset = rows_of(actor, Monitor).order_by("name")  # type: ignore[attr-defined]
         parent.empty_label, monitor.empty_label = _("None: it stands alone"), _("All monitors")  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:

@@ -29,13 +29,14 @@ from apps.sentiment.models import (
     UnreadPage,
     begin_of,
 )
+from core.access import Actor, rows_of
 from core.leftovers import Names
 
 MOST_BUCKETS = 2_000
 SILENT_READINGS = 6  # intervals without a successful reading after which a source counts as dead
 
 
-def monitors_of(workspace: Any) -> QuerySet[Monitor]:
+def monitors_of(actor: Actor) -> QuerySet[Monitor]:
     """Monitors by name, each with the articles of the last day and its sources in trouble."""
     day = timezone.now() - timedelta(days=1)
     lately = (
@@ -53,7 +54,7 @@ def monitors_of(workspace: Any) -> QuerySet[Monitor]:
         .values("sum")
     )
     troubled = Count("sources", filter=Q(sources__is_enabled=True, sources__failure_count__gt=0))
-    rows = Monitor.objects.filter(workspace=workspace).order_by("name", "id")
+    rows = rows_of(actor, Monitor).order_by("name", "id")
     firing = Alert.objects.filter(monitor=OuterRef("pk"), state=AlertState.FIRING).order_by().values("monitor")
     rows = rows.annotate(firing_count=Subquery(firing.annotate(count=Count("pk")).values("count")))
     return rows.annotate(

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber, Trunc
 
-from apps.accounts.models import User
+from apps.accounts.models import Membership, User
 from apps.sentiment.models import (
     Alert,
     AlertEvent,
@@ -30,6 +30,8 @@ from apps.sentiment.models import (
     Topic,
     Usefulness,
 )
+from apps.sentiment.models.monitors import RUNNING
+from core.access import Actor, rows_of
 
 MOST_SERIES = 2_000  # of one rule
 
@@ -191,9 +193,9 @@ def alerts_of(monitor: Monitor) -> QuerySet[Alert]:
     return rows.defer("explanation", "evidence").order_by("-id")
 
 
-def alerts_everywhere(workspace: Any) -> QuerySet[Alert]:
-    """Alerts of all monitors of a workspace, the newest first."""
-    rows = Alert.objects.filter(monitor__workspace=workspace)
+def alerts_everywhere(actor: Actor) -> QuerySet[Alert]:
+    """Alerts of all monitors that the actor sees, the newest first."""
+    rows = rows_of(actor, Alert, "monitor__workspace")
     rows = rows.select_related("rule", "monitor", "assigned_to", "acknowledged_by")
     return rows.defer("explanation", "evidence").order_by("-id")
 
@@ -317,6 +319,10 @@ def first_of_buckets(monitor: Monitor, begin: datetime, end: datetime, *, second
     return list(rows.only("title", "received_at", "source__name").order_by("received_at", "id")[:MOST_OF_A_REPLAY])
 
 
-def people_of(workspace: Any) -> QuerySet[User]:
-    """Who may answer for an alert."""
-    return User.objects.filter(memberships__workspace=workspace, is_active=True).order_by("email")
+def people_of(monitor: Monitor) -> QuerySet[User]:
+    """Who sees a monitor, and so may answer for its alerts."""
+    members = Membership.objects.filter(workspace=monitor.workspace_id)
+    if monitor.is_restricted:
+        named = monitor.members.through.objects.filter(monitor=monitor).values("user")
+        members = members.filter(Q(role__in=RUNNING) | Q(user=monitor.created_by_id) | Q(user__in=named))
+    return User.objects.filter(pk__in=members.values("user"), is_active=True).order_by("email")

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.accounts.models import User
 from apps.sentiment.models import Article, Fetch, Monitor, Score, Source, SourceKind
 from apps.sentiment.models.monitors import MOST_WEIGHT
 from apps.sentiment.selectors import health_of
@@ -33,9 +34,24 @@ class MonitorSerializer(serializers.ModelSerializer[Monitor]):
         help_text="Versions whose labels are topics.",
     )
 
+    members = serializers.SlugRelatedField(
+        slug_field="email",
+        many=True,
+        required=False,
+        queryset=User.objects.none(),
+        help_text="Who sees it when it is restricted, besides who made it, owners and admins.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        view = self.context.get("view")
+        if view is not None and not getattr(view, "swagger_fake_view", False):
+            people: Any = self.fields["members"]
+            people.child_relation.queryset = User.objects.filter(memberships__workspace=view.actor.workspace)
+
     class Meta:
         model = Monitor
-        fields = ("id", *FIELDS, "scoring_error", "created_at", "updated_at")
+        fields = ("id", *FIELDS, "members", "scoring_error", "created_at", "updated_at")
         read_only_fields = ("id", "scoring_error", "created_at", "updated_at")
         extra_kwargs = {
             "negative_label": {"help_text": "As the version calls it; labels besides these two count as neutral."},
@@ -44,6 +60,7 @@ class MonitorSerializer(serializers.ModelSerializer[Monitor]):
             },
             "topic_threshold": {"help_text": "A label of this probability or more gives its topic."},
             "link_threshold": {"help_text": "Mentions of this confidence or more are linked."},
+            "is_restricted": {"help_text": "Only for named members; for others it is not there."},
             "abstain_below": {"help_text": "A likeliest meaning below this probability counts as not sure."},
         }
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from apps.sentiment.models import Alias, ArticleEntity, ArticleTopic, Entity, EntityKind, Monitor, Topic
 from apps.sentiment.services.entities import LONGEST_NAME, MOST_ALIASES, MOST_AT_ONCE
 from apps.sentiment.services.topics import LONGEST_WORD, MOST_WORDS
+from core.access import rows_of
 
 LONGEST_TEXT = 200_000
 
@@ -146,7 +147,7 @@ class TopicSerializer(serializers.ModelSerializer[Topic]):
             for name, model in (("parent", Topic), ("monitor", Monitor)):
                 rows: Any = model
                 if name in self.fields:
-                    self.fields[name].queryset = rows.objects.filter(workspace=actor.workspace)  # type: ignore[attr-defined]
+                    self.fields[name].queryset = rows_of(actor, rows)  # type: ignore[attr-defined]
 
 
 class ArticleTopicSerializer(serializers.ModelSerializer[ArticleTopic]):

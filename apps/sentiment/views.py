@@ -37,7 +37,7 @@ SHOWN = 8  # articles and stories of the overview
 @page(READ)
 def index(request: PageRequest) -> HttpResponse:
     """All monitors."""
-    return render(request, "sentiment/list.html", {"monitors": selectors.monitors_of(request.actor.workspace)})
+    return render(request, "sentiment/list.html", {"monitors": selectors.monitors_of(request.actor)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

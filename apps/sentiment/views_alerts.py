@@ -27,7 +27,7 @@ READ, WRITE = "sentiment.read", "sentiment.write"
 @page(READ)
 def everywhere(request: PageRequest) -> HttpResponse:
     """Alerts of all monitors."""
-    rows = selectors_alerts.alerts_everywhere(request.actor.workspace)
+    rows = selectors_alerts.alerts_everywhere(request.actor)
     return _inbox(request, rows, None)
 
 
@@ -66,7 +66,7 @@ def alert(request: PageRequest, pk: int) -> HttpResponse:
         "headline": headline(found),
         "how": rule_words.METHODS.get(explanation.get("verdict", {}).get("method", ""), ""),
         "chart": _chart(found),
-        "people": selectors_alerts.people_of(request.actor.workspace),
+        "people": selectors_alerts.people_of(found.monitor),
         "similar": selectors_alerts.lately_similar(found),
         "usefulness": [each for each in Usefulness.choices if each[0]],
     }

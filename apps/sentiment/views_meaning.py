@@ -13,7 +13,7 @@ from apps.sentiment import forms_meaning as forms
 from apps.sentiment import selectors_meaning as selectors
 from apps.sentiment import services, tables
 from apps.sentiment.models import Dimension, Entity, Monitor, Topic
-from core.access import PageRequest, fetch, page
+from core.access import PageRequest, fetch, page, rows_of
 from core.errors import Refused
 from core.once import once
 from core.pages import keyset, show_refusal, workspace_url
@@ -129,7 +129,7 @@ def link_again(request: PageRequest) -> HttpResponse:
 @page(READ)
 def topics(request: PageRequest) -> HttpResponse:
     """All topics with what was written about each in the last 7 days."""
-    shown = keyset(request, selectors.topics_of(request.actor.workspace), size=100)
+    shown = keyset(request, rows_of(request.actor, selectors.topics_of(request.actor.workspace)), size=100)
     context = {"page": shown, "rows": _with_shares(request, Dimension.TOPIC, list(shown))}
     return render(request, "sentiment/topics.html", context)
 
@@ -140,7 +140,7 @@ def topics(request: PageRequest) -> HttpResponse:
 def edit_topic(request: PageRequest, pk: int | None = None) -> HttpResponse:
     """A topic's form, empty for a new one."""
     found = fetch(request.actor, Topic, WRITE, pk=pk) if pk else None
-    form = forms.TopicForm(request.POST or None, instance=found, workspace=request.actor.workspace)
+    form = forms.TopicForm(request.POST or None, instance=found, actor=request.actor)
     if request.method == "POST" and form.is_valid():
         try:
             if found is None:
@@ -167,6 +167,6 @@ def delete_topic(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _with_shares(request: PageRequest, dimension: Dimension, rows: list[Any]) -> list[tuple[Any, selectors.Share]]:
-    monitors = Monitor.objects.filter(workspace=request.actor.workspace)
+    monitors = rows_of(request.actor, Monitor)
     found = selectors.shares(monitors, dimension, keys=[row.pk for row in rows]) if rows else {}
     return [(row, found.get(row.pk, selectors.Share(row.pk))) for row in rows]

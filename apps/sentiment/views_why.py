@@ -42,7 +42,10 @@ def ask(request: PageRequest, pk: int) -> HttpResponse:
 @page(READ)
 def told(request: PageRequest, pk: int) -> HttpResponse:
     """The answer as far as it is known."""
-    found = fetch(request.actor, attributions(request.actor.workspace), READ, pk=pk)
+    mine = attributions(request.actor.workspace).filter(
+        requested_by=request.actor.user
+    )  # others may not see the article
+    found = fetch(request.actor, mine, READ, pk=pk)
     return render(request, "sentiment/_why.html", _told(found, request.GET.get("lang", "")[:10]))
 
 

@@ -1,6 +1,6 @@
 """Who acts, in which workspace, and what they may: permission and fetch in one place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar
@@ -47,6 +47,30 @@ def require(actor: Actor, permission: str) -> None:
         raise PermissionDenied(permission)
 
 
+def rows_of(actor: Actor, source: type[M] | models.QuerySet[M], within: str = "workspace") -> models.QuerySet[M]:
+    """The rows of the actor's workspace that the actor may see; every list and every single row comes through here.
+
+    A model whose rows are not open to the whole workspace has `seen_by(actor)`: the rows of it that the actor may see, None for
+    all. It holds for its own rows and for those below it, to whom it is on the path `within`.
+    """
+    rows = source._default_manager.all() if isinstance(source, type) else source
+    rows = rows.filter(**{within: actor.workspace})
+    for path, model in _on_the_way(rows.model, within):
+        seen = model.seen_by(actor) if hasattr(model, "seen_by") else None
+        if seen is not None:
+            rows = rows.filter(**{f"{path}__in": seen})
+    return rows
+
+
+def _on_the_way(model: Any, within: str) -> Iterator[tuple[str, Any]]:
+    """("pk", the model itself), then each model on the path with the path to it."""
+    yield "pk", model
+    steps = within.split("__")
+    for count, step in enumerate(steps[:-1], 1):
+        model = model._meta.get_field(step).related_model
+        yield "__".join(steps[:count]), model
+
+
 def fetch(
     actor: Actor,
     source: type[M] | models.QuerySet[M],
@@ -57,12 +81,11 @@ def fetch(
 ) -> M:
     """The one row of the actor's workspace that `lookup` names.
 
-    A row of another workspace is a 404, so that ids of strangers tell nothing; a row of one's own
+    A row of another workspace, or one that the actor may not see, is a 404, so that ids tell nothing; a row of one's own
     without the permission is a 403. `within` is the path to the workspace, e.g. "dataset__workspace".
     """
-    rows = source._default_manager.all() if isinstance(source, type) else source
     try:
-        row = rows.filter(**{within: actor.workspace}).get(**lookup)
+        row = rows_of(actor, source, within).get(**lookup)
     except (ObjectDoesNotExist, ValueError, OverflowError) as error:
         raise Http404 from error
     require(actor, permission)

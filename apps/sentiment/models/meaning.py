@@ -12,6 +12,7 @@ from apps.registry.models import ModelVersion
 from apps.sentiment.models.articles import Article
 from apps.sentiment.models.monitors import Monitor
 from apps.sentiment.models.scores import Sentiment
+from core.access import Actor
 
 
 class Lexicon(models.Model):
@@ -51,6 +52,12 @@ class Topic(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def seen_by(cls, actor: Actor) -> "models.QuerySet[Topic] | None":
+        """Topics of one monitor are seen by those who see it."""
+        seen = Monitor.seen_by(actor)
+        return None if seen is None else cls.objects.filter(models.Q(monitor=None) | models.Q(monitor__in=seen))
 
 
 class EntityKind(models.TextChoices):

@@ -8,9 +8,12 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.accounts.roles import ADMIN, OWNER
+from core.access import Actor
 from core.sealing import SealedField
 
 MOST_WEIGHT = 3
+RUNNING = (OWNER, ADMIN)  # the roles that see every monitor
 
 
 class Monitor(models.Model):
@@ -35,6 +38,10 @@ class Monitor(models.Model):
     linking_below = models.BigIntegerField(null=True)  # articles with a smaller id are still to be linked anew
     scoring_error = models.TextField(blank=True)  # why its articles wait for a version at this moment
     body_days = models.PositiveIntegerField(_("Days that texts are kept"), default=365)
+    is_restricted = models.BooleanField(_("Only for named members"), default=False, db_default=False)
+    members = models.ManyToManyField(  # who sees it then, besides who made it and who runs the workspace
+        settings.AUTH_USER_MODEL, verbose_name=_("Members who see it"), related_name="+", blank=True
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
@@ -56,6 +63,16 @@ class Monitor(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def seen_by(cls, actor: Actor) -> models.QuerySet["Monitor"] | None:
+        """Those that the actor may see (core.access.rows_of); None for all of the workspace."""
+        if actor.role in RUNNING:
+            return None
+        named = cls.members.through.objects.filter(user=actor.user).values("monitor")
+        return cls.objects.filter(
+            models.Q(is_restricted=False) | models.Q(created_by=actor.user) | models.Q(pk__in=named)
+        )
 
     @property
     def is_read(self) -> bool:

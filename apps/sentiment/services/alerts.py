@@ -5,11 +5,12 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import Membership, User
+from apps.accounts.models import User
 from apps.accounts.services import audit
 from apps.notifications.services import notify
 from apps.sentiment.alerting.course import FIRING, PENDING, RESOLVED
 from apps.sentiment.models import Alert, AlertEvent, Usefulness
+from apps.sentiment.selectors_alerts import people_of
 from core.access import Actor
 from core.errors import Refused, conflict
 from words import say
@@ -32,9 +33,9 @@ def acknowledge(*, actor: Actor, alert: Alert) -> Alert:
 
 @transaction.atomic
 def assign(*, actor: Actor, alert: Alert, user: User | None) -> Alert:
-    """Make one person of the workspace answer for it, or nobody; they are told."""
-    if user is not None and not Membership.objects.filter(user=user, workspace=actor.workspace).exists():
-        raise Refused("unknown_person", say("Nobody of this name is in the workspace."), field="user")
+    """Make one person who sees the monitor answer for it, or nobody; they are told."""
+    if user is not None and not people_of(alert.monitor).filter(pk=user.pk).exists():
+        raise Refused("unknown_person", say("Nobody of this name sees the monitor."), field="user")
     changed = Alert.objects.filter(pk=alert.pk).exclude(assigned_to=user).update(assigned_to=user)
     changed = changed or Alert.objects.filter(pk=alert.pk, assigned_to=None).update(assigned_to=user)
     if changed:

@@ -1,10 +1,11 @@
 """Monitors: made, changed and taken away, each with an entry in the trail."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from apps.accounts.models import Membership, User
 from apps.accounts.services import audit
 from apps.registry.models import Task
 from apps.registry.selectors import resolve_version
@@ -28,6 +29,7 @@ FIELDS = (
     "topic_threshold",
     "link_threshold",
     "body_days",
+    "is_restricted",
 )
 READS = (
     "sentiment_model",
@@ -42,23 +44,25 @@ MOST_TOPIC_MODELS = 8
 
 
 @transaction.atomic
-def create_monitor(*, actor: Actor, **columns: Any) -> Monitor:
-    """A monitor of the workspace; its sources come next."""
+def create_monitor(*, actor: Actor, members: Iterable[User] | None = None, **columns: Any) -> Monitor:
+    """A monitor of the workspace; its sources come next. `members`: who sees it where it is not open to the workspace."""
     monitor = Monitor(workspace=actor.workspace, created_by=actor.user)
     _set(monitor, columns)
     _save(monitor)
-    audit(actor=actor, action="monitor.create", obj=monitor, after=_told(monitor, FIELDS))
+    named = _name(monitor, members)
+    audit(actor=actor, action="monitor.create", obj=monitor, after={**_told(monitor, FIELDS), **named})
     return monitor
 
 
 @transaction.atomic
-def change_monitor(*, actor: Actor, monitor: Monitor, **columns: Any) -> Monitor:
+def change_monitor(*, actor: Actor, monitor: Monitor, members: Iterable[User] | None = None, **columns: Any) -> Monitor:
     """Change what is given. Articles that wait are read by what is named now; those that were scored keep their scores."""
     found = Monitor.objects.select_for_update().get(pk=monitor.pk)
     before, was_read = _told(found, FIELDS), found.is_read
     _set(found, columns)
     changed = [name for name in FIELDS if getattr(found, name) != before[name]]
-    if not changed:
+    named = _name(found, members)
+    if not changed and not named:
         return found
     if set(changed) & set(READS):
         found.scoring_error = ""
@@ -70,7 +74,7 @@ def change_monitor(*, actor: Actor, monitor: Monitor, **columns: Any) -> Monitor
         action="monitor.change",
         obj=found,
         before={name: before[name] for name in changed},
-        after=_told(found, changed),
+        after={**_told(found, changed), **named},
     )
     return found
 
@@ -80,6 +84,19 @@ def delete_monitor(*, actor: Actor, monitor: Monitor) -> None:
     """With its sources, articles and figures."""
     audit(actor=actor, action="monitor.delete", obj=monitor, before=_told(monitor, FIELDS))
     monitor.delete()
+
+
+def _name(monitor: Monitor, members: Iterable[User] | None) -> dict[str, Any]:
+    """Set who sees a monitor; what the trail says of it, empty where nothing changed."""
+    if members is None:
+        return {}
+    wanted = {user.pk: user for user in members}
+    if wanted.keys() == set(monitor.members.values_list("pk", flat=True)):
+        return {}
+    if Membership.objects.filter(workspace=monitor.workspace_id, user__in=wanted).count() < len(wanted):
+        raise Refused("unknown_person", say("Nobody of this name is in the workspace."), field="members")
+    monitor.members.set(wanted.values())
+    return {"members": sorted(user.email for user in wanted.values())}
 
 
 def _set(monitor: Monitor, columns: Mapping[str, Any]) -> None:

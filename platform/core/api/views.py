@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.access import Actor
+from core.access import Actor, rows_of
 from core.api import idempotency
 from core.api.problems import PreconditionFailed
 from core.api.throttle import give_back
@@ -79,11 +79,11 @@ class WorkspaceViewSet(WorkspaceMixin, viewsets.GenericViewSet[Any]):
     within = "workspace"
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Rows of the actor's workspace only."""
+        """Rows of the actor's workspace that the actor may see."""
         rows = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return rows.none()
-        return rows.filter(**{self.within: self.actor.workspace})
+        return rows_of(self.actor, rows, self.within)
 
     def etag_response(self, instance: Model) -> Response:
         """A detail answer with its ETag; 304 when the client already has it."""
