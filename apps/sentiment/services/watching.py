@@ -97,7 +97,7 @@ def record(
     new = [key for key, each in by_key.items() if each.holds and key not in open_alerts]
     new.sort(key=lambda key: -(by_key[key].strength or 0))
     names = series_names(rule.monitor, rule.dimension, new) if new else {}
-    fired = []
+    fired: list[Alert] = []
     taken = closed_by_hand(rule, new, at)
     new = [key for key in new if key not in taken]
     for key in [*new, *(key for key in open_alerts if key in by_key)]:
