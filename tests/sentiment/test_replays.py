@@ -30,7 +30,7 @@ Ruled = Callable[..., Rule]
         ("static", {"options": {"threshold": 25, "least_count": 0}, "hold_minutes": 60}),
         ("ratio", {"options": {"ratio": 3, "mean_hours": 6}}),
         ("surge", {"options": {"alpha": 0.001}, "keep_minutes": 120}),
-        ("rise", {"options": {"run_length": 100}}),
+        ("rise", {"options": {"run_length": 50}}),
     ],
 )
 def test_a_replay_raises_what_was_raised_live(

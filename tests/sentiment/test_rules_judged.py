@@ -168,7 +168,7 @@ def test_a_rule_that_remembers_says_the_same_bucket_by_bucket_and_at_once(
 ) -> None:
     day = [3, 2, 1, 1, 2, 4, 6, 8, 9, 9, 8, 7, 8, 9, 9, 8, 7, 6, 6, 5, 5, 4, 4, 3]
     counted([*day * 20, *(3 * count + 6 for count in day)], NOON)
-    options = {"run_length": 200} if kind == "rise" else {}
+    options = {"run_length": 50} if kind == "rise" else {}
     at_once = ruled(kind, since=NOON - 24 * HOUR, options=options)
     slowly = ruled(kind, since=NOON - 24 * HOUR, options=options)
 
