@@ -116,6 +116,7 @@ class TrendView(WorkspaceView):
         """What the page of trends draws."""
         monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
         form = TrendForm(request.query_params, monitor=monitor)
-        if not form.is_valid():
-            raise serializers.ValidationError(form.errors)
+        errors: Any = form.errors
+        if errors:
+            raise serializers.ValidationError(errors)
         return Response(TrendSerializer(plain(selectors.trend_of(monitor, form.asked()))).data)

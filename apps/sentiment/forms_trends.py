@@ -38,7 +38,7 @@ class TrendForm(forms.Form):
     """What is not given has its default, so that an address may be short."""
 
     measure = forms.ChoiceField(label=_("Measure"), choices=TrendMeasure.choices, required=False)
-    dimension = forms.ChoiceField(label=_("By"), choices=Dimension.choices, required=False)
+    dimension = forms.ChoiceField(label=_("Split by"), choices=Dimension.choices, required=False)
     span = forms.ChoiceField(label=_("Span"), choices=SPAN_NAMES, required=False)
     since = forms.DateField(label=_("From day"), required=False, widget=_day())
     until = forms.DateField(label=_("To day"), required=False, widget=_day())
@@ -46,10 +46,9 @@ class TrendForm(forms.Form):
         label=_("Bucket"),
         choices=[("", _("By the span")), *BucketSize.choices],
         coerce=int,
-        empty_value=0,
         required=False,
     )
-    clock = forms.ChoiceField(label=_("Time"), choices=Clock.choices, required=False)
+    clock = forms.ChoiceField(label=_("By which time"), choices=Clock.choices, required=False)
     market = forms.ChoiceField(label=_("Days"), choices=[("", _("All days")), *Market.choices], required=False)
     compare = forms.BooleanField(label=_("Compare with before"), required=False)
     voice = forms.BooleanField(label=_("Share of voice"), required=False)

@@ -147,16 +147,18 @@ def _rows(
     monitor: Monitor, asked: Asked, keys: tuple[str, ...], start_at: datetime, end_at: datetime
 ) -> QuerySet[Bucket, tuple[Any, ...]]:
     """(key, begin, version, articles, stories, negative, positive), days summed from their hours."""
-    return (
+    rows: QuerySet[Bucket, tuple[Any, ...]] = (
         _buckets(monitor, asked, start_at, end_at)
         .filter(dimension=asked.dimension, key__in=keys, clock=asked.clock)
         .values_list("key", "at", "model_version")
         .annotate(Sum("article_count"), Sum("story_count"), Sum("negative_count"), Sum("positive_count"))
         .order_by()
     )
+    return rows
 
 
-def _buckets(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> QuerySet[Bucket]:
+def _buckets(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> Any:
+    """Buckets with `at`: the begin of the bucket that is asked for, which may be the day of an hour."""
     is_day = asked.seconds == BucketSize.DAY
     seconds = BucketSize.HOUR if is_day else asked.seconds
     rows = Bucket.objects.filter(monitor=monitor, seconds=seconds, start_at__gte=start_at, start_at__lt=end_at)
@@ -165,13 +167,15 @@ def _buckets(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetim
 
 def _looked_at(monitor: Monitor, asked: Asked, begins: list[datetime], end_at: datetime) -> set[datetime]:
     """Buckets in which somebody looked for articles. Programs push when they have something: with such a source all since the
-    first article.
+    first article. Of another source's articles nothing follows; of articles at all, that this topic is not in them.
     """
-    total = {"clock": Clock.RECEIVED, "dimension": Dimension.TOTAL, "key": "", "model_version": None}
-    rows = _buckets(monitor, asked, begins[0], end_at).filter(**total).values_list("at", flat=True).distinct()
+    total = {"dimension": Dimension.TOTAL, "key": "", "model_version": None}
+    clocks = {Clock.RECEIVED} if asked.dimension == Dimension.SOURCE else {Clock.RECEIVED, asked.clock}
+    rows = _buckets(monitor, asked, begins[0], end_at).filter(clock__in=clocks, **total)
+    rows = rows.values_list("at", flat=True).distinct()
     seen = {at.astimezone(UTC) for at in rows}
     if Source.objects.filter(monitor=monitor, kind=SourceKind.PUSH, is_enabled=True).exists():
-        every = Bucket.objects.filter(monitor=monitor, seconds=BucketSize.HOUR, **total)
+        every = Bucket.objects.filter(monitor=monitor, seconds=BucketSize.HOUR, clock=Clock.RECEIVED, **total)
         first = every.aggregate(first=Min("start_at"))["first"]
         seen.update(at for at in begins if first is not None and asked.begin(first) <= at)
     return seen

@@ -13,7 +13,7 @@ from apps.registry.models import ModelVersion
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.markets import trading
-from apps.sentiment.models import Bucket, Clock, Dimension, Expectation, Monitor, Source
+from apps.sentiment.models import Bucket, Clock, Dimension, Expectation, Monitor, Source, Topic
 from apps.sentiment.selectors_trends import releases, trend_of
 from apps.sentiment.trends import Asked
 from core.access import Actor
@@ -41,6 +41,23 @@ def test_a_bucket_in_which_nobody_looked_is_a_gap_and_one_without_articles_zero(
 
     assert trend_of(brand_monitor, asked()).values(line) == [3, None, 0, None, None, None]
     assert line.totals.article_count == 3
+
+
+def test_where_there_were_articles_another_topic_has_none_and_another_source_may_not_have_been_read(
+    brand_monitor: Monitor, actor: Actor, recall_topic: Topic
+) -> None:
+    source = services.add_source(actor=actor, monitor=brand_monitor, kind="push", name="A")
+    for at in (1, 2):
+        bucket(brand_monitor, NOON - at * HOUR, article_count=3)
+    for dimension, pk in ((Dimension.TOPIC, recall_topic.pk), (Dimension.SOURCE, source.pk)):
+        bucket(brand_monitor, NOON - HOUR, dimension=dimension, key=str(pk), article_count=2)
+
+    def values(dimension: str) -> list[float | None]:
+        found = trend_of(brand_monitor, asked(3, dimension=dimension))
+        return found.values(found.series[0])
+
+    assert values(Dimension.TOPIC) == [None, 0, 2]
+    assert values(Dimension.SOURCE) == [None, None, 2]
 
 
 def test_of_several_versions_the_one_that_read_most_of_a_bucket_counts(
