@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import User
-from apps.inference.selectors import picture_of
+from apps.inference.attributing import picture_of
 from apps.sentiment import rule_words, selectors_alerts, services
 from apps.sentiment.filters import AlertFilter
 from apps.sentiment.models import Alert, Monitor, Usefulness
