@@ -1,6 +1,7 @@
 """A replay that has ended, walked through in time-lapse: counts, articles of the moment, and alerts as they would have fired."""
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,7 +54,7 @@ def _moments(found: Replay) -> dict[str, Any]:
     }
 
 
-def _moment(at: datetime, point: dict[str, Any] | None, highest: int) -> dict[str, Any]:
+def _moment(at: datetime, point: Mapping[str, Any] | None, highest: int) -> dict[str, Any]:
     """A time in words with its counts and the heights of its bar; None where nothing was counted."""
     every, negative = (point["article_count"], point["negative_count"]) if point else (None, None)
     return {
