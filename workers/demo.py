@@ -24,6 +24,7 @@ from core.jobs.models import Job
 from core.jobs.run import Run
 from core.jobs.states import State
 from words import say
+from workers.demo_monitor import make_monitor
 
 DEMO = Path(apps.dashboard.__file__).parent / "demo"
 LOOK_SECONDS = 0.5
@@ -53,6 +54,7 @@ def run_demo(run: Run) -> Mapping[str, Any]:
         (say("training"), _train),
         (say("evaluating"), _evaluate),
         (say("labelling"), _predict),
+        (say("watching"), _watch),
     ]
     for number, (phase, step) in enumerate(steps):
         run.progress(number, len(steps), unit="steps", phase=phase, now=True)
@@ -153,3 +155,9 @@ def _predict(run: Run, actor: Actor) -> None:
             actor=actor, version=training_job.model_version, data=_version(actor), split="test"
         )
     _wait(run, batch_job.job)
+
+
+def _watch(run: Run, actor: Actor) -> None:
+    replay = make_monitor(actor, DEMO / "news_comments.jsonl")
+    if replay is not None:
+        _wait(run, replay.job)

@@ -1,12 +1,16 @@
 """The demo keeps to its own rows, whatever people start while it runs."""
 
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from apps.datasets.models import Dataset
+from apps.sentiment.models import Alert, Article, Rule
 from apps.training import services
-from workers.demo import MODEL, QUESTIONS, RUN, demo_training
+from workers.demo import DEMO, MODEL, QUESTIONS, RUN, demo_training
+from workers.demo_monitor import make_monitor
+from workers.loop import run_next
 
 
 def test_the_demo_goes_on_with_its_own_training_job(
@@ -20,3 +24,27 @@ def test_the_demo_goes_on_with_its_own_training_job(
     services.start(actor=actor, recipe="sft", spec={}, version=chat_data, name="Mine")
 
     assert demo_training(actor) == own
+
+
+def test_the_demo_monitor_would_have_raised_the_surges_that_its_news_hold(actor: Any) -> None:
+    made = make_monitor(actor, DEMO / "news_comments.jsonl")
+    again = make_monitor(actor, DEMO / "news_comments.jsonl")
+    run_next("io")
+
+    assert made is not None
+    assert again is None
+    made.refresh_from_db()
+    surges = {
+        (each["series"], datetime.fromisoformat(each["fired_at"]).date())
+        for each in made.result["alerts"]
+        if each["kind"] == "surge"
+    }
+    first = Article.objects.filter(monitor=made.monitor).earliest("received_at").received_at
+    later = first - datetime.fromisoformat("2026-08-20T18:13:52+08:00")
+    assert surges == {  # the days after those that the README of the sample data names
+        ("Mobile app 手机银行", date(2026, 9, 15) + later),
+        ("Fees 收费", date(2026, 10, 22) + later),
+    }
+    assert Article.objects.count() == 558
+    assert Rule.objects.count() == 3
+    assert not Alert.objects.exists()
