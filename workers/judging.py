@@ -41,10 +41,16 @@ def judge_span(rule: Rule, first_end: datetime, last_end: datetime) -> Iterator[
         yield from _with_memory(rule, spec, begin, end)
         return
     back = _reach(spec)
-    table = table_of(rule, begin=begin - back, end=end, wanted=_wanted(spec, begin, end, back))
+    table = table_of(rule, **needed(spec, begin, end))
     for bucket in range(begin, end):
         verdicts = judge(_history(table, bucket, back), spec)
         yield Judged(_end(bucket, size), _plain(table.keys, verdicts))
+
+
+def needed(spec: Any, begin: int, end: int) -> dict[str, Any]:
+    """What is read to judge the buckets [begin, end), as `table_of` takes it."""
+    back = _reach(spec)
+    return {"begin": begin - back, "end": end, "wanted": _wanted(spec, begin, end, back)}
 
 
 def _reach(spec: Any) -> int:

@@ -39,14 +39,14 @@ def measures(options: Options) -> Iterator[Measure]:
         source = services.add_source(actor=actor, monitor=monitor, kind="push", name="Bench")
         models, draw = Models(), random.Random(SEED)  # noqa: S311 - texts, not secrets
         bare = models.get(version, Task.CLASSIFICATION)
-        bare.predict(_texts(draw, 32))
+        bare.predict(made_texts(draw, 32))
         alone, whole = [], []
         for at in range(rounds):
-            texts = _texts(draw, count)
+            texts = made_texts(draw, count)
             begun = time.perf_counter()
             bare.predict(texts)
             alone.append(time.perf_counter() - begun)
-            whole.append(_way(actor, source, models, _texts(draw, count), at))
+            whole.append(_way(actor, source, models, made_texts(draw, count), at))
         scored = Score.objects.filter(article__source=source).count()
         bucket = Bucket.objects.filter(monitor=monitor, clock="received", seconds=86_400, dimension="total")
         counted = sum(bucket.exclude(model_version=None).values_list("article_count", flat=True))
@@ -77,7 +77,8 @@ def _way(actor: Actor, source: Source, models: Models, texts: list[str], number:
     return time.perf_counter() - begun
 
 
-def _texts(draw: random.Random, count: int) -> list[str]:
+def made_texts(draw: random.Random, count: int) -> list[str]:
+    """As many texts of made words."""
     return [" ".join(f"{draw.choice(PARTS)}{draw.choice(PARTS)}" for _each in range(WORDS)) for _text in range(count)]
 
 

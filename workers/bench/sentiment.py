@@ -6,22 +6,24 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from workers.bench import meaning, news
+from workers.bench import alerting, meaning, news
 from workers.bench.measure import Measure, Options
 
-PARTS = ("news", "meaning", "detectors")
+PARTS = ("news", "meaning", "alerts", "detectors")
 OURS = "surge score"
 PROFILES = ("standard", "low false alarms", "low misses")
 PRECISION, RECALL, FALSE_A_WEEK, TICK_SECONDS = 0.75, 0.90, 0.12, 2.0
 
 
 def measures(options: Options) -> Iterator[Measure]:
-    """The chosen parts, or all: news; meaning; detectors, each as soon as it is judged, then ours against the best of the others."""
+    """The chosen parts, or all; detectors are told as soon as each is judged, then ours against the best of the others."""
     chosen = options.only or PARTS
     if "news" in chosen:
         yield from news.measures(options)
     if "meaning" in chosen:
         yield from meaning.measures(options)
+    if "alerts" in chosen:
+        yield from alerting.measures(options)
     if "detectors" in chosen:
         yield from _detectors(options)
 
