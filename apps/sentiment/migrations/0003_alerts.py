@@ -321,5 +321,9 @@ class Migration(migrations.Migration):
             model_name='silence',
             constraint=models.CheckConstraint(condition=models.Q(('end_at__gt', models.F('begin_at'))), name='silence_has_length'),
         ),
+        migrations.AddIndex(
+            model_name='alert',
+            index=models.Index(condition=models.Q(('evidence', None)), fields=['fired_at'], name='alert_unproven'),
+        ),
         migrations.RunSQL(WRITE_ONCE, WRITE_AGAIN),
     ]

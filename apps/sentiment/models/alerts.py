@@ -91,6 +91,7 @@ class Alert(models.Model):
             models.Index(fields=["monitor", "-id"], name="alert_monitor"),
             models.Index(fields=["monitor"], condition=models.Q(state__in=[PENDING, FIRING]), name="alert_open"),
             models.Index(fields=["monitor"], condition=models.Q(state=RESOLVED, end_told_at=None), name="alert_ended"),
+            models.Index(fields=["fired_at"], condition=models.Q(evidence=None), name="alert_unproven"),
         ]
 
     def __str__(self) -> str:
