@@ -70,7 +70,7 @@ def _tick(actor: Actor, version: ModelVersion, size: int, days: int, series: int
     """A surge rule over each series at the end of one bucket, by part; medians of several ticks."""
     monitor = services.create_monitor(actor=actor, name=f"Ticks {size}")
     end = begin_of(timezone.now(), size)
-    given = {"monitor": monitor.pk, "seconds": int(size), "end": end, "buckets": days * 86_400 // size}
+    given: dict[str, Any] = {"monitor": monitor.pk, "seconds": int(size), "end": end, "buckets": days * 86_400 // size}
     with connection.cursor() as cursor:
         cursor.execute(FILLED, {**given, "version": None, "dimension": "total", "series": 0})
         cursor.execute(FILLED, {**given, "version": version.pk, "dimension": "language", "series": series})
@@ -146,7 +146,8 @@ def _item(number: str, text: str) -> Item:
 def _delays(actor: Actor, version: ModelVersion, seconds: int) -> Iterator[Measure]:
     """Articles pushed one by one beside a reader, a judge and a sender at work."""
     monitor, source = _monitor(actor, version, "Stream")
-    draw, taken = random.Random(SEED + 1), {}  # noqa: S311 - texts, not secrets
+    draw = random.Random(SEED + 1)  # noqa: S311 - texts, not secrets
+    taken: dict[int, datetime] = {}
     with _webhook(taken) as address:
         receiver, _secret = create_receiver(actor=actor, name="Program", kind="webhook", url=address, language="en")
         services.create_rule(
