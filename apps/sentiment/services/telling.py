@@ -122,6 +122,9 @@ def _hold_back(alert: Alert, reason: str, now: datetime) -> None:
 def _say(due: Sequence[_Word], now: datetime) -> int:
     count = 0
     receivers = _receivers({word.alert.rule_id for word in due if word.alert.rule_id})
+    alerts = {word.alert.pk: word.alert for word in due}
+    for number, explanation in Alert.objects.filter(pk__in=alerts).values_list("pk", "explanation"):
+        alerts[number].explanation = explanation  # only of those that are told, and at once
     for word in due:
         _note(word, now)
     groups: dict[tuple[str, Any, int | None], list[Alert]] = defaultdict(list)
@@ -133,10 +136,10 @@ def _say(due: Sequence[_Word], now: datetime) -> int:
         if not to:
             groups[word.kind, _group(word.alert), None].append(word.alert)
     by_id = {receiver.pk: receiver for found in receivers.values() for receiver in found}
-    for (kind, _place, pk), alerts in groups.items():
-        message = message_of(kind, alerts)
+    for (kind, _place, pk), told in groups.items():
+        message = message_of(kind, told)
         if pk is None:
-            _notice(alerts[0], message)
+            _notice(told[0], message)
         else:
             send(by_id[pk], message)
         count += 1
