@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, Article, Measure, Rule, RuleKind, begin_of
+from apps.sentiment.services.arrivals import series_of_hit
 from apps.sentiment.services.explaining import explain, with_newest
 from apps.sentiment.services.watching import Explain
 from workers.judging import judge_span
@@ -51,7 +52,7 @@ def explain_hits(hits: Sequence[Article]) -> Explain:
     """Of a rule on arrival: the articles for which it held."""
 
     def explained(alert: Alert, verdict: Verdict, at: datetime) -> dict[str, Any]:
-        mine = [each for each in hits if alert.kind != RuleKind.NEW_STORY or str(each.story_id or each.pk) == alert.key]
+        mine = [each for each in hits if series_of_hit(alert.kind, each) == alert.key]
         rows = with_newest(Article.objects.filter(pk__in=[each.pk for each in mine])).select_related("source", "story")
         found = list(rows.defer("search").order_by("-id"))
         begin = min((each.received_at for each in found), default=at)

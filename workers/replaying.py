@@ -16,7 +16,7 @@ from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Article, Dimension, Replay, Rule, RuleKind, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_alerts import series_names
-from apps.sentiment.services.arrivals import first_of_story, fitting, holds_for
+from apps.sentiment.services.arrivals import first_of_story, fitting, holds_for, series_of_hit
 from apps.sentiment.services.watching import keep_seconds_of
 from core.jobs.run import Run
 from workers.judging import judge_span
@@ -149,7 +149,7 @@ def _arrivals(rule: Rule, begin: datetime, end: datetime) -> Iterator[Judgement]
     keep = timedelta(seconds=keep_seconds_of(rule))
     for each in found:
         yield from _run_out(last, keep, each.received_at)
-        key = str(each.story_id or each.pk) if rule.kind == RuleKind.NEW_STORY else ""
+        key = series_of_hit(rule.kind, each)
         last[key] = each.received_at
         yield Judgement(each.received_at, [Verdict(key, True, 1.0, strength=1.0, method=rule.kind)], [each.pk])
     yield from _run_out(last, keep, end)

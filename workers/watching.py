@@ -98,7 +98,7 @@ def _silence(rule: Rule, now: datetime) -> list[Alert]:
     minutes = rule.options["minutes"]
     verdicts = [
         Verdict(key, silent >= minutes, round(silent, 1), float(minutes), strength=silent / minutes, method=rule.kind)
-        for key, (since, _name) in silent_since(rule, now).items()
+        for key, since in silent_since(rule).items()
         for silent in [(now - since).total_seconds() / 60]
     ]
     fired = watching.record(rule, verdicts, now, explain=explain_silence, now=now)

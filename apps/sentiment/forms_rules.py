@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -257,8 +258,7 @@ def _series(monitor: Monitor, *, silence: bool) -> list[Any]:
         found.append((_("One source"), single))
     if silence:
         return found
-    topics = Topic.objects.filter(workspace=monitor.workspace_id, is_enabled=True, monitor__in=[None, monitor])
-    topics = topics | Topic.objects.filter(workspace=monitor.workspace_id, is_enabled=True, monitor=None)
+    topics = Topic.objects.filter(Q(monitor=None) | Q(monitor=monitor), workspace=monitor.workspace_id, is_enabled=True)
     entities = Entity.objects.filter(workspace=monitor.workspace_id, is_enabled=True)
     for title, kind, rows in ((_("One topic"), "topic", topics), (_("One entity"), "entity", entities)):
         named = [(f"{kind}:{pk}", name) for pk, name in rows.order_by("name").values_list("pk", "name")[:MOST_NAMED]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
-from django.db.models import Count, F, Prefetch, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber, Trunc
 
 from apps.accounts.models import Membership, User
@@ -16,6 +16,8 @@ from apps.sentiment.models import (
     AlertEvent,
     AlertState,
     Article,
+    ArticleEntity,
+    ArticleTopic,
     BucketSize,
     Dimension,
     Entity,
@@ -86,7 +88,7 @@ def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) ->
     if wanted:
         span.append([_moment(each, size) for each in wanted])
     what: list[Any] = [rule.monitor_id, size, rule.dimension, rule.key, rule.key]
-    reads = rule.measure == Measure.NEGATIVE or rule.kind == "share"
+    reads = rule.needs_scores
     found = _fetched((_with(READ, chosen) if reads else COUNTED + chosen), [*what, *span])
     keys = _keys(rule, found)
     place = {key: at for at, key in enumerate(keys)}
@@ -153,10 +155,29 @@ def is_key(monitor: Monitor, dimension: str, key: str) -> bool:
     return bool(series_names(monitor, dimension, [key])) or dimension == Dimension.LANGUAGE
 
 
+def is_id(key: str) -> bool:
+    """Whether a key can be the id of a row."""
+    return key.isascii() and key.isdigit() and len(key) < 19
+
+
+def of_series(dimension: str, keys: Sequence[str]) -> Q:
+    """Which articles are counted in one of these series of a dimension."""
+    if dimension == Dimension.TOTAL:
+        return Q()
+    if dimension == Dimension.LANGUAGE:
+        return Q(language__in=keys)
+    ids = [int(key) for key in keys if is_id(key)]
+    if dimension == Dimension.SOURCE:
+        return Q(source__in=ids)
+    if dimension == Dimension.ENTITY:
+        return Q(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=ids)))
+    return Q(Exists(ArticleTopic.objects.filter(article=OuterRef("pk"), topic__in=ids, is_current=True)))
+
+
 def series_names(monitor: Monitor, dimension: str, keys: Sequence[str]) -> dict[str, str]:
     """Series by key, with the names people know them by; what is gone is not among them."""
     if dimension == Dimension.SOURCE:
-        ids = [int(key) for key in keys if key.isdigit()]
+        ids = [int(key) for key in keys if is_id(key)]
         rows = Source.objects.filter(monitor=monitor, pk__in=ids).values_list("pk", "name")
         return {str(pk): name for pk, name in rows}
     if dimension == Dimension.LANGUAGE:
@@ -167,7 +188,7 @@ def series_names(monitor: Monitor, dimension: str, keys: Sequence[str]) -> dict[
     }
     if dimension not in tables:
         return {}
-    ids = [int(key) for key in keys if key.isdigit()]
+    ids = [int(key) for key in keys if is_id(key)]
     rows = tables[dimension].filter(workspace=monitor.workspace_id, pk__in=ids)
     return {str(pk): name for pk, name in rows.values_list("pk", "name")}
 
@@ -236,26 +257,21 @@ class Precision:
         judged = self.useful_count + self.noise_count
         return self.useful_count / judged if judged else None
 
-    @property
-    def title(self) -> str:
-        """The name of a kind of rule in the reader's language, or the rule's own."""
-        return str(RuleKind(self.name).label) if self.name in RuleKind.values else self.name
 
-
-def precisions(monitor: Monitor, *, by: str = "kind") -> list[Precision]:
-    """By the kind of rule (`kind`) or the rule (`rule_name`), of all alerts that fired."""
+def precisions(monitor: Monitor) -> list[Precision]:
+    """By the kind of rule, of all alerts that fired."""
     rows = (
         Alert.objects.filter(monitor=monitor)
         .exclude(fired_at=None)
-        .values(by)
+        .values("kind")
         .annotate(
             every=Count("pk"),
             useful=Count("pk", filter=Q(usefulness=Usefulness.USEFUL)),
             noise=Count("pk", filter=Q(usefulness=Usefulness.NOISE)),
         )
-        .order_by(by)
+        .order_by("kind")
     )
-    return [Precision(row[by], row["every"], row["useful"], row["noise"]) for row in rows]
+    return [Precision(str(RuleKind(row["kind"]).label), row["every"], row["useful"], row["noise"]) for row in rows]
 
 
 def lately_similar(alert: Alert, *, most: int = 5) -> list[Alert]:
@@ -266,18 +282,18 @@ def lately_similar(alert: Alert, *, most: int = 5) -> list[Alert]:
     return list(rows.exclude(fired_at=None).defer("explanation", "evidence").order_by("-fired_at")[:most])
 
 
-def silent_since(rule: Rule, now: datetime) -> dict[str, tuple[datetime, str]]:
-    """Of a rule that watches for silence: series -> (since when nothing arrived, its name). New sources are given time."""
+def silent_since(rule: Rule) -> dict[str, datetime]:
+    """Of a rule that watches for silence: series -> since when nothing arrived. New sources are given time."""
     rows = Source.objects.filter(monitor_id=rule.monitor_id, is_enabled=True)
     if rule.key:
         rows = rows.filter(pk=int(rule.key))
     found = {
-        str(source.pk): (source.last_article_at or source.created_at, source.name)
-        for source in rows.only("pk", "last_article_at", "created_at", "name")
+        str(source.pk): source.last_article_at or source.created_at
+        for source in rows.only("pk", "last_article_at", "created_at")
     }
     if rule.dimension == Dimension.SOURCE or not found:
         return found
-    return {"": (max(since for since, _name in found.values()), "")}
+    return {"": max(found.values())}
 
 
 AROUND = 36  # buckets before and after the one on which an alert fired

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Exists, F, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import F, Min, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncDay
 from django.utils.translation import gettext as _
 
@@ -15,8 +15,6 @@ from apps.sentiment.markets import trading
 from apps.sentiment.models import (
     Alert,
     Article,
-    ArticleEntity,
-    ArticleTopic,
     Bucket,
     BucketSize,
     Clock,
@@ -27,7 +25,7 @@ from apps.sentiment.models import (
     Source,
     SourceKind,
 )
-from apps.sentiment.selectors_alerts import series_names
+from apps.sentiment.selectors_alerts import of_series, series_names
 from apps.sentiment.trends import COUNTED, MOST_SERIES, Asked, Figures, Trend, TrendSeries, summed
 from core.errors import Refused
 from words import say
@@ -47,11 +45,6 @@ class Terms:
     terms: list[Term]
     text_count: int
     before_count: int
-
-
-def is_id(key: str) -> bool:
-    """Whether a key can be the id of a row."""
-    return key.isascii() and key.isdigit() and len(key) < 19
 
 
 def trend_of(monitor: Monitor, asked: Asked) -> Trend:
@@ -224,25 +217,11 @@ def terms_of(monitor: Monitor, asked: Asked) -> Terms:
 
 def _texts(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> list[str]:
     name = "published_at" if asked.clock == Clock.PUBLISHED else "received_at"
-    rows = _of_series(
-        Article.objects.filter(monitor=monitor, **{f"{name}__gte": start_at, f"{name}__lt": end_at}), asked
-    )
+    rows = Article.objects.filter(monitor=monitor, **{f"{name}__gte": start_at, f"{name}__lt": end_at})
+    if asked.keys:
+        rows = rows.filter(of_series(asked.dimension, asked.keys))
     newest = rows.only("title", "body", "story_id").order_by(f"-{name}", "-id")[:MOST_TEXTS]
     return [row.text for row in {row.story_id or -row.pk: row for row in newest}.values()]
-
-
-def _of_series(rows: QuerySet[Article], asked: Asked) -> QuerySet[Article]:
-    if asked.dimension == Dimension.TOTAL or not asked.keys:
-        return rows
-    if asked.dimension == Dimension.LANGUAGE:
-        return rows.filter(language__in=asked.keys)
-    ids = [int(key) for key in asked.keys if is_id(key)]
-    if asked.dimension == Dimension.SOURCE:
-        return rows.filter(source__in=ids)
-    if asked.dimension == Dimension.ENTITY:
-        return rows.filter(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=ids)))
-    given = ArticleTopic.objects.filter(article=OuterRef("pk"), topic__in=ids, is_current=True)
-    return rows.filter(Exists(given))
 
 
 def expectations_of(monitor: Monitor, asked: Asked, key: str) -> dict[datetime, Expectation]:

@@ -98,6 +98,11 @@ class Rule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether its counts are those of a version that says how articles are meant."""
+        return self.measure == Measure.NEGATIVE or self.kind == RuleKind.SHARE
+
 
 class Silence(models.Model):
     """A span in which nobody is told of matching alerts; they open and close all the same."""

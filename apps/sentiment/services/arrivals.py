@@ -1,5 +1,6 @@
 """Rules that look at each article when it arrives, or as soon as it is scored: words, and stories of first-rate sources."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,13 +76,15 @@ def first_of_story(rule: Rule, options: ArrivalOptions, found: Sequence[Article]
     return [each for each in found if each.story_id is None or first.get(each.story_id) == each.pk]
 
 
+def series_of_hit(kind: str, article: Article) -> str:
+    """The series that a hit belongs to: words make one, new stories each their own."""
+    return str(article.story_id or article.pk) if kind == RuleKind.NEW_STORY else ""
+
+
 def verdict_of(rule: Rule, hits: Sequence[Article]) -> list[Verdict]:
-    """Hits as verdicts: words make one series, new stories each their own."""
-    if rule.kind == RuleKind.NEW_STORY:
-        return [Verdict(str(each.story_id or each.pk), True, 1.0, strength=1.0, method=rule.kind) for each in hits]
-    if not hits:
-        return []
-    return [Verdict("", True, float(len(hits)), strength=float(len(hits)), method=rule.kind)]
+    """Hits as verdicts, one for each series."""
+    counted = Counter(series_of_hit(rule.kind, each) for each in hits)
+    return [Verdict(key, True, float(count), strength=float(count), method=rule.kind) for key, count in counted.items()]
 
 
 def quiet_verdicts(rule: Rule, now: datetime) -> list[Verdict]:
@@ -93,9 +96,9 @@ def quiet_verdicts(rule: Rule, now: datetime) -> list[Verdict]:
 def note_hits(rule: Rule, hits: Sequence[Article]) -> None:
     """Remember which articles were counted, with the alert they belong to."""
     alerts = dict(Alert.objects.filter(rule=rule, state__in=["pending", "firing"]).values_list("key", "pk"))
-    rows = []
-    for each in hits:
-        key = str(each.story_id or each.pk) if rule.kind == RuleKind.NEW_STORY else ""
-        if key in alerts:
-            rows.append(RuleHit(rule=rule, article=each, alert_id=alerts[key]))
+    rows = [
+        RuleHit(rule=rule, article=each, alert_id=alerts[key])
+        for each in hits
+        if (key := series_of_hit(rule.kind, each)) in alerts
+    ]
     RuleHit.objects.bulk_create(rows, ignore_conflicts=True)

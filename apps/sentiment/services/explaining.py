@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from apps.registry.models import ModelVersion
@@ -17,14 +17,13 @@ from apps.sentiment.models import (
     ArticleEntity,
     ArticleTopic,
     Dimension,
-    Measure,
     Rule,
     Score,
     Sentiment,
     TargetScore,
 )
 from apps.sentiment.models.rules import ON_ARRIVAL
-from apps.sentiment.selectors_alerts import lately_similar
+from apps.sentiment.selectors_alerts import lately_similar, of_series
 
 FORMAT = 1
 MOST_ARTICLES = 1_000  # of the span, the newest
@@ -95,21 +94,8 @@ def _frame(rule: Rule, verdict: Verdict, begin: datetime, end: datetime) -> dict
 def articles_of_series(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
     """The articles that were counted in the series of an alert in a span, by their arrival."""
     rows = Article.objects.filter(monitor_id=alert.monitor_id, is_history=False)
-    rows = rows.filter(received_at__gte=begin, received_at__lt=end).filter(of_series(alert.dimension, alert.key))
+    rows = rows.filter(received_at__gte=begin, received_at__lt=end).filter(of_series(alert.dimension, [alert.key]))
     return rows.select_related("source", "story").defer("search")
-
-
-def of_series(dimension: str, key: str) -> Q:
-    """Which articles a series counts."""
-    if dimension == Dimension.SOURCE and key.isdigit():
-        return Q(source_id=int(key))
-    if dimension == Dimension.LANGUAGE:
-        return Q(language=key)
-    if dimension == Dimension.TOPIC:
-        return Q(pk__in=ArticleTopic.objects.filter(topic_id=int(key), is_current=True).values("article"))
-    if dimension == Dimension.ENTITY:
-        return Q(pk__in=ArticleEntity.objects.filter(entity_id=int(key)).values("article"))
-    return Q()
 
 
 def with_newest(rows: QuerySet[Article], *, entity: str = "") -> QuerySet[Article]:
@@ -142,7 +128,7 @@ def _reading(rule: Rule, found: Sequence[Any]) -> list[Any]:
     """The articles that the rule counts of these; what is looked at on arrival counts however it is meant."""
     if rule.kind in ON_ARRIVAL:
         return list(found)
-    if rule.measure == Measure.NEGATIVE or rule.kind == "share":
+    if rule.needs_scores:
         return [each for each in found if each.newest == Sentiment.NEGATIVE]
     return list(found)
 

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from apps.sentiment.alerting.course import FIRING, INACTIVE, PENDING, RESOLVED, Course, step
 from apps.sentiment.alerting.verdicts import Verdict
-from apps.sentiment.models import Alert, AlertEvent, Article, Measure, Rule, ScoringState, begin_of
+from apps.sentiment.models import Alert, AlertEvent, Article, Rule, ScoringState, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL, ON_BUCKETS
 from apps.sentiment.selectors_alerts import series_names
 from apps.sentiment.services.explaining import brief
@@ -69,7 +69,7 @@ def ends_due(rule: Rule, now: datetime) -> list[datetime]:
 
 def _is_read_yet(rule: Rule, end: datetime, now: datetime) -> bool:
     """Whether articles of the bucket still wait for a version, which is waited for a while."""
-    if (rule.measure != Measure.NEGATIVE and rule.kind != "share") or now >= end + SCORED_WITHIN:
+    if not rule.needs_scores or now >= end + SCORED_WITHIN:
         return False
     rows = Article.objects.filter(monitor_id=rule.monitor_id, scoring=ScoringState.WAITING, is_history=False)
     begin = end - timedelta(seconds=rule.seconds)
