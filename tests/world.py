@@ -85,14 +85,18 @@ FIXED: dict[str, dict[str, Any]] = {
 
 
 def build() -> dict[Any, Any]:
-    """One row of dora's in every table of ours, all with the same id and her words in every text."""
-    for model in apps.get_models():
-        if model._meta.app_label in OURS and isinstance(model._meta.pk, models.AutoField):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT setval(pg_get_serial_sequence(%s, %s), %s, false)",
-                    [model._meta.db_table, model._meta.pk.column, FIRST_ID],
-                )
+    """One row of dora's in every table of ours, all with the same id and her words in every text.
+
+    The sequences go back to where they were, because a transaction that is rolled back leaves them: a second world in
+    the same process would otherwise give ids again that events in Redis still tell of.
+    """
+    numbered = [
+        model._meta
+        for model in apps.get_models()
+        if model._meta.app_label in OURS and isinstance(model._meta.pk, models.AutoField)
+    ]
+    next_ids = {meta: _next_id(meta) for meta in numbered}
+    _number_from(dict.fromkeys(numbered, FIRST_ID))
     dora = create_user(email="dora@example.org", password=SECRET, name=SECRET)
     workspace = create_workspace(name=SECRET, owner=dora, slug="dora")
     made: dict[Any, Any] = {
@@ -104,7 +108,22 @@ def build() -> dict[Any, Any]:
         if model._meta.app_label in OURS:
             make(model, made)
     assert (dora.pk, workspace.pk) == (FIRST_ID, FIRST_ID)
+    _number_from(next_ids)
     return made
+
+
+def _next_id(meta: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, %s))", [meta.db_table, meta.pk.column])
+        return int(cursor.fetchone()[0])
+
+
+def _number_from(ids: dict[Any, int]) -> None:
+    with connection.cursor() as cursor:
+        for meta, number in ids.items():
+            cursor.execute(
+                "SELECT setval(pg_get_serial_sequence(%s, %s), %s, false)", [meta.db_table, meta.pk.column, number]
+            )
 
 
 def make(model: Any, made: dict[Any, Any], *, copy: int = 0) -> Any:
