@@ -1,5 +1,7 @@
 """REST endpoint of trends."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,7 +13,7 @@ from apps.sentiment import selectors_trends as selectors
 from apps.sentiment.forms_trends import SPANS, TrendForm
 from apps.sentiment.markets import Market
 from apps.sentiment.models import BucketSize, Clock, Dimension, Monitor
-from apps.sentiment.trends import Trend, TrendMeasure
+from apps.sentiment.trends import Figures, Trend, TrendMeasure
 from core.access import fetch
 from core.api.views import WorkspaceView
 
@@ -45,6 +47,9 @@ class TrendSeriesSerializer(serializers.Serializer[Any]):
     change = serializers.FloatField(allow_null=True, help_text="A share for counts, a difference for shares.")
     voice = serializers.FloatField(allow_null=True, help_text="Its share of the sum of all series asked for.")
     points = TrendPointSerializer(many=True)
+    points_before = TrendPointSerializer(
+        many=True, help_text="Of as many buckets before; empty when nothing is compared."
+    )
 
 
 class TrendSerializer(serializers.Serializer[Any]):
@@ -77,15 +82,18 @@ def plain(trend: Trend) -> dict[str, Any]:
                 "before": each.before,
                 "change": each.change(asked.measure),
                 "voice": each.voice,
-                "points": [
-                    {"start_at": at, "value": value}
-                    for at, value in zip(trend.begins, trend.values(each), strict=True)
-                    if at in each.points
-                ],
+                "points": _points(each.points, trend.begins, trend.values(each)),
+                "points_before": _points(each.then, trend.begins_before, trend.values_before(each)),
             }
             for each in trend.series
         ],
     }
+
+
+def _points(
+    counted: Mapping[datetime, Figures], begins: Sequence[datetime], values: Sequence[float | None]
+) -> list[dict[str, Any]]:
+    return [{"start_at": at, "value": value} for at, value in zip(begins, values, strict=True) if at in counted]
 
 
 class TrendView(WorkspaceView):

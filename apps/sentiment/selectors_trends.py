@@ -61,7 +61,8 @@ def trend_of(monitor: Monitor, asked: Asked) -> Trend:
     begins = _open(asked, asked.begins())
     now = _figures(monitor, asked, keys, begins, asked.end_at)
     earlier = asked.before()
-    then = _figures(monitor, earlier, keys, _open(asked, earlier.begins()), earlier.end_at) if asked.compares else {}
+    begins_before = _open(asked, earlier.begins()) if asked.compares else []
+    then = _figures(monitor, earlier, keys, begins_before, earlier.end_at)
     sums = {key: summed(now[key].values()) for key in keys}
     whole = sum(sums[key].value(asked.measure) or 0 for key in keys) if asked.measure in COUNTED else 0
     series = [
@@ -70,12 +71,13 @@ def trend_of(monitor: Monitor, asked: Asked) -> Trend:
             names[key],
             now[key],
             sums[key],
-            summed(then[key].values()) if asked.compares and then[key] else None,
+            summed(then[key].values()) if then[key] else None,
             (sums[key].value(asked.measure) or 0) / whole if whole else None,
+            then[key],
         )
         for key in keys
     ]
-    return Trend(asked, begins, series, summed(sums.values()))
+    return Trend(asked, begins, series, summed(sums.values()), begins_before)
 
 
 def names_of(monitor: Monitor, dimension: str, keys: Iterable[str]) -> dict[str, str]:

@@ -116,6 +116,7 @@ class TrendSeries:
     totals: Figures
     before: Figures | None
     voice: float | None  # its share of the sum of all chosen ones
+    then: Mapping[datetime, Figures] = field(default_factory=dict)  # the points of the period before
 
     def change(self, measure: str) -> float | None:
         """Against the period before: a share for counts, a difference for shares; None where there is nothing to compare."""
@@ -136,20 +137,27 @@ class Trend:
     begins: Sequence[datetime]
     series: Sequence[TrendSeries]
     totals: Figures  # of the chosen ones together
+    begins_before: Sequence[datetime] = ()  # of the buckets of the period before
 
     def values(self, series: TrendSeries) -> list[float | None]:
         """What is drawn of a series, by bucket."""
+        return self._drawn(series.points, [each.points for each in self.series], self.begins)
+
+    def values_before(self, series: TrendSeries) -> list[float | None]:
+        """The same of the period before; of trading days it may have other many than `values`."""
+        return self._drawn(series.then, [each.then for each in self.series], self.begins_before)
+
+    def _drawn(
+        self,
+        points: Mapping[datetime, Figures],
+        all_points: Sequence[Mapping[datetime, Figures]],
+        begins: Sequence[datetime],
+    ) -> list[float | None]:
         measure = self.asked.measure
-        found = [series.points[at].value(measure) if at in series.points else None for at in self.begins]
+        found = [points[at].value(measure) if at in points else None for at in begins]
         if not self.asked.is_voice or measure not in COUNTED:
             return found
-        wholes = self._wholes()
+        wholes = [sum(each[at].value(measure) or 0 for each in all_points if at in each) for at in begins]
         return [
             value / whole if value is not None and whole else None for value, whole in zip(found, wholes, strict=True)
-        ]
-
-    def _wholes(self) -> list[float]:
-        return [
-            sum(each.points[at].value(self.asked.measure) or 0 for each in self.series if at in each.points)
-            for at in self.begins
         ]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.sentiment import corrected, selectors, services
+from apps.sentiment import corrected, selectors, services, trend_charts
 from apps.sentiment import selectors_meaning as meaning
 from apps.sentiment.corrected import with_corrections
 from apps.sentiment.filters import ArticleFilter
@@ -79,6 +79,12 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "span": name if name in SPANS else "week",
         "series": series,
         "chart": _chart(series),
+        "arrivals": trend_charts.arrivals(
+            found,
+            workspace_url(request.actor, "sentiment:articles", pk=found.pk),
+            span=span,
+            seconds=seconds,
+        ),
         "top_entities": meaning.most_written(found, Dimension.ENTITY, since=now - span, most=SHOWN),
         "top_topics": meaning.most_written(found, Dimension.TOPIC, since=now - span, most=SHOWN),
         "waiting": selectors.waiting_count(found),

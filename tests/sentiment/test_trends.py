@@ -144,8 +144,8 @@ def test_the_page_draws_the_series_and_its_points_lead_to_their_articles(
 
     assert page.status_code == 200
     chart = page.context["chart"]
-    (line,) = chart["series"]
-    assert sum(value for _x, value in line["points"] if value) == 2
+    (line,) = chart["series"]  # of the day before nothing was counted
+    assert chart["counts"] and sum(value for _x, value in line["points"] if value) == 2
     noon = next(x for x, value in line["points"] if value)
     articles = client.get(line["url"].replace("{place}", chart["places"][noon]))
     assert [row.title for row in articles.context["page"].rows] == ["Report 1 about the harbour of town 1"]
@@ -235,6 +235,47 @@ def test_the_band_stands_on_the_page_by_the_time_of_arrival_only(
     assert drawn(clock="received") == [[1.0, 9.0]]
     assert drawn() == []
     assert drawn(clock="received", measure="story_count") == []
+
+
+def test_the_period_before_is_drawn_bucket_by_bucket_for_few_series(
+    client: Client, trend_room: str, brand_monitor: Monitor, api: Callable[..., APIClient], actor: Actor
+) -> None:
+    for hours, count in ((3, 4), (27, 6), (51, 50)):
+        bucket(brand_monitor, NOON - hours * HOUR, article_count=count)
+    for at in range(3):
+        bucket(brand_monitor, NOON - 27 * HOUR, dimension=Dimension.LANGUAGE, key=f"l{at}", article_count=1)
+        bucket(brand_monitor, NOON - 3 * HOUR, dimension=Dimension.LANGUAGE, key=f"l{at}", article_count=1)
+    day = {"since": "2026-03-04", "until": "2026-03-04", "compare": "on"}
+    here = f"{trend_room}{brand_monitor.pk}/trends"
+
+    now, before = client.get(here, day).context["chart"]["series"]
+
+    at = next(x for x, value in now["points"] if value)
+    assert (now["points"][at][1], before["points"][at][1], before["of"]) == (4, 6, 0)
+    assert "url" not in before
+    assert len(client.get(here, {**day, "dimension": "language"}).context["chart"]["series"]) == 3
+    told = api(actor).get(f"/api/v1/monitors/{brand_monitor.pk}/trend", day).json()["series"][0]
+    assert [point["value"] for point in told["points_before"] if point["value"]] == [6.0]
+
+
+def test_the_overview_draws_arrivals_with_what_was_expected(
+    client: Client, trend_room: str, brand_monitor: Monitor, actor: Actor, counted: Callable[..., None]
+) -> None:
+    services.add_source(actor=actor, monitor=brand_monitor, kind="push", name="A")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    counted([5, 5, 5], hour)
+    here = f"{trend_room}{brand_monitor.pk}"
+    assert client.get(here).context["arrivals"] == {}  # nothing was expected yet
+    Expectation.objects.create(
+        monitor=brand_monitor, dimension="total", seconds=3600, measure="article_count", start_at=hour - HOUR,
+        expected=4.5, low=1, high=9,
+    )  # fmt: skip
+
+    page = client.get(here)
+
+    counts, expected = page.context["arrivals"]["series"]
+    assert sum(value for _x, value in counts["points"] if value) == 15
+    assert [pair for pair in expected["band"] if pair] == [[1.0, 9.0]]
 
 
 def test_fine_counts_go_after_a_hundred_days_and_coarser_ones_stay(brand_monitor: Monitor) -> None:

@@ -2,8 +2,9 @@
 
    line        {"series": [{"name": "loss", "points": [[step, value], ...]}], "x": "step", "y": "loss", "log": false}
                Over time: "categories": [names of the points' x, from 0], a value may be null (a gap), "share": true (values in %),
-               a series may have "dash": true, "band": [[low, high] or null, ...] and "url": "/list?at={place}" with
-               "places": [...], where a click on a point leads; "marks": [{"x": 3, "text": "An alert", "tone": "bad"}]
+               a series may have "dash": true, "band": [[low, high] or null, ...], "of": 0 (paler, in the colour of
+               that series) and "url": "/list?at={place}" with "places": [...], where a click on a point leads;
+               "marks": [{"x": 3, "text": "An alert", "tone": "bad"}], "counts": true (values are whole numbers)
    bar         {"categories": [...], "series": [{"name": "F1", "values": [...], "tone": "bad", "intervals": [[low, high], ...]}],
                 "horizontal": false, "stacked": false, "share": false}
    heatmap     {"rows": [true labels], "columns": [predicted labels], "values": [[count, ...], ...]}
@@ -75,17 +76,24 @@ function band(limits, colour) {
   ];
 }
 
+/* a point among others is seen on its line; one between two gaps, or one that holds something, by its dot */
+function dot(points, dash) {
+  const many = points.length > 60;
+  const alone = (at) => (points[at - 1]?.[1] ?? null) === null && (points[at + 1]?.[1] ?? null) === null;
+  return (_value, { dataIndex }) => (alone(dataIndex) || (!dash && !many && points[dataIndex]?.[1]) ? 5 : 0);
+}
+
 function marked(marks, colours) {
   const data = marks.map(({ x, tone }) => ({ xAxis: x, lineStyle: { color: colours.tones[tone] ?? colours.ink2 } }));
   return { type: "line", data: [], markLine: { silent: true, symbol: ["none", "triangle"], symbolSize: 8, label: { show: false }, lineStyle: { type: "dashed", width: 1.25 }, data } };
 }
 
 function line(data, view, colours, words) {
-  const series = data.series.flatMap(({ name, points, dash, band: limits }, index) => {
-    const colour = colours.series[index % colours.series.length];
+  const series = data.series.flatMap(({ name, points, dash, band: limits, of }, index) => {
+    const colour = colours.series[(of ?? index) % colours.series.length];
     const usable = view.log ? points.map(([x, y]) => [x, y > 0 ? y : null]).filter(([, y]) => data.categories || y !== null) : points;
-    const main = { name, type: "line", data: view.smooth ? smoothed(usable, view.smooth) : usable, showSymbol: usable.length < 30, symbolSize: 5, lineStyle: { width: dash ? 1.25 : 2, type: dash ? "dashed" : "solid", color: colour }, itemStyle: { color: colour }, sampling: data.categories ? undefined : "lttb", emphasis: { focus: "series" } };
-    if (data.categories) Object.assign(main, { showSymbol: data.categories.length < 60 || "auto", showAllSymbol: true, cursor: data.places ? "pointer" : "default", triggerLineEvent: Boolean(data.places) });
+    const main = { name, type: "line", data: view.smooth ? smoothed(usable, view.smooth) : usable, showSymbol: usable.length < 30, symbolSize: 5, lineStyle: { width: dash ? 1.25 : 2, type: dash ? "dashed" : "solid", color: colour, opacity: of === undefined ? 1 : 0.65 }, itemStyle: { color: colour }, sampling: data.categories ? undefined : "lttb", emphasis: { focus: "series" } };
+    if (data.categories) Object.assign(main, { showSymbol: true, showAllSymbol: true, symbolSize: dot(points, dash), cursor: data.places ? "pointer" : "default", triggerLineEvent: Boolean(data.places) });
     if (limits) return [...band(limits, colour), main];
     if (!view.smooth) return [main];
     const faint = { name, type: "line", data: usable, showSymbol: false, silent: true, lineStyle: { width: 1, color: colour, opacity: 0.25 }, itemStyle: { color: colour }, tooltip: { show: false }, z: 1 };
@@ -100,7 +108,7 @@ function line(data, view, colours, words) {
     xAxis: axis(colours, data.categories
       ? { type: "category", data: data.categories, boundaryGap: false, splitLine: { show: false } }
       : { type: "value", name: data.x, min: "dataMin", max: "dataMax", splitLine: { show: false } }),
-    yAxis: axis(colours, { type: view.log ? "log" : "value", scale: !data.categories, name: data.series.length > 1 ? "" : data.y, axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } }),
+    yAxis: axis(colours, { type: view.log ? "log" : "value", minInterval: data.counts ? 1 : undefined, scale: !data.categories, name: data.series.length > 1 ? "" : data.y, axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } }),
     dataZoom: [{ type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl" }],
     series: data.marks?.length ? [...series, marked(data.marks, colours)] : series,
   };
