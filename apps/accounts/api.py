@@ -290,7 +290,6 @@ class AuditExportView(AuditViewSet):
             raise Http404
         rows = self.filter_queryset(self.get_queryset())
         return streamed(
-            request._request,
             exports.write(rows, kind),
             filename=f"audit.{kind}",
             content_type=exports.CONTENT_TYPES[kind],

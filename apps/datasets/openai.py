@@ -72,7 +72,7 @@ class Files(OpenAIViewSet):
         path = home() / found.path
         if not path.is_file():
             raise Http404
-        return streamed_file(request._request, path, filename=found.name)
+        return streamed_file(path, filename=found.name)
 
     def destroy(self, request: Request, file: str) -> Response:
         """Delete it; what was learnt from it stays."""

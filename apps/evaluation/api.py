@@ -136,7 +136,7 @@ class Evaluations(mixins.ListModelMixin, WorkspaceViewSet):
     def download(self, request: Request, pk: int, form: str) -> StreamingHttpResponse:
         """`form` is csv or jsonl."""
         row = fetch(self.actor, selectors.evaluations_of(self.actor.workspace), "evaluation.read", pk=pk)
-        return results_response(request._request, row, form)
+        return results_response(row, form)
 
 
 class Comparisons(mixins.ListModelMixin, WorkspaceViewSet):

@@ -104,7 +104,7 @@ def _results(request: PageRequest, row: EvaluationJob) -> dict[str, Any]:
 def download(request: PageRequest, pk: int, form: str) -> HttpResponseBase:
     """All example rows as CSV or JSON lines."""
     rows = selectors.evaluations_of(request.actor.workspace)
-    return results_response(request, fetch(request.actor, rows, "evaluation.read", pk=pk), form)
+    return results_response(fetch(request.actor, rows, "evaluation.read", pk=pk), form)
 
 
 @page("evaluation.write")

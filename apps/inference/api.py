@@ -141,7 +141,7 @@ class BatchViewSet(WorkspaceViewSet):
     )
     def export(self, request: Request, pk: int) -> StreamingHttpResponse:
         """All stored rows in order; `csv-spreadsheet` neutralises formulas and is lossy."""
-        return download(request._request, self._one(pk), request.query_params.get("file_format", "csv"))
+        return download(self._one(pk), request.query_params.get("file_format", "csv"))
 
     def _one(self, pk: int) -> BatchJob:
         rows = BatchJob.objects.select_related("job", "model_version__family")

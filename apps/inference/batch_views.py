@@ -61,7 +61,7 @@ def file(request: PageRequest, pk: int, what: str) -> HttpResponseBase:
     path = home() / found.path if found is not None else None
     if found is None or path is None or not path.is_file():
         raise Http404
-    return streamed_file(request, path, filename=found.name)
+    return streamed_file(path, filename=found.name)
 
 
 def _one(request: PageRequest, pk: int) -> ApiBatch:

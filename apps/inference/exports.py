@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 
 from apps.inference.models import BatchJob, Prediction
 from apps.inference.selectors import exported_rows
@@ -19,7 +19,7 @@ from words import say
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def download(request: HttpRequest, batch_job: BatchJob, format: str) -> StreamingHttpResponse:
+def download(batch_job: BatchJob, format: str) -> StreamingHttpResponse:
     """A streamed file of all stored rows; refused for an unknown format."""
     if format not in FORMATS:
         raise Refused(
@@ -27,7 +27,7 @@ def download(request: HttpRequest, batch_job: BatchJob, format: str) -> Streamin
         )
     write, content_type, ending = FORMATS[format]
     name = f"predictions-{batch_job.pk}.{ending}"
-    return streamed(request, write(batch_job), filename=name, content_type=content_type)
+    return streamed(write(batch_job), filename=name, content_type=content_type)
 
 
 def _record(row: Prediction, version: ModelVersion) -> dict[str, Any]:

@@ -58,6 +58,4 @@ class UsageViewSet(mixins.ListModelMixin, WorkspaceViewSet):
             raise Http404
         rows = self.filter_queryset(self.get_queryset())
         ending = "jsonl" if kind == "jsonl" else "csv"
-        return streamed(
-            request._request, usage.written(rows, kind), filename=f"usage.{ending}", content_type=CONTENT_TYPES[kind]
-        )
+        return streamed(usage.written(rows, kind), filename=f"usage.{ending}", content_type=CONTENT_TYPES[kind])

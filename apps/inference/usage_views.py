@@ -37,4 +37,4 @@ def export(request: PageRequest, kind: str) -> HttpResponseBase:
         raise Http404
     rows = usage.UsageFilter(request.GET, queryset=usage.usage_of(request.actor.workspace)).qs
     ending = "jsonl" if kind == "jsonl" else "csv"
-    return streamed(request, usage.written(rows, kind), filename=f"usage.{ending}", content_type=CONTENT_TYPES[kind])
+    return streamed(usage.written(rows, kind), filename=f"usage.{ending}", content_type=CONTENT_TYPES[kind])

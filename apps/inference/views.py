@@ -113,7 +113,7 @@ def _detail(request: PageRequest, batch_job: BatchJob) -> dict[str, Any]:
 def file(request: PageRequest, pk: int) -> HttpResponseBase:
     """Download the stored rows."""
     batch_job = fetch(request.actor, batch_jobs(request.actor.workspace), "inference.read", pk=pk)
-    return download(request, batch_job, request.GET.get("file_format", "csv"))
+    return download(batch_job, request.GET.get("file_format", "csv"))
 
 
 @require_http_methods(["GET", "POST"])

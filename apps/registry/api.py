@@ -361,7 +361,7 @@ class ModelExports(WorkspaceViewSet):
     )
     def file(self, request: Request, pk: int) -> StreamingHttpResponse:
         """The zip, 404 until the job is done."""
-        return export_response(request._request, fetch(self.actor, self.get_queryset(), "registry.read", pk=pk))
+        return export_response(fetch(self.actor, self.get_queryset(), "registry.read", pk=pk))
 
 
 class ModelChecks(WorkspaceViewSet):

@@ -128,7 +128,7 @@ def export(request: PageRequest, pk: int) -> HttpResponse:
 def download(request: PageRequest, pk: int) -> HttpResponseBase:
     """The zip of a finished export."""
     export = fetch(request.actor, VersionExport.objects.select_related("version__family"), "registry.read", pk=pk)
-    return export_response(request, export)
+    return export_response(export)
 
 
 @page("registry.write")

@@ -90,7 +90,7 @@ def entities_csv(request: PageRequest) -> HttpResponseBase:
     """The table as a file: exact, or for spreadsheets."""
     rows = selectors.with_aliases(selectors.entities_of(request.actor.workspace))
     lines = tables.csv_lines(rows.iterator(chunk_size=500), for_spreadsheets=request.GET.get("for") == "spreadsheets")
-    return streamed(request, lines, filename="entities.csv", content_type="text/csv; charset=utf-8")
+    return streamed(lines, filename="entities.csv", content_type="text/csv; charset=utf-8")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -21,17 +21,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def streamed(
-    request: HttpRequest, pieces: Iterator[str | bytes], *, filename: str, content_type: str
-) -> StreamingHttpResponse:
-    """A download made of `pieces`.
-
-    Django collects a plain iterator whole before it sends the first byte under ASGI; an asynchronous one it
-    sends as it comes.
-    """
-    content = _one_by_one(pieces) if isinstance(request, ASGIRequest) else pieces
+def streamed(pieces: Iterator[str | bytes], *, filename: str, content_type: str) -> StreamingHttpResponse:
+    """A download made of `pieces`, sent as they come."""
     return StreamingHttpResponse(
-        content,
+        pieces,
         content_type=content_type,
         headers={
             "Content-Disposition": content_disposition_header(True, filename) or "attachment",
@@ -42,10 +35,10 @@ def streamed(
 
 
 def streamed_file(
-    request: HttpRequest, path: Path, *, filename: str, content_type: str = "application/octet-stream"
+    path: Path, *, filename: str, content_type: str = "application/octet-stream"
 ) -> StreamingHttpResponse:
     """A file as a download of known length."""
-    response = streamed(request, _chunks(path), filename=filename, content_type=content_type)
+    response = streamed(_chunks(path), filename=filename, content_type=content_type)
     response["Content-Length"] = path.stat().st_size
     return response
 
@@ -70,6 +63,8 @@ class StreamMiddleware:
     """The outermost: a response that is still to be sent piece by piece leaves its thread without a connection.
 
     Not the view, because what lies around it may ask for one again: a session that is saved, for example.
+
+    Django collects a plain iterator whole before it sends the first byte under ASGI; an asynchronous one it sends as it comes.
     """
 
     def __init__(self, handler: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -77,8 +72,11 @@ class StreamMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.handler(request)
-        if isinstance(response, StreamingHttpResponse) and response.is_async:
-            _release()
+        if isinstance(response, StreamingHttpResponse):
+            if isinstance(request, ASGIRequest) and not response.is_async:
+                response.streaming_content = _one_by_one(iter(response))
+            if response.is_async:
+                _release()
         return response
 
 

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import AsyncRequestFactory, RequestFactory
 from django.utils.log import log_response
 
 from core import events
@@ -35,6 +35,23 @@ def test_a_stream_holds_no_connection_even_when_the_session_is_saved_behind_its_
     StreamMiddleware(handler)(rf.get("/"))
 
     assert (connection.connection is None) == streams
+
+
+def test_a_plain_iterator_is_sent_as_it_comes_and_not_collected_first() -> None:
+    made: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(3):
+            made.append(number)
+            yield b"%d" % number
+
+    async def first(request: HttpRequest) -> bytes:
+        response = StreamMiddleware(lambda _request: StreamingHttpResponse(pieces()))(request)
+        assert isinstance(response, StreamingHttpResponse)
+        return await anext(aiter(response))
+
+    assert asyncio.run(first(AsyncRequestFactory().get("/"))) == b"0"
+    assert made == [0]
 
 
 def test_one_more_listener_than_a_process_takes_is_told_to_wait_and_has_room_when_another_leaves(

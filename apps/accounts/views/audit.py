@@ -34,7 +34,7 @@ def export(request: PageRequest, kind: str) -> HttpResponseBase:
         raise Http404
     found = AuditFilter(request.GET, queryset=selectors.audit_entries(request.actor.workspace), request=request)
     name = f"audit-{request.actor.workspace.slug}-{timezone.now():%Y%m%d}.{kind}"
-    return streamed(request, exports.write(found.qs, kind), filename=name, content_type=exports.CONTENT_TYPES[kind])
+    return streamed(exports.write(found.qs, kind), filename=name, content_type=exports.CONTENT_TYPES[kind])
 
 
 def _without_cursor(request: PageRequest) -> str:

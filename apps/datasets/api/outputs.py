@@ -105,7 +105,7 @@ class ExportViewSet(DatasetPart):
     @extend_schema(summary="Download an export", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     def file(self, request: Request, pk: int, number: int) -> StreamingHttpResponse:
         """The file itself."""
-        return export_response(request._request, self._one(pk, number))
+        return export_response(self._one(pk, number))
 
     def _one(self, pk: int, number: int) -> ExportJob:
         found: ExportJob = row_of(selectors.exports(self.dataset(pk)), pk=number)

@@ -167,7 +167,7 @@ def errors_csv(request: PageRequest, pk: int, number: int) -> HttpResponseBase:
     """All refused rows that were kept, as CSV that no spreadsheet runs."""
     import_job = _import(request, pk, number, "datasets.read")
     name = f"import-{import_job.pk}-errors.csv"
-    return streamed(request, error_lines(import_job), filename=name, content_type="text/csv; charset=utf-8")
+    return streamed(error_lines(import_job), filename=name, content_type="text/csv; charset=utf-8")
 
 
 def error_lines(import_job: ImportJob) -> Iterator[str]:

@@ -125,4 +125,4 @@ def exports(request: PageRequest, pk: int) -> HttpResponse:
 def download(request: PageRequest, pk: int, number: int) -> HttpResponseBase:
     """The file of an export."""
     found = one_of(rows.exports(dataset_of(request, pk)), pk=number)
-    return export_response(request, found)
+    return export_response(found)
