@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from apps.datasets.services.splitting import SplitPlan
 from apps.evaluation import services as evaluation
 from apps.inference import services as inference
 from apps.inference.models import BatchJob
+from apps.registry.models import ModelVersion
+from apps.sentiment.selectors import waiting_count
 from apps.training import services as training
 from apps.training.models import TrainingJob
 from core.access import Actor
@@ -24,14 +27,25 @@ from core.jobs.models import Job
 from core.jobs.run import Run
 from core.jobs.states import State
 from words import say
-from workers.demo_monitor import make_monitor
+from workers.demo_monitor import make_monitor, replay_rules
 
 DEMO = Path(apps.dashboard.__file__).parent / "demo"
 LOOK_SECONDS = 0.5
-QUESTIONS = "Service questions (English)"
-RUN = "Intents"
-MODEL = "Intents"
+SCORED_WITHIN = 600.0  # seconds that the demo waits for the resident role to read its comments
 SPEC = {"epochs": 5, "max_length_tokens": 64, "seed": 17}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A dataset, and the training job and family that come of it."""
+
+    dataset: str
+    model: str
+    shares: tuple[float, float, float]  # train, dev, test
+
+
+QUESTIONS = Lesson("Service questions (English)", "Intents", (0.7, 0.1, 0.2))
+COMMENTS = Lesson("News comments 评论", "Comments", (0.6, 0.1, 0.3))
 
 
 def run_demo(run: Run) -> Mapping[str, Any]:
@@ -39,21 +53,28 @@ def run_demo(run: Run) -> Mapping[str, Any]:
     assert run.job.requested_by is not None
     actor = actor_of_member(run.job.requested_by, run.job.workspace.slug)
     steps: list[tuple[str, Callable[[Run, Actor], None]]] = [
-        (say("importing"), lambda r, a: _import(r, a, QUESTIONS, Kind.CLASSIFICATION, "service_questions.jsonl", "en")),
-        (say("splitting"), _split),
-        (say("freezing"), _freeze),
+        (
+            say("importing"),
+            lambda r, a: _import(r, a, QUESTIONS.dataset, Kind.CLASSIFICATION, "service_questions.jsonl", "en"),
+        ),
+        (say("splitting"), lambda r, a: _split(r, a, QUESTIONS)),
+        (say("freezing"), lambda r, a: _freeze(r, a, QUESTIONS)),
         (
             say("importing"),
             lambda r, a: _import(r, a, "客服问题（中文）", Kind.CLASSIFICATION, "service_questions.jsonl", "zh"),
         ),
         (
             say("importing"),
-            lambda r, a: _import(r, a, "News comments 评论", Kind.CLASSIFICATION, "news_comments.jsonl"),
+            lambda r, a: _import(r, a, COMMENTS.dataset, Kind.CLASSIFICATION, "news_comments.jsonl"),
         ),
         (say("importing"), lambda r, a: _import(r, a, "Support chats 客服对话", Kind.CHAT, "support_chats.jsonl")),
-        (say("training"), _train),
-        (say("evaluating"), _evaluate),
+        (say("splitting"), lambda r, a: _split(r, a, COMMENTS)),
+        (say("freezing"), lambda r, a: _freeze(r, a, COMMENTS)),
+        (say("training"), lambda r, a: _train(r, a, QUESTIONS)),
+        (say("evaluating"), lambda r, a: _evaluate(r, a, QUESTIONS)),
         (say("labelling"), _predict),
+        (say("training"), lambda r, a: _train(r, a, COMMENTS)),
+        (say("evaluating"), lambda r, a: _evaluate(r, a, COMMENTS)),
         (say("watching"), _watch),
     ]
     for number, (phase, step) in enumerate(steps):
@@ -94,31 +115,40 @@ def _import(run: Run, actor: Actor, name: str, kind: str, file: str, language: s
     _wait(run, started.job)
 
 
-def _questions(actor: Actor) -> Dataset:
-    return Dataset.objects.get(workspace=actor.workspace, name=QUESTIONS)
+def _dataset(actor: Actor, lesson: Lesson) -> Dataset:
+    return Dataset.objects.get(workspace=actor.workspace, name=lesson.dataset)
 
 
-def _version(actor: Actor) -> DatasetVersion:
-    return DatasetVersion.objects.filter(dataset=_questions(actor)).latest("number")
+def _version(actor: Actor, lesson: Lesson) -> DatasetVersion:
+    return DatasetVersion.objects.filter(dataset=_dataset(actor, lesson)).latest("number")
 
 
-def demo_training(actor: Actor) -> TrainingJob | None:
+def demo_training(actor: Actor, lesson: Lesson = QUESTIONS) -> TrainingJob | None:
     """The demo's own training job, whatever people start meanwhile."""
-    jobs = TrainingJob.objects.filter(workspace=actor.workspace, dataset_version__dataset__name=QUESTIONS, name=RUN)
+    jobs = TrainingJob.objects.filter(
+        workspace=actor.workspace, dataset_version__dataset__name=lesson.dataset, name=lesson.model
+    )
     return jobs.order_by("id").first()
 
 
-def _split(run: Run, actor: Actor) -> None:
-    dataset = _questions(actor)
+def _trained(actor: Actor, lesson: Lesson) -> ModelVersion:
+    training_job = demo_training(actor, lesson)
+    assert training_job is not None and training_job.model_version is not None
+    return training_job.model_version
+
+
+def _split(run: Run, actor: Actor, lesson: Lesson) -> None:
+    dataset = _dataset(actor, lesson)
     if dataset.split_job is None or dataset.split_job.state in {State.FAILED, State.CANCELLED}:
-        plan = SplitPlan(train=0.7, dev=0.1, test=0.2, seed=17)
+        train, dev, test = lesson.shares
+        plan = SplitPlan(train=train, dev=dev, test=test, seed=17)
         dataset = datasets.request_split(actor=actor, dataset=dataset, plan=plan)
     assert dataset.split_job is not None
     _wait(run, dataset.split_job)
 
 
-def _freeze(run: Run, actor: Actor) -> None:
-    dataset = _questions(actor)
+def _freeze(run: Run, actor: Actor, lesson: Lesson) -> None:
+    dataset = _dataset(actor, lesson)
     version = DatasetVersion.everything.filter(dataset=dataset).order_by("-number").first()
     if version is None or version.job is None or version.job.state in {State.FAILED, State.CANCELLED}:
         version = datasets.freeze(actor=actor, dataset=dataset, note="demo")
@@ -126,38 +156,48 @@ def _freeze(run: Run, actor: Actor) -> None:
     _wait(run, version.job)
 
 
-def _train(run: Run, actor: Actor) -> None:
-    training_job = demo_training(actor)
+def _train(run: Run, actor: Actor, lesson: Lesson) -> None:
+    training_job = demo_training(actor, lesson)
     if training_job is None:
         training_job = training.start(
-            actor=actor, recipe="classify", spec=SPEC, version=_version(actor), name=RUN, family_name=MODEL
+            actor=actor,
+            recipe="classify",
+            spec=SPEC,
+            version=_version(actor, lesson),
+            name=lesson.model,
+            family_name=lesson.model,
         )
     _wait(run, training_job.job)
 
 
-def _evaluate(run: Run, actor: Actor) -> None:
-    training_job = demo_training(actor)
-    assert training_job is not None and training_job.model_version is not None
-    found = training_job.model_version.evaluations.order_by("-id").first()
+def _evaluate(run: Run, actor: Actor, lesson: Lesson) -> None:
+    version = _trained(actor, lesson)
+    found = version.evaluations.order_by("-id").first()
     if found is None:
-        found = evaluation.start_evaluation(
-            actor=actor, model_version=training_job.model_version, dataset_version=_version(actor)
-        )
+        found = evaluation.start_evaluation(actor=actor, model_version=version, dataset_version=_version(actor, lesson))
     _wait(run, found.job)
 
 
 def _predict(run: Run, actor: Actor) -> None:
-    training_job = demo_training(actor)
-    assert training_job is not None and training_job.model_version is not None
-    batch_job = BatchJob.objects.filter(model_version=training_job.model_version).order_by("id").first()
+    version = _trained(actor, QUESTIONS)
+    batch_job = BatchJob.objects.filter(model_version=version).order_by("id").first()
     if batch_job is None:
         batch_job = inference.predict_version(
-            actor=actor, version=training_job.model_version, data=_version(actor), split="test"
+            actor=actor, version=version, data=_version(actor, QUESTIONS), split="test"
         )
     _wait(run, batch_job.job)
 
 
 def _watch(run: Run, actor: Actor) -> None:
-    replay = make_monitor(actor, DEMO / "news_comments.jsonl")
+    """The monitor, read by the version that learnt from comments; then its rules run over all of it."""
+    monitor = make_monitor(actor, DEMO / "news_comments.jsonl", model=COMMENTS.model)
+    deadline = time.monotonic() + SCORED_WITHIN
+    while (left := waiting_count(monitor)) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        run.beat()
+        run.check()
+    if left:
+        run.log(say("Articles still wait to be read: {count:,}. Is the generation role running?", count=left))
+    replay = replay_rules(actor, monitor)
     if replay is not None:
         _wait(run, replay.job)

@@ -31,21 +31,29 @@ RULES: tuple[Mapping[str, Any], ...] = (
         "name": "Three times the usual 平时的三倍", "kind": "ratio", "measure": "article_count", "seconds": 86_400,
         "options": {"ratio": 3, "mean_hours": 336},
     },
+    {
+        "name": "More negative than usual 负面占比上升", "kind": "share", "seconds": 86_400, "severity": "warning",
+    },
     {"name": "Fraud 诈骗", "kind": "keyword", "options": {"words": ["fraud", "phishing", "诈骗", "盗刷"]}},
 )  # fmt: skip
 
 
-def make_monitor(actor: Actor, comments: Path) -> Replay | None:
-    """The monitor with its articles and rules; the replay that was asked for. What is there already is not made again."""
+def make_monitor(actor: Actor, comments: Path, *, model: str = "") -> Monitor:
+    """The monitor with its articles, which `model` reads, and its rules. What is there already is not made again."""
     monitor = Monitor.objects.filter(workspace=actor.workspace, name=NAME).first()
     if monitor is None:
-        monitor = services.create_monitor(actor=actor, name=NAME, time_zone="Asia/Shanghai")
+        monitor = services.create_monitor(actor=actor, name=NAME, time_zone="Asia/Shanghai", sentiment_model=model)
     rows = [json.loads(line) for line in comments.read_text(encoding="utf-8").split("\n") if line]
     _know(actor)
     _take(actor, monitor, rows)
     for rule in RULES:
         if not monitor.rules.filter(name=rule["name"]).exists():
             services.create_rule(actor=actor, monitor=monitor, **rule)
+    return monitor
+
+
+def replay_rules(actor: Actor, monitor: Monitor) -> Replay | None:
+    """The rules over all articles; None where they were run over them before."""
     if monitor.replays.exists():
         return None
     times = Article.objects.filter(monitor=monitor).order_by("received_at").values_list("received_at", flat=True)

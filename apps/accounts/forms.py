@@ -175,9 +175,7 @@ class KeyForm(forms.Form):
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What uses it, for example “nightly import”."))
     expires_in = forms.ChoiceField(label=_("Expires after"), choices=EXPIRIES, required=False, initial="90")
-    scopes = forms.MultipleChoiceField(
-        label=_("Scopes"), widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"})
-    )
+    scopes = forms.MultipleChoiceField(label=_("Scopes"), widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

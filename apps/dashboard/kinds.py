@@ -34,6 +34,9 @@ KINDS = {
     "training.sweep": Kind(_("Sweep"), "adjustments"),
     "evaluation.run": Kind(_("Evaluation"), "target-arrow"),
     "inference.batch": Kind(_("Batch prediction"), "tags"),
+    "inference.api_batch": Kind(_("Batch of requests"), "tags"),
+    "sentiment.backfill": Kind(_("Bring history in"), "history"),
+    "sentiment.replay": Kind(_("Replay of rules"), "player-play"),
 }
 
 

@@ -28,7 +28,7 @@ class GuardPolicyForm(forms.ModelForm):  # type: ignore[type-arg]
     personal_kinds = forms.MultipleChoiceField(
         label=_("Kinds"),
         required=False,
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        widget=forms.CheckboxSelectMultiple,
         help_text=_("None: all of them."),
     )
     classifier_labels = forms.CharField(
@@ -41,7 +41,7 @@ class GuardPolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         Deployment.objects.none(),
         label=_("Deployments"),
         required=False,
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        widget=forms.CheckboxSelectMultiple,
         help_text=_("They are guarded by this policy instead of the default."),
     )
 

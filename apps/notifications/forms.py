@@ -36,7 +36,7 @@ class ReceiverForm(forms.Form):
         label=_("People"),
         queryset=User.objects.none(),
         required=False,
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        widget=forms.CheckboxSelectMultiple,
     )
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     subject_template = forms.CharField(label=_("Subject"), required=False, max_length=LONGEST_SUBJECT)

@@ -26,7 +26,7 @@ class DigestScheduleForm(forms.Form):
     receivers = forms.ModelMultipleChoiceField(
         label=_("Receivers"),
         queryset=Receiver.objects.none(),
-        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+        widget=forms.CheckboxSelectMultiple,
     )
 
     def __init__(self, data: Any = None, *, workspace: Any) -> None:

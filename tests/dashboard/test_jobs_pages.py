@@ -9,8 +9,10 @@ from django.utils import timezone
 from apps.accounts.access import actor_of_member
 from apps.accounts.models import AuditEntry, Membership, User, Workspace
 from apps.accounts.services import create_user
+from apps.dashboard.kinds import KINDS
 from core.jobs.models import Job, JobLog
 from core.jobs.services import create
+from workers.runners import RUNNERS
 
 
 @pytest.fixture
@@ -177,3 +179,7 @@ def test_an_annotator_without_right_to_jobs_still_has_a_home(page: Any, workspac
     assert "mails" not in home.content.decode()
     assert page(erin).get("/w/harbour/jobs").status_code == 403
     assert not actor_of_member(erin, "harbour").may("jobs.read")
+
+
+def test_every_kind_of_job_has_a_name_for_people() -> None:
+    assert set(RUNNERS) == set(KINDS)

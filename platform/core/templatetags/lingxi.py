@@ -8,6 +8,7 @@ from zlib import crc32
 
 from django import forms, template
 from django.forms import BoundField
+from django.forms.boundfield import BoundWidget
 from django.http import HttpRequest
 from django.template.context import Context
 from django.templatetags.static import static
@@ -170,7 +171,7 @@ def styled(field: BoundField) -> SafeString:
     widget = field.field.widget
     if isinstance(field.field, forms.ModelChoiceField) and field.field.empty_label == "---------":
         field.field.empty_label = _("Choose…")
-    if isinstance(widget, forms.CheckboxInput | forms.RadioSelect | forms.CheckboxSelectMultiple):
+    if isinstance(widget, forms.CheckboxInput):
         wanted = "form-check-input"
     elif isinstance(widget, forms.Select):
         wanted = "form-select"
@@ -178,6 +179,13 @@ def styled(field: BoundField) -> SafeString:
         wanted = "form-control"
     own = str(widget.attrs.get("class", ""))
     return field.as_widget(attrs={"class": f"{own} {wanted}".strip()})
+
+
+@register.filter
+def boxes(field: BoundField) -> list[BoundWidget]:
+    """The choices of a field of boxes, each in the look of the house: what `styled` gives goes to the list around them."""
+    field.field.widget.attrs["class"] = "form-check-input"
+    return list(field)
 
 
 @register.filter
