@@ -32,7 +32,8 @@ RULES: tuple[Mapping[str, Any], ...] = (
         "options": {"ratio": 3, "mean_hours": 336},
     },
     {
-        "name": "More negative than usual 负面占比上升", "kind": "share", "seconds": 86_400, "severity": "warning",
+        "name": "Surge of complaints 负面激增", "kind": "surge", "measure": "negative_count", "seconds": 86_400,
+        "severity": "critical", "options": {"alpha": 0.001},
     },
     {"name": "Fraud 诈骗", "kind": "keyword", "options": {"words": ["fraud", "phishing", "诈骗", "盗刷"]}},
 )  # fmt: skip

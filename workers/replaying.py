@@ -66,6 +66,7 @@ def run_replay(run: Run) -> dict[str, Any]:
     for at, rule in enumerate(rules):
         run.progress(at, len(rules), unit="rules")
         raised += replayed(rule, replay.begin_at, replay.end_at, run.check)
+    run.progress(len(rules), len(rules), unit="rules", now=True)
     result = summary(raised, replay.begin_at, replay.end_at)
     with run.fenced():
         services.finish_replay(replay=replay, result=result, digest=digest_of(result))

@@ -12,6 +12,7 @@ from apps.sentiment.models import BucketSize, Clock, Dimension, Monitor
 from apps.sentiment.trends import COUNTED, Asked, Trend, TrendMeasure, TrendSeries
 
 TONES = {"info": "plain", "warning": "unsure", "critical": "bad"}
+LEAST_KNOWN = 10  # of so many buckets one must have an expectation
 MOST_COMPARED = 2  # series that are drawn with the period before: more lines are not told apart
 
 
@@ -36,7 +37,7 @@ def is_compared(chart: dict[str, Any]) -> bool:
 
 
 def arrivals(monitor: Monitor, address: str, *, span: timedelta, seconds: int) -> dict[str, Any]:
-    """All articles by the time of their arrival with what was expected of them; empty where nothing was expected yet.
+    """All articles by the time of their arrival with what was expected of them; empty where that is known of few buckets.
 
     Expectations are of whole hours, and of days of UTC.
     """
@@ -44,7 +45,8 @@ def arrivals(monitor: Monitor, address: str, *, span: timedelta, seconds: int) -
     asked = Asked(now - span, now, seconds, clock=Clock.RECEIVED)
     trend = selectors.trend_of(monitor, asked)
     chart = chart_of(monitor, trend, address, alert_marks(trend, selectors.alerts_in(monitor, asked)))
-    return chart if has_band(chart) else {}
+    known = sum(each is not None for line in chart["series"] for each in line.get("band", []))
+    return chart if known * LEAST_KNOWN >= len(trend.begins) > 0 else {}
 
 
 def _lines(trend: Trend, address: str, marks: list[dict[str, Any]]) -> dict[str, Any]:

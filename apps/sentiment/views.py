@@ -123,6 +123,7 @@ def _chart(series: selectors.Series) -> dict[str, Any]:
             for name, words, tone in shown
         ],
         "stacked": True,
+        "counts": True,
     }
 
 

@@ -233,4 +233,5 @@ def _chart(found: Replay) -> dict[str, Any]:
     return {
         "categories": [formats.date_format(day, "MONTH_DAY_FORMAT") for day in span],
         "series": [{"name": _("Alerts"), "values": [days.count(day) for day in span]}],
+        "counts": True,
     }

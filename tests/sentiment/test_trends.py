@@ -266,16 +266,18 @@ def test_the_overview_draws_arrivals_with_what_was_expected(
     counted([5, 5, 5], hour)
     here = f"{trend_room}{brand_monitor.pk}"
     assert client.get(here).context["arrivals"] == {}  # nothing was expected yet
-    Expectation.objects.create(
-        monitor=brand_monitor, dimension="total", seconds=3600, measure="article_count", start_at=hour - HOUR,
-        expected=4.5, low=1, high=9,
-    )  # fmt: skip
+    for hours in (1, 2, 3):
+        Expectation.objects.create(
+            monitor=brand_monitor, dimension="total", seconds=3600, measure="article_count", start_at=hour - hours * HOUR,
+            expected=4.5, low=1, high=9,
+        )  # fmt: skip
 
-    page = client.get(here)
+    page = client.get(here, {"span": "day"})
 
     counts, expected = page.context["arrivals"]["series"]
     assert sum(value for _x, value in counts["points"] if value) == 15
-    assert [pair for pair in expected["band"] if pair] == [[1.0, 9.0]]
+    assert [pair for pair in expected["band"] if pair] == [[1.0, 9.0]] * 3
+    assert client.get(here).context["arrivals"] == {}  # of a week hardly anything was expected
 
 
 def test_fine_counts_go_after_a_hundred_days_and_coarser_ones_stay(brand_monitor: Monitor) -> None:

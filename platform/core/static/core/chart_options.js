@@ -6,7 +6,7 @@
                that series) and "url": "/list?at={place}" with "places": [...], where a click on a point leads;
                "marks": [{"x": 3, "text": "An alert", "tone": "bad"}], "counts": true (values are whole numbers)
    bar         {"categories": [...], "series": [{"name": "F1", "values": [...], "tone": "bad", "intervals": [[low, high], ...]}],
-                "horizontal": false, "stacked": false, "share": false}
+                "horizontal": false, "stacked": false, "share": false, "counts": false}
    heatmap     {"rows": [true labels], "columns": [predicted labels], "values": [[count, ...], ...]}
    reliability {"bins": [{"confidence": 0.85, "accuracy": 0.8, "count": 120, "low": 0.7, "high": 0.9}, ...]}
    histogram   {"edges": [0, 10, 20], "counts": [3, 4], "x": "tokens"} or "series": [{"name", "counts"}] */
@@ -103,7 +103,7 @@ function line(data, view, colours, words) {
   return {
     ...options,
     grid: { ...options.grid, top: data.series.length > 1 ? 36 : 12 },
-    legend: { ...options.legend, show: data.series.length > 1, data: data.series.map((each) => each.name) },
+    legend: { ...options.legend, show: data.series.length > 1, data: data.series.map(({ name, of }) => ({ name, itemStyle: { opacity: of === undefined ? 1 : 0.45 } })) },
     tooltip: { ...options.tooltip, trigger: "axis", formatter: (hits) => tip(data, hits), axisPointer: { lineStyle: { color: colours.ink2 } } },
     xAxis: axis(colours, data.categories
       ? { type: "category", data: data.categories, boundaryGap: false, splitLine: { show: false } }
@@ -119,7 +119,7 @@ function bar(data, view, colours, words) {
   const room = Math.max(8, Math.floor(view.width / 40));
   const shorten = (text) => (text.length > room ? `${text.slice(0, room - 1)}…` : text);
   const category = axis(colours, { type: "category", data: data.categories, inverse: Boolean(data.horizontal), splitLine: { show: false }, axisLabel: { color: colours.ink2, interval: data.horizontal ? 0 : "auto", formatter: shorten } });
-  const value = axis(colours, { type: "value", axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } });
+  const value = axis(colours, { type: "value", minInterval: data.counts ? 1 : undefined, axisLabel: { color: colours.ink2, formatter: data.share ? (number) => `${Math.round(number * 100)} %` : undefined } });
   const bars = data.series.map(({ name, values, tone }) => ({ name, color: colours.tones[tone], type: "bar", data: values, stack: data.stacked ? "all" : undefined, barMaxWidth: 28, itemStyle: { borderRadius: data.stacked ? 0 : data.horizontal ? [0, 3, 3, 0] : [3, 3, 0, 0] } }));
   const limits = data.series.length === 1 && data.series[0].intervals
     ? [whiskers(data.series[0].intervals.flatMap((pair, index) => (pair ? [[index, ...pair]] : [])), colours, data.horizontal)] : [];
