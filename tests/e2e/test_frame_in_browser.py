@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from apps.accounts.models import User, Workspace
 from core.jobs.models import Job, JobLog
 from core.jobs.services import create
+from tests.world import address, build, routes
 
 PHONE = {"width": 390, "height": 844}
 PAGES = [
@@ -114,6 +115,30 @@ def test_no_page_scrolls_sideways_on_a_phone(
 
     assert wide == {}
     page_errors[:] = [text for text in page_errors if "404" not in text]  # one address is missing
+
+
+def test_every_page_of_a_monitor_fits_a_phone_in_chinese(visit: Any, page_errors: list[str]) -> None:
+    made = build()
+    User.objects.filter(pk=made[User].pk).update(language="zh-hans")
+    room = [
+        address(route, parameters, made[Workspace].slug)
+        for route, parameters in routes()
+        if route.startswith("w/<slug:workspace>/monitors/") and not route.endswith((".pdf", "file"))
+    ]
+    page = visit(made[User], room[0], viewport=PHONE)
+    wide, seen = {}, []
+    for path in room:
+        answer = page.request.get(path)
+        if answer.status != 200 or "<html" not in answer.text():
+            continue  # a form's target, or a part of a page
+        page.goto(path)
+        seen.append(path)
+        assert page.evaluate("document.documentElement.lang") == "zh-hans", path
+        if (beyond := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
+            wide[path] = beyond
+
+    assert wide == {}
+    assert len(seen) > 25
 
 
 def test_the_drawer_opens_holds_the_focus_and_closes_by_escape(visit: Any, alice: User, workspace: Workspace) -> None:
