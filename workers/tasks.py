@@ -92,9 +92,15 @@ def read_source(pk: int, token: int) -> None:
 
 
 @shared_task(name="workers.watch")
-def watch() -> None:
-    """Judge the rules whose buckets have closed and those that look at what arrives, and tell people."""
-    watching.watch()
+def watch(monitor_id: int | None = None) -> None:
+    """Judge the rules whose buckets have closed and those that look at what arrives, and tell people.
+
+    With a monitor, in which something arrived, only those of it that look at that.
+    """
+    if monitor_id is None:
+        watching.watch()
+    else:
+        watching.watch_arrivals(monitor_id)
 
 
 @shared_task(name="workers.link")

@@ -1,6 +1,7 @@
 """Rules judged when their buckets close and when articles arrive; people are told afterwards."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import OperationalError
@@ -23,9 +24,23 @@ MOST_PARTS = 10  # that a rule on arrival looks through at a tick
 
 
 def watch(now: datetime | None = None) -> None:
-    """Judge all rules that are due, one by one; a rule that cannot be judged keeps no other from it."""
+    """Judge all rules that are due, tell people, and write down what is expected of what has closed."""
     now = now or timezone.now()
-    for pk in watching.due_rules(now):
+    _judge(watching.due_rules(now), now)
+    services.tell_due(now)
+    expect(now)
+
+
+def watch_arrivals(monitor_id: int, now: datetime | None = None) -> None:
+    """Judge the rules of a monitor that look at what arrives, and tell people."""
+    now = now or timezone.now()
+    _judge(watching.due_on_arrival(monitor_id), now)
+    services.tell_due(now)
+
+
+def _judge(rules: Sequence[int], now: datetime) -> None:
+    """One by one: a rule that cannot be judged keeps no other from it."""
+    for pk in rules:
         try:
             watch_rule(pk, now)
         except OperationalError:
@@ -35,8 +50,6 @@ def watch(now: datetime | None = None) -> None:
         except Exception as error:
             logger.exception("rule %s cannot be judged", pk)
             watching.not_judged(pk, f"{type(error).__name__}: {error}")
-    services.tell_due(now)
-    expect(now)
 
 
 def watch_rule(pk: int, now: datetime) -> list[Alert]:

@@ -12,7 +12,7 @@ from apps.sentiment.models import Alert, Article, Monitor, Rule, RuleHit, Source
 from apps.sentiment.services.scoring import Said
 from core.access import Actor
 from core.errors import Refused
-from workers.watching import watch_rule
+from workers.watching import watch_arrivals, watch_rule
 
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -41,6 +41,24 @@ def test_a_word_raises_an_alert_that_later_articles_join(ruled: Ruled, pushed_so
     assert alert.state == "firing"
     assert set(alert.hits.values_list("article", flat=True)) == {first.pk, second.pk}
     assert [each["id"] for each in alert.explanation["samples"]] == [first.pk]
+
+
+def test_what_arrives_wakes_the_rules_of_its_monitor_that_look_at_it_and_no_others(
+    ruled: Ruled, pushed_source: Source, written: Written, actor: Actor
+) -> None:
+    words = ruled("keyword", since=NOON, options={"words": ["breach"]})
+    surge = ruled("surge", since=NOON, measure="article_count")
+    elsewhere = services.create_monitor(actor=actor, name="Elsewhere", time_zone="UTC")
+    push(pushed_source, written(1, "A breach"), NOON + MINUTE)
+
+    watch_arrivals(elsewhere.pk, NOON + 2 * MINUTE)
+    assert not Alert.objects.exists()
+    watch_arrivals(pushed_source.monitor_id, NOON + 2 * MINUTE)
+
+    assert Alert.objects.get().rule == words
+    before = surge.evaluated_at
+    surge.refresh_from_db()
+    assert surge.evaluated_at == before
 
 
 def test_an_alert_of_words_is_over_an_hour_after_the_last(

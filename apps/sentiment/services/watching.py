@@ -30,6 +30,15 @@ ARRIVAL_KEPT_MINUTES = 60
 LATE_AFTER = timedelta(minutes=5)  # after the bucket closed: found after a downtime
 
 
+LOOKS_AT_ARRIVALS = Q(kind__in=ON_ARRIVAL) | Q(kind="static", hold_minutes=0)
+
+
+def due_on_arrival(monitor_id: int) -> list[int]:
+    """Rules of a monitor that look at what arrives."""
+    rows = Rule.objects.filter(LOOKS_AT_ARRIVALS, monitor_id=monitor_id, is_enabled=True)
+    return list(rows.order_by("id").values_list("pk", flat=True))
+
+
 def due_rules(now: datetime) -> list[int]:
     """Rules whose next bucket may have closed, or that look at what arrives and is silent."""
     rows = Rule.objects.filter(is_enabled=True).order_by("id")
@@ -216,9 +225,8 @@ def not_judged(pk: int, reason: str) -> None:
 
 def arrived(monitor_id: int) -> None:
     """Something arrived or was scored: rules that look at that are judged at once."""
-    looks = Q(kind__in=ON_ARRIVAL) | Q(kind="static", hold_minutes=0)
-    if Rule.objects.filter(looks, monitor_id=monitor_id, is_enabled=True).exists() and _is_first(monitor_id):
-        enqueue(WATCH)
+    if due_on_arrival(monitor_id) and _is_first(monitor_id):
+        enqueue(WATCH, monitor_id)
 
 
 def _is_first(monitor_id: int) -> bool:
