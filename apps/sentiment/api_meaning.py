@@ -1,5 +1,6 @@
 """REST endpoints of topics and entities."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpResponseBase
@@ -103,8 +104,7 @@ class EntityViewSet(WorkspaceViewSet):
         """Each by its name; one that is refused takes no other with it."""
         asked = shapes.EntityBulkSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        results = [self._upserted(item) for item in asked.validated_data["items"]]
-        return Response({"results": results}, status=207)
+        return Response({"results": self._upserted(asked.validated_data["items"])}, status=207)
 
     @extend_schema(
         operation_id="entities_file",
@@ -163,20 +163,23 @@ class EntityViewSet(WorkspaceViewSet):
         count = services.link_again(workspace=self.actor.workspace, monitor=monitor)
         return Response({"monitor_count": count}, status=202)
 
-    def _upserted(self, item: dict[str, Any]) -> dict[str, Any]:
-        name = str(item.get("name", ""))[:200]
-        serializer = self.get_serializer(data=item)
-        if not serializer.is_valid():
+    def _upserted(self, items: Sequence[Mapping[str, Any]]) -> Sequence[dict[str, Any]]:
+        """A result for each; those that are no entity by their shape are refused before the others are stored."""
+        read = [self.get_serializer(data=item) for item in items]
+        good = [serializer for serializer in read if serializer.is_valid()]
+        values = [serializer.validated_data for serializer in good]
+        done = dict(zip(map(id, good), services.upsert_entities(actor=self.actor, items=values), strict=True))
+        return [
+            self._result(str(item.get("name", ""))[:200], serializer, done.get(id(serializer)))
+            for item, serializer in zip(items, read, strict=True)
+        ]
+
+    def _result(self, name: str, serializer: Any, done: services.Upserted | None) -> dict[str, Any]:
+        if done is None:
             problems = [problem.as_dict() for problem in flatten(serializer.errors)]
             return {"name": name, "state": "refused", "entity": None, "problems": problems}
-        (done,) = services.upsert_entities(actor=self.actor, items=[serializer.validated_data])
         told = [each.as_dict() for each in done.problem.problems] if done.problem else []
-        return {
-            "name": name,
-            "state": done.state,
-            "entity": done.entity.pk if done.entity else None,
-            "problems": told,
-        }
+        return {"name": name, "state": done.state, "entity": done.entity.pk if done.entity else None, "problems": told}
 
     def _values(self, data: Any, *, partial: bool = False) -> dict[str, Any]:
         serializer = self.get_serializer(data=data, partial=partial)

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from apps.accounts.models import AuditEntry
 from apps.registry.models import ModelVersion
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.models import (
+    Alias,
     Article,
     ArticleEntity,
     ArticleTopic,
@@ -273,3 +275,25 @@ def test_many_entities_are_made_changed_or_refused_each_by_itself(actor: Actor, 
     assert [each.state for each in found] == ["changed", "created", "refused", "unchanged"]
     acme.refresh_from_db()
     assert (acme.tickers, acme.aliases.count()) == (["AAPL"], 1)
+
+
+def test_hundreds_of_entities_take_a_few_queries_and_keep_their_aliases(
+    actor: Actor, acme: Entity, django_assert_max_num_queries: Any
+) -> None:
+    items = [{"name": f"Company {at}", "aliases": [{"text": f"C{at}"}, {"text": f"公司{at}号"}]} for at in range(300)]
+    with django_assert_max_num_queries(20):
+        made = services.upsert_entities(actor=actor, items=items)
+    kept = dict(Alias.objects.filter(text="C7").values_list("text", "pk"))
+    changed = [{**item, "aliases": [item["aliases"][0], {"text": "Co", "is_ambiguous": True}]} for item in items]
+
+    with django_assert_max_num_queries(20):
+        found = services.upsert_entities(actor=actor, items=[*changed, {"name": "company 7", "tickers": ["AAPL"]}])
+
+    assert {each.state for each in made} == {"created"} and {each.state for each in found} == {"changed"}
+    seven = Entity.objects.get(name="Company 7")
+    assert seven.tickers == ["AAPL"] and found[-1].entity == seven
+    assert list(seven.aliases.order_by("id").values_list("text", "is_ambiguous")) == [("C7", False), ("Co", True)]
+    assert dict(Alias.objects.filter(text="C7").values_list("text", "pk")) == kept
+    trail = AuditEntry.objects.filter(object_id=str(seven.pk), object_type="entity").order_by("id")
+    assert [entry.action for entry in trail] == ["entity.create", "entity.change"]
+    assert {each.state for each in services.upsert_entities(actor=actor, items=changed)} == {"unchanged"}

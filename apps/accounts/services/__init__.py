@@ -15,7 +15,7 @@ from apps.accounts.services.people import (
     update_profile,
 )
 from apps.accounts.services.retention import apply_retention
-from apps.accounts.services.trail import audit
+from apps.accounts.services.trail import audit, audit_entry, audit_many
 from apps.accounts.services.workspaces import (
     ask_for_deletion,
     create_workspace,
@@ -33,6 +33,8 @@ __all__ = [
     "apply_retention",
     "ask_for_deletion",
     "audit",
+    "audit_entry",
+    "audit_many",
     "change_role",
     "check_password_strength",
     "create_api_key",

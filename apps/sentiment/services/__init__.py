@@ -10,17 +10,12 @@ from apps.sentiment.services.corrections import (
     take_back,
     train_lesson,
 )
-from apps.sentiment.services.entities import (
-    Upserted,
-    change_entity,
-    create_entity,
-    delete_entity,
-    upsert_entities,
-)
+from apps.sentiment.services.entities import change_entity, create_entity, delete_entity
 from apps.sentiment.services.hooks import require_signed, rotate_hook_secret, taken_once
 from apps.sentiment.services.hosts import forget_hosts
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
 from apps.sentiment.services.linking import lexis_of, link_again, link_next, try_text
+from apps.sentiment.services.many_entities import Upserted, upsert_entities
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
 from apps.sentiment.services.pages import page_failed, page_was_read, try_pages_again, without_waiting
 from apps.sentiment.services.readings import claim_source, claim_sources, record_reading, wait_seconds_of

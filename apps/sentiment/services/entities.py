@@ -1,7 +1,6 @@
-"""The table of entities: made, changed and taken away one by one or many at once."""
+"""The table of entities: made, changed and taken away one by one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -23,24 +22,13 @@ MOST_AT_ONCE = 1_000
 LONGEST_NAME = 120
 
 
-@dataclass(frozen=True)
-class Upserted:
-    """What became of one of many: created, changed, unchanged, or refused with the reason."""
-
-    name: str
-    state: str
-    entity: Entity | None = None
-    problem: Refused | None = None
-
-
 @transaction.atomic
 def create_entity(*, actor: Actor, aliases: Sequence[Mapping[str, Any]] | None = None, **columns: Any) -> Entity:
     """An entity with its aliases; without any its name is one."""
     if Entity.objects.filter(workspace=actor.workspace).count() >= MOST_ENTITIES:
-        said = say("There are at most {most} entities in a workspace.", most=MOST_ENTITIES)
-        raise conflict("too_many_entities", said)
+        raise too_many()
     entity = Entity(workspace=actor.workspace)
-    _set(entity, columns)
+    set_columns(entity, columns)
     _save(entity)
     _set_aliases(entity, aliases if aliases is not None else [{"text": entity.name}])
     tables_changed(actor.workspace)
@@ -55,7 +43,7 @@ def change_entity(
     """Change what is given; aliases are replaced as a whole. Articles keep their links until they are linked anew."""
     found = Entity.objects.select_for_update().get(pk=entity.pk)
     before = _told(found)
-    _set(found, columns)
+    set_columns(found, columns)
     if aliases is not None:
         _set_aliases(found, aliases)
     after = _told(found)
@@ -78,27 +66,18 @@ def delete_entity(*, actor: Actor, entity: Entity) -> None:
     tables_changed(actor.workspace)
 
 
-def upsert_entities(*, actor: Actor, items: Sequence[Mapping[str, Any]]) -> list[Upserted]:
-    """Create or change each by its name, in order; one that is refused takes no other with it. What an item leaves out
-    stays as it is."""
-    return [_upsert(actor, dict(item)) for item in items]
+def too_many() -> Refused:
+    """The refusal of one entity more."""
+    return conflict("too_many_entities", say("There are at most {most} entities in a workspace.", most=MOST_ENTITIES))
 
 
-def _upsert(actor: Actor, item: dict[str, Any]) -> Upserted:
-    name = str(item.pop("name", "")).strip()
-    try:
-        with transaction.atomic():
-            found = Entity.objects.filter(workspace=actor.workspace, name__iexact=name).first()
-            if found is None:
-                return Upserted(name, "created", create_entity(actor=actor, name=name, **item))
-            before = _told(found)
-            changed = change_entity(actor=actor, entity=found, **item)
-            return Upserted(name, "unchanged" if _told(changed) == before else "changed", changed)
-    except Refused as refused:
-        return Upserted(name, "refused", problem=refused)
+def name_taken() -> Refused:
+    """The refusal of a name that another entity has."""
+    return conflict("name_taken", say("There is an entity of this name already."))
 
 
-def _set(entity: Entity, columns: Mapping[str, Any]) -> None:
+def set_columns(entity: Entity, columns: Mapping[str, Any]) -> None:
+    """Give an entity what is asked for, checked, not stored."""
     for name, value in columns.items():
         if name not in FIELDS:
             raise TypeError(name)
@@ -123,11 +102,23 @@ def _save(entity: Entity) -> None:
         with transaction.atomic():
             entity.save()
     except IntegrityError as error:
-        raise conflict("name_taken", say("There is an entity of this name already.")) from error
+        raise name_taken() from error
 
 
 def _set_aliases(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> None:
     """Make the entity's aliases these; the rows of those that stay are kept."""
+    wanted = alias_rows(entity, aliases)
+    known = {alias.text: alias for alias in entity.aliases.all()}
+    entity.aliases.exclude(text__in=list(wanted)).delete()
+    for text, alias in wanted.items():
+        if text in known:
+            alias.pk = known[text].pk
+    Alias.objects.bulk_update([alias for alias in wanted.values() if alias.pk], ALIAS_FIELDS[1:])
+    Alias.objects.bulk_create([alias for alias in wanted.values() if not alias.pk])
+
+
+def alias_rows(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> dict[str, Alias]:
+    """Text -> the alias that is asked for, not stored."""
     if len(aliases) > MOST_ALIASES:
         raise Refused("too_many_words", say("Give at most {most} words.", most=MOST_ALIASES), field="aliases")
     wanted: dict[str, Alias] = {}
@@ -139,13 +130,7 @@ def _set_aliases(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> None:
             alias.required = words_of(alias.required, "aliases")
             alias.forbidden = words_of(alias.forbidden, "aliases")
             wanted.setdefault(alias.text, alias)
-    known = {alias.text: alias for alias in entity.aliases.all()}
-    entity.aliases.exclude(text__in=list(wanted)).delete()
-    for text, alias in wanted.items():
-        if text in known:
-            alias.pk = known[text].pk
-    Alias.objects.bulk_update([alias for alias in wanted.values() if alias.pk], ALIAS_FIELDS[1:])
-    Alias.objects.bulk_create([alias for alias in wanted.values() if not alias.pk])
+    return wanted
 
 
 def _check_length(text: str, field: str) -> None:
@@ -155,9 +140,10 @@ def _check_length(text: str, field: str) -> None:
 
 
 def _told(entity: Entity) -> dict[str, Any]:
-    aliases = [{name: getattr(alias, name) for name in ALIAS_FIELDS} for alias in _aliases_of(entity)]
-    return {**{name: getattr(entity, name) for name in FIELDS}, "aliases": aliases}
+    return told(entity, Alias.objects.filter(entity=entity).order_by("id"))
 
 
-def _aliases_of(entity: Entity) -> list[Alias]:
-    return list(Alias.objects.filter(entity=entity).order_by("id"))
+def told(entity: Entity, aliases: Iterable[Alias]) -> dict[str, Any]:
+    """An entity as the audit trail tells it."""
+    names = [{name: getattr(alias, name) for name in ALIAS_FIELDS} for alias in aliases]
+    return {**{name: getattr(entity, name) for name in FIELDS}, "aliases": names}
