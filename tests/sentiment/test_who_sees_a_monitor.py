@@ -1,17 +1,22 @@
 """A restricted monitor and everything below it is not there for members who are not named."""
 
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Model
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.accounts.access import actor_of_member
 from apps.accounts.models import Membership, User, Workspace
 from apps.accounts.services import create_api_key
+from apps.notifications.services import create_receiver
 from apps.sentiment import services
 from apps.sentiment.models import Alert, Monitor, Source, Topic
+from apps.sentiment.services.digests import schedule_digest
 from core.access import Actor
 from core.errors import Refused
 from tests.world import FIRST_ID, address, build, routes
@@ -141,3 +146,26 @@ def test_it_is_chosen_by_page_and_api(
     assert client.patch(call, {"members": [charlie.email]}, format="json").status_code == 422
     with pytest.raises(Refused):
         services.change_monitor(actor=actor, monitor=brand_monitor, members=[charlie])
+
+
+def test_lists_of_jobs_and_schedules_do_not_name_it(
+    brand_monitor: Monitor, actor: Actor, bob: User, page: Any, workspace: Any, ruled: Any
+) -> None:
+    monitor = services.change_monitor(actor=actor, monitor=brand_monitor, is_restricted=True, name=HIDDEN)
+    now = timezone.now()
+    day = {"begin_at": now - timedelta(days=1), "end_at": now}
+    ruled("static", since=now, name=f"{HIDDEN} rule", options={"threshold": 3})
+    services.replay(actor=actor, monitor=monitor, **day)
+    services.back_test(actor=actor, monitor=monitor, kind="static", name=f"{HIDDEN} draft", **day)
+    upload = SimpleUploadedFile(f"{HIDDEN}.csv", b"id,title,published\n1,A,2024-03-05\n")
+    services.start_backfill(
+        actor=actor, backfill=services.receive_backfill(actor=actor, monitor=monitor, upload=upload)
+    )
+    receiver, _secret = create_receiver(actor=actor, kind="mail", name="Press", addresses=["press@example.com"])
+    schedule_digest(actor=actor, monitor=monitor, period="day", at=time(8), weekday=1, receivers=[receiver])
+
+    browser = page(bob)
+    jobs, schedules = (browser.get(f"/w/{workspace.slug}/{name}").content.decode() for name in ("jobs", "schedules"))
+
+    assert HIDDEN not in jobs + schedules
+    assert jobs.count(f"#{monitor.pk}") >= 3 and f"#{monitor.pk}" in schedules

@@ -75,6 +75,11 @@ class Monitor(models.Model):
         )
 
     @property
+    def open_name(self) -> str:
+        """What lists call it that everybody sees: jobs, schedules."""
+        return f"#{self.pk}" if self.is_restricted else self.name
+
+    @property
     def is_read(self) -> bool:
         """Whether any version reads its articles."""
         return bool(self.sentiment_model or self.target_model or self.topic_models)

@@ -103,7 +103,7 @@ def start_backfill(*, actor: Actor, backfill: Backfill, mapping: Mapping[str, st
         kind="sentiment.backfill",
         queue="io",
         workspace=found.source.monitor.workspace,
-        title=say("Read {file} into {monitor}", file=found.file_name, monitor=found.source.monitor.name),
+        title=_title(found),
         by=actor.user,
         page=f"monitors/backfills/{found.pk}",
         unit="rows",
@@ -111,6 +111,13 @@ def start_backfill(*, actor: Actor, backfill: Backfill, mapping: Mapping[str, st
     )
     found.save(update_fields=["mapping", "job"])
     return found
+
+
+def _title(found: Backfill) -> str:
+    monitor = found.source.monitor
+    if monitor.is_restricted:  # the name of a file may tell whom it is about
+        return say("Read a file into {monitor}", monitor=monitor.open_name)
+    return say("Read {file} into {monitor}", file=found.file_name, monitor=monitor.name)
 
 
 def _checked(backfill: Backfill, mapping: Mapping[str, str]) -> dict[str, str]:

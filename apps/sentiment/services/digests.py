@@ -110,7 +110,7 @@ def schedule_digest(
 ) -> Schedule:
     """Send it every day, or on one day of the week (1 Monday to 7 Sunday), at a time of the monitor's zone."""
     template = _("Weekly digest: {name}") if period == Period.WEEK else _("Daily digest: {name}")
-    label = str(template).format(name=monitor.name)
+    label = str(template).format(name=monitor.open_name)
     schedule = schedules.create(
         workspace=actor.workspace,
         by=actor.user,

@@ -60,8 +60,9 @@ def _ask(
         raise Refused("bad_span", say("Choose a span in the past that ends after it begins."), field="end_at")
     if end - begin > LONGEST:
         raise Refused("bad_span", say("Choose a span of at most {days} days.", days=LONGEST.days), field="begin_at")
+    about = monitor.open_name if monitor.is_restricted else rules[0]["name"]
     title = (
-        say("Back-test of {rule}", rule=rules[0]["name"]) if is_draft else say("Replay of {monitor}", monitor=monitor)
+        say("Back-test of {rule}", rule=about) if is_draft else say("Replay of {monitor}", monitor=monitor.open_name)
     )
     job = jobs.create(
         kind=KIND, workspace=actor.workspace, queue="io", title=title, by=actor.user, priority=PRIORITY, max_attempts=2
