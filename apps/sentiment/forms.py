@@ -63,6 +63,7 @@ class MonitorForm(forms.ModelForm):  # type: ignore[type-arg]
             "link_threshold": _(
                 "A mention of this confidence or more is linked. A ticker in digits alone has 0.6, a name without evidence 0.25."
             ),
+            "body_days": _("Titles, scores and counts stay, and alerts keep the beginnings of their sample texts."),
             "is_restricted": _("Everybody else finds neither it nor anything of it."),
             "abstain_below": _("An article whose likeliest meaning is less probable counts as not sure."),
         }
