@@ -11,8 +11,9 @@ from rest_framework.response import Response
 
 from apps.sentiment import selectors, services
 from apps.sentiment import serializers as shapes
+from apps.sentiment.api_saved import VIEW, filters_of, told_what_is_gone
 from apps.sentiment.filters import ArticleFilter
-from apps.sentiment.models import Article, BucketSize, Clock, Dimension, Fetch, Monitor, Source
+from apps.sentiment.models import Article, BucketSize, Clock, Dimension, Fetch, Monitor, Source, ViewKind
 from apps.sentiment.pushing import take_push
 from apps.sentiment.selectors_meaning import with_meaning
 from core.access import fetch
@@ -124,19 +125,21 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
             OpenApiParameter("language", str),
             OpenApiParameter("since", str, description="Day of publication, YYYY-MM-DD."),
             OpenApiParameter("until", str),
+            VIEW,
         ],
         responses=shapes.ArticleSerializer(many=True),
     )
     def articles(self, request: Request, pk: int) -> Response:
         """Newest first, without their texts."""
         monitor = fetch(self.actor, Monitor, READ, pk=pk)
-        filters = ArticleFilter(
-            request.query_params, with_meaning(selectors.articles_of(monitor).defer("body", "search")), monitor=monitor
-        )
+        asked, gone = filters_of(self.actor, monitor, ViewKind.ARTICLES, request.query_params)
+        rows = with_meaning(selectors.articles_of(monitor).defer("body", "search"))
+        filters = ArticleFilter(asked, rows, monitor=monitor)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)
         page = self.paginate_queryset(filters.qs)
-        return self.get_paginated_response(shapes.ArticleSerializer(page, many=True).data)
+        answer = self.get_paginated_response(shapes.ArticleSerializer(page, many=True).data)
+        return told_what_is_gone(answer, gone)
 
     def _values(self, request: Request, *, partial: bool = False) -> dict[str, Any]:
         serializer = self.get_serializer(data=request.data, partial=partial)

@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.sentiment import selectors_trends as selectors
+from apps.sentiment.api_saved import VIEW, filters_of, told_what_is_gone
 from apps.sentiment.forms_trends import SPANS, TrendForm
 from apps.sentiment.markets import Market
-from apps.sentiment.models import BucketSize, Clock, Dimension, Monitor
+from apps.sentiment.models import BucketSize, Clock, Dimension, Monitor, ViewKind
 from apps.sentiment.trends import Figures, Trend, TrendMeasure
 from core.access import fetch
 from core.api.views import WorkspaceView
@@ -117,14 +118,17 @@ class TrendView(WorkspaceView):
             OpenApiParameter("market", str, enum=Market.values, description="Only its trading days."),
             OpenApiParameter("compare", bool, description="With as many buckets before."),
             OpenApiParameter("voice", bool, description="Values are shares among the series."),
+            VIEW,
         ],
         responses=TrendSerializer,
     )
     def get(self, request: Request, pk: int) -> Response:
         """What the page of trends draws."""
         monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
-        form = TrendForm(request.query_params, monitor=monitor)
+        asked, gone = filters_of(self.actor, monitor, ViewKind.TRENDS, request.query_params)
+        form = TrendForm(asked, monitor=monitor)
         errors: Any = form.errors
         if errors:
             raise serializers.ValidationError(errors)
-        return Response(TrendSerializer(plain(selectors.trend_of(monitor, form.asked()))).data)
+        answer = Response(TrendSerializer(plain(selectors.trend_of(monitor, form.asked()))).data)
+        return told_what_is_gone(answer, gone)

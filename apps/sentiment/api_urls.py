@@ -10,6 +10,7 @@ from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
 from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
 from apps.sentiment.api_rules import AlertViewSet, ReplayViewSet, RuleViewSet, SilenceViewSet
+from apps.sentiment.api_saved import SavedViewViewSet
 from apps.sentiment.api_trends import TrendView
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -21,6 +22,8 @@ urlpatterns = [
     path("monitors/<int:pk>/series", MonitorViewSet.as_view({"get": "series"})),
     path("monitors/<int:pk>/trend", TrendView.as_view()),
     path("monitors/<int:pk>/articles", MonitorViewSet.as_view({"get": "articles"})),
+    path("monitors/<int:monitor>/views", SavedViewViewSet.as_view({"get": "list", "post": "create"})),
+    path("monitors/<int:monitor>/views/<int:pk>", SavedViewViewSet.as_view(ONE)),
     path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),
     path("sources/<int:pk>", SourceViewSet.as_view(ONE)),
     path("sources/<int:pk>/read", SourceViewSet.as_view({"post": "read"})),

@@ -67,13 +67,18 @@ def about(rows: QuerySet[Article], topic: Topic) -> QuerySet[Article]:
     return rows.filter(Exists(given))
 
 
-def speaking_of(rows: QuerySet[Article], workspace: Any, entity: str) -> QuerySet[Article]:
-    """Articles that speak of an entity, given by its id, name or an alias."""
-    known = Entity.objects.filter(workspace=workspace)
+def entities_named(workspace: Any, entity: str) -> QuerySet[Entity]:
+    """Entities of this id, name or alias; one with several such aliases comes as often."""
     wanted = Q(name__iexact=entity) | Q(aliases__text__iexact=entity)
     if entity.isascii() and entity.isdigit() and len(entity) < 19:
         wanted |= Q(pk=int(entity))
-    return rows.filter(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=known.filter(wanted))))
+    return Entity.objects.filter(wanted, workspace=workspace)
+
+
+def speaking_of(rows: QuerySet[Article], workspace: Any, entity: str) -> QuerySet[Article]:
+    """Articles that speak of an entity, given by its id, name or an alias."""
+    known = entities_named(workspace, entity)
+    return rows.filter(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=known)))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from apps.sentiment.corrected import with_corrections
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms import MonitorForm, SourceForm
 from apps.sentiment.models import Article, BucketSize, Dimension, Monitor, Source
+from apps.sentiment.saved_bar import bar_of
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
-from core.pages import is_filtered, keyset, show_refusal, workspace_url
+from core.pages import keyset, show_refusal, workspace_url
 
 READ, WRITE = "sentiment.read", "sentiment.write"
 SPANS = {
@@ -152,16 +153,12 @@ def again(request: PageRequest, pk: int) -> HttpResponse:
 def articles(request: PageRequest, pk: int) -> HttpResponse:
     """Articles of a monitor, newest first."""
     found = fetch(request.actor, Monitor, READ, pk=pk)
-    filters = ArticleFilter(request.GET, selectors.articles_of(found), monitor=found)
+    bar = bar_of(request, found, "articles")
+    filters = ArticleFilter(bar.data, selectors.articles_of(found), monitor=found)
     rows = filters.qs if filters.is_valid() else Article.objects.none()
     shown = keyset(request, rows, size=50)
     with_corrections(request.actor.workspace, shown.rows)
-    context = {
-        "monitor": found,
-        "filter": filters,
-        "filtered": is_filtered(request, filters),
-        "page": shown,
-    }
+    context = {"monitor": found, "filter": filters, "bar": bar, "page": shown}
     return render(request, "sentiment/articles.html", context)
 
 

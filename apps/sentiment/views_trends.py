@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from apps.sentiment import selectors_trends as selectors
 from apps.sentiment.forms_trends import TrendForm
 from apps.sentiment.models import Monitor
+from apps.sentiment.saved_bar import bar_of
 from apps.sentiment.trend_charts import (
     alert_marks,
     articles_url,
@@ -34,8 +35,9 @@ READ = "sentiment.read"
 def trends(request: PageRequest, pk: int) -> HttpResponse:
     """Series over time beside one another, with what happened meanwhile."""
     found = fetch(request.actor, Monitor, READ, pk=pk)
-    form = TrendForm(request.GET, monitor=found)
-    context: dict[str, Any] = {"monitor": found, "form": form}
+    bar = bar_of(request, found, "trends")
+    form = TrendForm(bar.data, monitor=found)
+    context: dict[str, Any] = {"monitor": found, "form": form, "bar": bar}
     if form.is_valid():
         try:
             context |= _shown(request, found, form.asked())

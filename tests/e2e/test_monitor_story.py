@@ -18,7 +18,7 @@ from apps.notifications.models import Delivery
 from apps.notifications.services import deliver
 from apps.registry.models import ModelVersion
 from apps.sentiment import services
-from apps.sentiment.models import Alert, Article, Replay
+from apps.sentiment.models import Alert, Article, Replay, Source
 from core.api.idempotency import IdempotencyKey
 from core.webhooks import is_signed
 from tests.fixtures.outside import Hook, SmtpServer
@@ -48,6 +48,7 @@ BREAKING = [
     "Minister asks how the data breach could stay unseen",
     "北门银行发生数据泄露，数万客户无法登录",
 ]
+PHONE = {"width": 390, "height": 844}
 WATCHED = "data breach\n数据泄露"
 
 
@@ -254,3 +255,34 @@ def watch_the_time_lapse(page: Any) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_view_is_saved_changed_and_deleted_on_a_phone(
+    visit: Callable[..., Any], alice: User, pushed_source: Source, written: Callable[..., Any]
+) -> None:
+    services.ingest(pushed_source, [written(1, "Harbour opens"), written(2, "School closes")])
+    page = visit(alice, f"/w/harbour/monitors/{pushed_source.monitor_id}/articles?q=harbour", viewport=PHONE)
+    page.set_default_timeout(10_000)
+    views = page.get_by_role("navigation", name="Saved views")
+    differ = page.get_by_text("The filters differ from the view")
+
+    page.get_by_text("Save view").click()
+    page.get_by_label("Name", exact=True).fill("About the harbour")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(views.get_by_role("link", name="About the harbour")).to_have_attribute("aria-current", "true")
+    expect(differ).to_have_count(0)
+
+    page.get_by_label("Words").fill("school")
+    page.get_by_role("button", name="Filter").click()
+    expect(differ).to_be_visible()
+    page.get_by_role("button", name="Save changes").click()
+    page.wait_for_url(re.compile(r"\?view=\d+$"))
+    expect(page.get_by_role("link", name="School closes")).to_be_visible()
+    expect(page.get_by_role("link", name="Harbour opens")).to_have_count(0)
+
+    page.get_by_text("Edit view").click()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(views).to_have_count(0)
+    expect(page.get_by_role("link", name="Harbour opens")).to_be_visible()

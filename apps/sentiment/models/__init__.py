@@ -19,6 +19,7 @@ from apps.sentiment.models.meaning import (
 from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
 from apps.sentiment.models.pages import ArticleRevision, UnreadPage
 from apps.sentiment.models.rules import Grouping, Measure, Rule, RuleKind, Silence
+from apps.sentiment.models.saved_views import OpeningView, SavedView, ViewKind
 from apps.sentiment.models.scores import COUNTS, Bucket, BucketSize, Clock, Dimension, Score, Sentiment, begin_of
 
 __all__ = [
@@ -47,10 +48,12 @@ __all__ = [
     "Lexicon",
     "Measure",
     "Monitor",
+    "OpeningView",
     "Replay",
     "Rule",
     "RuleHit",
     "RuleKind",
+    "SavedView",
     "Score",
     "ScoringState",
     "Sentiment",
@@ -62,5 +65,6 @@ __all__ = [
     "Topic",
     "UnreadPage",
     "Usefulness",
+    "ViewKind",
     "begin_of",
 ]

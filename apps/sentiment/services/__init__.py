@@ -22,6 +22,7 @@ from apps.sentiment.services.readings import claim_source, claim_sources, record
 from apps.sentiment.services.replays import back_test, finish_replay, replay
 from apps.sentiment.services.retention import forget_bands, forget_bodies, forget_buckets
 from apps.sentiment.services.rules import add_silence, change_rule, create_rule, delete_rule, end_silence
+from apps.sentiment.services.saved_views import change_view, delete_view, may_change, open_with, save_view
 from apps.sentiment.services.scoring import (
     claim_articles,
     labels_fit,
@@ -51,6 +52,7 @@ __all__ = [
     "change_rule",
     "change_source",
     "change_topic",
+    "change_view",
     "claim_articles",
     "claim_source",
     "claim_sources",
@@ -64,6 +66,7 @@ __all__ = [
     "delete_monitor",
     "delete_rule",
     "delete_topic",
+    "delete_view",
     "end_silence",
     "fetch_now",
     "finish_replay",
@@ -80,8 +83,10 @@ __all__ = [
     "link_again",
     "link_next",
     "make_lesson",
+    "may_change",
     "not_taken",
     "note",
+    "open_with",
     "page_failed",
     "page_was_read",
     "receive_backfill",
@@ -92,6 +97,7 @@ __all__ = [
     "replay",
     "require_signed",
     "rotate_hook_secret",
+    "save_view",
     "score_again",
     "scoring_failed",
     "scoring_waits",
