@@ -1,11 +1,12 @@
 """Saved views: what is kept of a page, who sees and changes it, and what is said of what is gone."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, close_old_connections, transaction
 from django.http import Http404, QueryDict
 
 from apps.accounts.access import actor_of_member
@@ -203,6 +204,26 @@ def test_there_is_a_bound_on_own_and_on_shared_ones(
         services.change_view(actor=bobs, view=save("C", by=bobs), is_shared=True)
     services.delete_view(actor=actor, view=mine)
     assert save("C").pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_saves_several_times_at_once_does_not_get_past_the_bound(
+    save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_views, "MOST_OWN", 1)
+
+    def saved(name: str) -> bool:
+        try:
+            return bool(save(name).pk)
+        except Refused:
+            return False
+        finally:
+            close_old_connections()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(saved, ("A", "a", "B", "C")))
+
+    assert (sum(found), SavedView.objects.count()) == (1, 1)
 
 
 def test_a_shared_view_is_changed_by_its_owner_and_by_whoever_may_change_the_monitor(
