@@ -70,12 +70,19 @@ def change_view(
     if was_shared and not found.is_shared:
         OpeningView.objects.filter(view=found).exclude(member=found.owner).delete()
     after = _told(found)
-    if after == before and found.is_shared == was_shared:
+    if after == before:
         return found
     _save(found)
     if found.is_shared or was_shared:
-        verb = "change" if found.is_shared == was_shared else "share" if found.is_shared else "unshare"
-        audit(actor=actor, action=f"saved_view.{verb}", obj=found, before=before, after=after)
+        audit(
+            actor=actor,
+            action="saved_view.change"
+            if found.is_shared == was_shared
+            else ("saved_view.share" if found.is_shared else "saved_view.unshare"),
+            obj=found,
+            before=before,
+            after=after,
+        )
     return found
 
 
@@ -153,4 +160,10 @@ def _save(view: SavedView) -> None:
 
 
 def _told(view: SavedView) -> dict[str, Any]:
-    return {"monitor": view.monitor.name, "kind": view.kind, "name": view.name, "filters": view.filters}
+    return {
+        "monitor": view.monitor.name,
+        "kind": view.kind,
+        "name": view.name,
+        "filters": view.filters,
+        "is_shared": view.is_shared,
+    }
