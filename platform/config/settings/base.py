@@ -420,6 +420,7 @@ SPECTACULAR_SETTINGS = {
         "SourceKind": "apps.sentiment.models.SourceKind",
         "EntityKind": "apps.sentiment.models.EntityKind",
         "RuleKind": "apps.sentiment.models.RuleKind",
+        "SavedViewKind": "apps.sentiment.models.ViewKind",
         "AlertState": "apps.sentiment.models.AlertState",
         "AlertEventKind": "apps.sentiment.models.alerts.EventKind",
     },
