@@ -26,6 +26,7 @@ urlpatterns = [
     path("<int:pk>/edit", views.edit, name="edit"),
     path("<int:pk>/delete", views.delete, name="delete"),
     path("<int:pk>/score-again", views.again, name="again"),
+    path("<int:pk>/arrivals", views.arrivals, name="arrivals"),
     path("<int:pk>/articles", views.articles, name="articles"),
     path("<int:pk>/live", views_live.live, name="live"),
     path("<int:pk>/trends", views_trends.trends, name="trends"),

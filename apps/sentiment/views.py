@@ -80,12 +80,6 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "span": name if name in SPANS else "week",
         "series": series,
         "chart": _chart(series),
-        "arrivals": trend_charts.arrivals(
-            found,
-            workspace_url(request.actor, "sentiment:articles", pk=found.pk),
-            span=span,
-            seconds=seconds,
-        ),
         "top_entities": meaning.most_written(found, Dimension.ENTITY, since=now - span, most=SHOWN),
         "top_topics": meaning.most_written(found, Dimension.TOPIC, since=now - span, most=SHOWN),
         "waiting": selectors.waiting_count(found),
@@ -94,6 +88,17 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
         "sources": [(source, healths[source.pk]) for source in sources],
     }
     return render(request, "sentiment/monitor.html", context)
+
+
+@require_GET
+@page(READ)
+def arrivals(request: PageRequest, pk: int) -> HttpResponse:
+    """The part of the overview that shows what arrived beside what was expected; nothing where hardly anything was."""
+    found = fetch(request.actor, Monitor, READ, pk=pk)
+    span, seconds, _words = SPANS.get(request.GET.get("span", ""), SPANS["week"])
+    address = workspace_url(request.actor, "sentiment:articles", pk=found.pk)
+    chart = trend_charts.arrivals(found, address, span=span, seconds=seconds)
+    return render(request, "sentiment/_arrivals.html", {"monitor": found, "chart": chart})
 
 
 TONES = (

@@ -264,8 +264,9 @@ def test_the_overview_draws_arrivals_with_what_was_expected(
     services.add_source(actor=actor, monitor=brand_monitor, kind="push", name="A")
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     counted([5, 5, 5], hour)
-    here = f"{trend_room}{brand_monitor.pk}"
-    assert client.get(here).context["arrivals"] == {}  # nothing was expected yet
+    here = f"{trend_room}{brand_monitor.pk}/arrivals"
+    assert client.get(here).context["chart"] == {}  # nothing was expected yet
+    assert f'hx-get="{here}?span=week"' in client.get(here.removesuffix("/arrivals")).content.decode()
     for hours in (1, 2, 3):
         Expectation.objects.create(
             monitor=brand_monitor, dimension="total", seconds=3600, measure="article_count", start_at=hour - hours * HOUR,
@@ -274,10 +275,10 @@ def test_the_overview_draws_arrivals_with_what_was_expected(
 
     page = client.get(here, {"span": "day"})
 
-    counts, expected = page.context["arrivals"]["series"]
+    counts, expected = page.context["chart"]["series"]
     assert sum(value for _x, value in counts["points"] if value) == 15
     assert [pair for pair in expected["band"] if pair] == [[1.0, 9.0]] * 3
-    assert client.get(here).context["arrivals"] == {}  # of a week hardly anything was expected
+    assert client.get(here).context["chart"] == {}  # of a week hardly anything was expected
 
 
 def test_fine_counts_go_after_a_hundred_days_and_coarser_ones_stay(brand_monitor: Monitor) -> None:
