@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from apps.sentiment import services
-from apps.sentiment.models import Alert, ArticleEntity, ArticleTopic, Source, TargetScore
+from apps.sentiment.models import Alert, Article, ArticleEntity, ArticleTopic, Source, TargetScore
 from apps.sentiment.services.scoring import Said
 from core.access import Actor
 from workers.evidence import Evidence, prove_next
@@ -94,6 +94,16 @@ def test_why_there_are_no_words_is_written_down(
     assert all("“gloomy”" in str(each["error"]) for each in alarmed.evidence["samples"])
     shown = page(alice).get(f"/w/{workspace.slug}/monitors/alerts/{alarmed.pk}").content.decode()
     assert "“gloomy”" in shown
+
+
+def test_texts_that_no_version_has_read_yet_are_waited_for_a_while(alarmed: Alert) -> None:
+    texts = Article.objects.filter(pk__in=[each["id"] for each in alarmed.explanation["samples"]])
+    texts.update(scoring="waiting")
+    assert not prove_next(Models())
+
+    Alert.objects.filter(pk=alarmed.pk).update(fired_at=timezone.now() - timedelta(minutes=11))
+
+    assert prove_next(Models())
 
 
 def test_old_alerts_and_those_of_monitors_without_a_version_stay_as_they_are(alarmed: Alert, actor: Actor) -> None:

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.registry.models import ModelVersion
-from apps.sentiment.models import Alert, Article, Score
+from apps.sentiment.models import Alert, Article, Score, ScoringState
 
 FORMAT = 1
 TEXTS = 3
 MOST_CHARACTERS = 500  # of a text: no more tokens than can be explained, and all of it that an alert keeps
+LOOKED_THROUGH = 20  # alerts at a time
+READ_WITHIN = timedelta(minutes=10)  # after it fired; texts that no version has read by then have no reasons
 WITHIN = timedelta(days=1)  # after it fired; what nobody could explain by then stays without
 
 
@@ -30,12 +32,23 @@ class Sample:
 def alert_without_evidence(now: datetime) -> Alert | None:
     """The alert that fired last of those that are explained and lack evidence, where a version says how texts are meant."""
     rows = Alert.objects.filter(fired_at__gt=now - WITHIN, explanation__isnull=False, evidence__isnull=True)
-    return rows.exclude(monitor__sentiment_model="").select_related("monitor").order_by("-fired_at").first()
+    rows = rows.exclude(monitor__sentiment_model="").select_related("monitor").order_by("-fired_at")
+    return next((alert for alert in rows[:LOOKED_THROUGH] if not _is_read_soon(alert, now)), None)
+
+
+def _is_read_soon(alert: Alert, now: datetime) -> bool:
+    """Whether its texts still wait for a version: what is told on arrival is told before it is read."""
+    waiting = Article.objects.filter(pk__in=_samples(alert), scoring=ScoringState.WAITING)
+    return alert.fired_at is not None and alert.fired_at > now - READ_WITHIN and waiting.exists()
+
+
+def _samples(alert: Alert) -> list[int]:
+    return [each["id"] for each in (alert.explanation or {}).get("samples", [])[:TEXTS]]
 
 
 def samples_of(alert: Alert) -> list[Sample]:
     """The first texts of its explanation that are still kept."""
-    ids = [each["id"] for each in (alert.explanation or {}).get("samples", [])[:TEXTS]]
+    ids = _samples(alert)
     articles = Article.objects.in_bulk(ids)
     rows = Score.objects.filter(article__in=ids).select_related("model_version__family").order_by("id")
     versions = {row.article_id: row.model_version for row in rows}  # the newest of each

@@ -193,11 +193,12 @@ def _topics(found: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _named(said: Sequence[tuple[int, str, str | None]]) -> list[dict[str, Any]]:
-    """(id, name, meaning) of each article, counted; the most frequent first."""
+    """(id, name, meaning) of each article, counted; the most frequent first. `negative` is None where nobody has read any."""
+    read = {pk for pk, _name, meaning in said if meaning is not None}
     negative = Counter(pk for pk, _name, meaning in said if meaning == Sentiment.NEGATIVE)
     counted = Counter((pk, name) for pk, name, _meaning in said)
     return [
-        {"id": pk, "name": name, "count": count, "negative": negative[pk]}
+        {"id": pk, "name": name, "count": count, "negative": negative[pk] if pk in read else None}
         for (pk, name), count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:NAMED]
     ]
 
