@@ -321,7 +321,7 @@ class Correction(models.Model):
     )  # what it is a label for
     aspect = models.CharField(
         max_length=200, blank=True, default="", db_default=""
-    )  # "sentiment", "topic", "target:<name>"
+    )  # as the room that writes it names what it speaks of: "sentiment", "topic:12", "target:7"
     label = models.CharField(max_length=200, blank=True)
     previous_label = models.CharField(max_length=200, blank=True, default="", db_default="")  # what a version had said
     model_version = models.CharField(max_length=160, blank=True, default="", db_default="")  # which, by its name then

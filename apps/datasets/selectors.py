@@ -96,6 +96,12 @@ def corrected_texts(workspace: Any, hashes: Collection[str], aspect: str) -> dic
     return {row.text_hash: row for row in rows.exclude(label="").defer("text")}
 
 
+def aspects_of_text(workspace: Any, text_hash: str) -> dict[str, Correction]:
+    """Aspect -> what counts of one text."""
+    rows = Correction.objects.filter(workspace=workspace, text_hash=text_hash, is_current=True)
+    return {row.aspect: row for row in rows.exclude(label="").defer("text")}
+
+
 def correction_history(workspace: Any, text_hash: str) -> QuerySet[Correction]:
     """All that was said of a text, newest first."""
     return Correction.objects.filter(workspace=workspace, text_hash=text_hash).defer("text").order_by("-id")

@@ -10,9 +10,10 @@ from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, Mode
 
 from apps.datasets.models import Correction
 from apps.notifications.models import Severity
-from apps.sentiment.models import Alert, AlertState, Article, RuleKind, Sentiment, Source, Topic, Usefulness
+from apps.sentiment.models import Alert, AlertState, Article, AspectKind, RuleKind, Sentiment, Source, Topic, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
 from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
+from apps.sentiment.services.aspects import NO, YES, of_kind
 from core.search import found_by
 
 UNREAD = "unread"
@@ -74,7 +75,7 @@ class AlertFilter(FilterSet):
 
 
 class CorrectionFilter(FilterSet):
-    """By words, what was said, whether the version had said otherwise, and who said it."""
+    """By words, aspect, what was said, whether the system had said otherwise, and who said it."""
 
     q = CharFilter(
         field_name="text",
@@ -82,25 +83,36 @@ class CorrectionFilter(FilterSet):
         label=_("Words"),
         widget=forms.TextInput(attrs={"type": "search", "data-search": ""}),
     )
+    aspect = ChoiceFilter(
+        choices=AspectKind.choices, method="with_aspect", label=_("What was corrected"), empty_label=_("Anything")
+    )
     label = ChoiceFilter(
-        choices=[each for each in Sentiment.choices if each[0] != Sentiment.ABSTAINED],
+        choices=[
+            *(each for each in Sentiment.choices if each[0] != Sentiment.ABSTAINED),
+            (YES, _("About it")),
+            (NO, _("Not about it")),
+        ],
         label=_("What is right"),
         empty_label=_("Any"),
     )
     otherwise = ChoiceFilter(
         choices=[("yes", _("Said otherwise")), ("no", _("Confirmed"))],
         method="with_otherwise",
-        label=_("The version"),
+        label=_("Had been said"),
         empty_label=_("Any"),
     )
     author = CharFilter(lookup_expr="icontains", label=_("Said by"))
 
     class Meta:
         model = Correction
-        fields = ("q", "label", "otherwise", "author")
+        fields = ("q", "aspect", "label", "otherwise", "author")
+
+    def with_aspect(self, rows: QuerySet[Correction], _name: str, value: str) -> QuerySet[Correction]:
+        """Corrections of articles, of their topics, or of the entities they speak of."""
+        return rows.filter(of_kind(value))
 
     def with_otherwise(self, rows: QuerySet[Correction], _name: str, value: str) -> QuerySet[Correction]:
-        """Corrections of which a version had said something else, or the same."""
+        """Corrections of which the system had said something else, or the same."""
         said = rows.exclude(previous_label="")
         return said.exclude(previous_label=F("label")) if value == "yes" else said.filter(previous_label=F("label"))
 

@@ -151,12 +151,20 @@ class Spoken:
         return f"{name} · {self.score.get_sentiment_display()}" if self.score else name
 
 
+def scores_towards(article: Article) -> QuerySet[TargetScore]:
+    """How entities are spoken of in an article; of each entity the one that goes first comes last."""
+    rows = TargetScore.objects.filter(article=article).select_related("model_version__family")
+    return rows.order_by("is_dedicated", "id")
+
+
+def score_towards(article: Article, entity: int) -> TargetScore | None:
+    """How one entity is spoken of, by the version that goes first."""
+    return scores_towards(article).filter(entity=entity).last()
+
+
 def spoken_of(article: Article) -> list[Spoken]:
     """Entities of an article in the order they come in it."""
-    scores: dict[int, TargetScore] = {}
-    rows = TargetScore.objects.filter(article=article).select_related("model_version__family")
-    for score in rows.order_by("is_dedicated", "id"):
-        scores[score.entity_id] = score
+    scores: dict[int, TargetScore] = {score.entity_id: score for score in scores_towards(article)}
     links = ArticleEntity.objects.filter(article=article).select_related("entity")
     found = [Spoken(link, scores.get(link.entity_id)) for link in links]
     return sorted(found, key=lambda each: each.link.spans[:1])

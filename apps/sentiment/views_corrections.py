@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.datasets.models import Correction
 from apps.sentiment import corrected, services
+from apps.sentiment import selectors_meaning as meaning
 from apps.sentiment.filters import CorrectionFilter
 from apps.sentiment.models import Article, Lesson, Monitor
 from core.access import PageRequest, fetch, page
@@ -20,7 +21,7 @@ READ, WRITE = "sentiment.read", "sentiment.write"
 @require_POST
 @page(WRITE)
 def correct(request: PageRequest, pk: int) -> HttpResponse:
-    """Say how an article is meant, or take it back; the part that was clicked comes again."""
+    """Say what is right of one aspect, or take it back; the part that was clicked comes again, without JavaScript the article."""
     rows = Article.objects.select_related("monitor").defer("search")
     article = fetch(request.actor, rows, WRITE, pk=pk, within="monitor__workspace")
     aspect = request.POST.get("aspect") or services.SENTIMENT
@@ -31,8 +32,14 @@ def correct(request: PageRequest, pk: int) -> HttpResponse:
             actor=request.actor, article=article, label=request.POST.get("label", ""), aspect=aspect,
             note=request.POST.get("note", ""),
         )  # fmt: skip
-    shown = corrected.shown(request.actor.workspace, [article], aspect=aspect)[article.pk]
-    return render(request, "sentiment/_correct.html", {"row": article, "corrected": shown})
+    if request.headers.get("HX-Request") != "true":
+        return redirect(workspace_url(request.actor, "sentiment:article", pk=article.pk))
+    if aspect == services.SENTIMENT:
+        shown = corrected.shown(request.actor.workspace, [article])[article.pk]
+        return render(request, "sentiment/_correct.html", {"row": article, "corrected": shown})
+    speaks = corrected.spoken_aspects(article, meaning.spoken_of(article))
+    context = {"article": article, "monitor": article.monitor, "speaks": speaks}
+    return render(request, "sentiment/_spoken.html", context)
 
 
 @require_GET
@@ -42,12 +49,19 @@ def corrections(request: PageRequest, pk: int) -> HttpResponse:
     monitor = fetch(request.actor, Monitor, READ, pk=pk)
     rows = corrected.corrections_of(monitor)
     filters = CorrectionFilter(request.GET, rows)
+    shown = keyset(request, filters.qs if filters.is_valid() else Correction.objects.none(), size=50)
+    corrected.with_subjects(monitor, shown.rows)
+    standings = corrected.standings_of(monitor)
     context = {
         "monitor": monitor,
         "filter": filters,
         "filtered": is_filtered(request, filters),
-        "page": keyset(request, filters.qs if filters.is_valid() else Correction.objects.none(), size=50),
-        **_standing(monitor),
+        "page": shown,
+        "standings": standings,
+        "count": sum(each.count for each in standings),
+        "article_count": Article.objects.filter(monitor=monitor).count(),
+        "learnings": [each for each in corrected.learnings_of(monitor) if each.count or each.lesson],
+        "shares": services.SAMPLE_SHARES,
     }
     return render(request, "sentiment/corrections.html", context)
 
@@ -55,17 +69,15 @@ def corrections(request: PageRequest, pk: int) -> HttpResponse:
 @require_GET
 @page(READ)
 def lesson(request: PageRequest, pk: int) -> HttpResponse:
-    """The newest lesson as it stands; asks for itself while its version is being frozen."""
+    """The newest lesson of one aspect and version as it stands; asks for itself while its version is being frozen."""
     monitor = fetch(request.actor, Monitor, READ, pk=pk)
-    return render(request, "sentiment/_lesson.html", {"monitor": monitor, **_standing(monitor)})
-
-
-def _standing(monitor: Monitor) -> dict[str, Any]:
-    return {
-        "standing": corrected.standing_of(monitor),
-        "lesson": corrected.lessons_of(monitor).first(),
-        "shares": services.SAMPLE_SHARES,
-    }
+    aspect, model = request.GET.get("aspect", services.SENTIMENT), request.GET.get("model", "")
+    found = [each for each in corrected.learnings_of(monitor) if each.aspect.value == aspect]
+    learning = next((each for each in found if model in ("", each.model)), None)
+    if learning is None:
+        raise Http404
+    context: dict[str, Any] = {"monitor": monitor, "learning": learning, "shares": services.SAMPLE_SHARES}
+    return render(request, "sentiment/_lesson.html", context)
 
 
 @require_POST
@@ -75,7 +87,13 @@ def make_lesson(request: PageRequest, pk: int) -> HttpResponse:
     """Freeze what was corrected as a dataset version; asked twice it is the same one."""
     monitor = fetch(request.actor, Monitor, WRITE, pk=pk)
     share = request.POST.get("sample_share", "1")
-    services.make_lesson(actor=request.actor, monitor=monitor, sample_share=int(share) if share.isdecimal() else -1)
+    services.make_lesson(
+        actor=request.actor,
+        monitor=monitor,
+        aspect=request.POST.get("aspect") or services.SENTIMENT,
+        model=request.POST.get("model", ""),
+        sample_share=int(share) if share.isdecimal() and len(share) < 9 else -1,
+    )
     return redirect(workspace_url(request.actor, "sentiment:corrections", pk=monitor.pk))
 
 
@@ -83,7 +101,7 @@ def make_lesson(request: PageRequest, pk: int) -> HttpResponse:
 @page(WRITE)
 @once(seconds=10)
 def train(request: PageRequest, pk: int) -> HttpResponse:
-    """Let the monitor's version learn from a lesson, and go to the training."""
+    """Let a version learn from a lesson, and go to the training."""
     rows = Lesson.objects.select_related("monitor__workspace")
     found = fetch(request.actor, rows, WRITE, pk=pk, within="monitor__workspace")
     started = services.train_lesson(actor=request.actor, lesson=found)

@@ -1,6 +1,6 @@
 """What happens to datasets, by verb; other rooms call these names."""
 
-from apps.datasets.services.corrections import correct
+from apps.datasets.services.corrections import correct, forget_aspect
 from apps.datasets.services.datasets import archive, create, delete, set_labels, unarchive, update
 from apps.datasets.services.examples import add, bulk_change, edit, remove, restore
 from apps.datasets.services.exports import expire_files, export
@@ -25,6 +25,7 @@ __all__ = [
     "expire_api_files",
     "expire_files",
     "export",
+    "forget_aspect",
     "freeze",
     "import_file",
     "import_requests",

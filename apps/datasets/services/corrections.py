@@ -64,6 +64,11 @@ def correct(
     )
 
 
+def forget_aspect(*, actor: Actor, aspect: str) -> None:
+    """Nothing that was said of an aspect counts any more, for what it speaks of is gone; it stays as history."""
+    Correction.objects.filter(workspace=actor.workspace, aspect=aspect, is_current=True).update(is_current=False)
+
+
 def text_hash(text: str) -> str:
     """By which a text is the same wherever it was met."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

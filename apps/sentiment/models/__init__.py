@@ -5,7 +5,7 @@ from apps.sentiment.models.articles import Article, ArticleBand, ScoringState, S
 from apps.sentiment.models.backfills import Backfill
 from apps.sentiment.models.expectations import Expectation
 from apps.sentiment.models.hosts import Host
-from apps.sentiment.models.lessons import Lesson
+from apps.sentiment.models.lessons import AspectKind, Lesson
 from apps.sentiment.models.meaning import (
     Alias,
     ArticleEntity,
@@ -33,6 +33,7 @@ __all__ = [
     "ArticleEntity",
     "ArticleRevision",
     "ArticleTopic",
+    "AspectKind",
     "Backfill",
     "Bucket",
     "BucketSize",

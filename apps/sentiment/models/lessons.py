@@ -12,14 +12,31 @@ from apps.sentiment.models.monitors import Monitor
 from apps.training.models import TrainingJob
 
 
+class AspectKind(models.TextChoices):
+    """What of an article people correct, and a version learns by itself."""
+
+    SENTIMENT = "sentiment", _("How articles are meant")
+    TOPIC = "topic", _("Topics")
+    TARGET = "target", _("How entities are spoken of")
+
+
 class Lesson(models.Model):
-    """The corrections of a monitor up to one of them, frozen as a dataset version; at most one training job learns from it."""
+    """The corrections of one kind up to one of them, frozen as a dataset version; at most one training job learns from it.
+
+    `model` is how the monitor named the version whose labels its rows carry and that goes on learning: "family@alias" or the
+    like; empty where no version gives what was corrected, as with topics that are given by words alone.
+    """
 
     monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="lessons", db_index=False)
+    aspect = models.CharField(
+        max_length=10, choices=AspectKind.choices, default=AspectKind.SENTIMENT, db_default=AspectKind.SENTIMENT.value
+    )
+    model = models.CharField(max_length=160, blank=True, default="", db_default="")
     dataset_version = models.OneToOneField(DatasetVersion, models.CASCADE, related_name="+")
     training_job = models.ForeignKey(TrainingJob, models.SET_NULL, null=True, related_name="+")
     last_correction = models.BigIntegerField()  # its id; later ones are for the next lesson
-    correction_count = models.PositiveIntegerField()
+    correction_count = models.PositiveIntegerField()  # of those its rows hold
+    left_count = models.PositiveIntegerField(default=0, db_default=0)  # corrections that could not become rows
     sample_count = models.PositiveIntegerField()  # confident articles that nobody corrected
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -29,4 +46,4 @@ class Lesson(models.Model):
         indexes: ClassVar = [models.Index(fields=["monitor", "-id"], name="lesson_monitor")]
 
     def __str__(self) -> str:
-        return f"{self.monitor_id} {self.created_at:%Y-%m-%d %H:%M}"
+        return f"{self.monitor_id} {self.aspect} {self.created_at:%Y-%m-%d %H:%M}"

@@ -2,18 +2,12 @@
 
 from apps.sentiment.services.alerts import acknowledge, assign, close, judge, note
 from apps.sentiment.services.backfills import forget_backfill_files, receive_backfill, start_backfill
-from apps.sentiment.services.corrections import (
-    SAMPLE_SHARES,
-    SENTIMENT,
-    correct_article,
-    make_lesson,
-    take_back,
-    train_lesson,
-)
+from apps.sentiment.services.corrections import SENTIMENT, correct_article, take_back
 from apps.sentiment.services.entities import change_entity, create_entity, delete_entity
 from apps.sentiment.services.hooks import require_signed, rotate_hook_secret, taken_once
 from apps.sentiment.services.hosts import forget_hosts
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
+from apps.sentiment.services.lessons import SAMPLE_SHARES, make_lesson, train_lesson
 from apps.sentiment.services.linking import lexis_of, link_again, link_next, try_text
 from apps.sentiment.services.many_entities import Upserted, upsert_entities
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor

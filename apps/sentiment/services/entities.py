@@ -6,8 +6,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from apps.accounts.services import audit
+from apps.datasets.services import forget_aspect
 from apps.sentiment.meaning.tickers import forms_of, normal
-from apps.sentiment.models import Alias, Bucket, Dimension, Entity, EntityKind
+from apps.sentiment.models import Alias, AspectKind, Bucket, Dimension, Entity, EntityKind
 from apps.sentiment.services.linking import tables_changed
 from apps.sentiment.services.topics import words_of
 from core.access import Actor
@@ -57,8 +58,9 @@ def change_entity(
 
 @transaction.atomic
 def delete_entity(*, actor: Actor, entity: Entity) -> None:
-    """With its aliases, links and figures."""
+    """With its aliases, links and figures; what people said of it does not count any more."""
     audit(actor=actor, action="entity.delete", obj=entity, before=_told(entity))
+    forget_aspect(actor=actor, aspect=f"{AspectKind.TARGET.value}:{entity.pk}")
     Bucket.objects.filter(
         monitor__workspace=entity.workspace_id, dimension=Dimension.ENTITY, key=str(entity.pk)
     ).delete()

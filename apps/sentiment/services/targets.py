@@ -1,7 +1,7 @@
 """How entities are spoken of: what versions read for that, and what they said of it."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from apps.registry.models import ModelVersion
@@ -31,23 +31,33 @@ def windows_of(articles: Sequence[Article], version: ModelVersion, *, is_dedicat
 
     A dedicated version reads the name in front of each window (`TARGET_TEMPLATE`).
     """
-    links: dict[int, list[ArticleEntity]] = defaultdict(list)
-    for row in ArticleEntity.objects.filter(article__in=articles).order_by("id"):
-        links[row.article_id].append(row)
+    links = links_of(articles)
     rows = TargetScore.objects.filter(article__in=list(links), model_version=version)
     done = set(rows.values_list("article_id", "entity_id"))
     found = []
     for article in articles:
-        text, all_links = article.text, links[article.pk]
+        text, all_links = article.text, links.get(article.pk, [])
         for link in all_links:
-            if (article.pk, link.entity_id) in done:
-                continue
-            spans = [(start, end) for start, end in link.spans]
-            others = [(start, end) for other in all_links if other is not link for start, end in other.spans]
-            for name, window in windows(text, spans, others):
-                read = TARGET_TEMPLATE.format(entity=name, text=window) if is_dedicated else window
-                found.append(Window(article, link.entity_id, read))
+            if (article.pk, link.entity_id) not in done:
+                read = read_of(text, link, all_links, is_dedicated=is_dedicated)
+                found += [Window(article, link.entity_id, each) for each in read]
     return found
+
+
+def links_of(articles: Iterable[Article | int]) -> dict[int, list[ArticleEntity]]:
+    """Article -> its entities, in the order they were linked."""
+    links: dict[int, list[ArticleEntity]] = defaultdict(list)
+    for row in ArticleEntity.objects.filter(article__in=list(articles)).order_by("id"):
+        links[row.article_id].append(row)
+    return dict(links)
+
+
+def read_of(text: str, link: ArticleEntity, links: Sequence[ArticleEntity], *, is_dedicated: bool) -> list[str]:
+    """What a version reads to say how the entity of `link` is spoken of in a text with all these links."""
+    spans = [(start, end) for start, end in link.spans]
+    others = [(start, end) for other in links if other is not link for start, end in other.spans]
+    found = windows(text, spans, others)
+    return [TARGET_TEMPLATE.format(entity=name, text=each) if is_dedicated else each for name, each in found]
 
 
 def joined(windows: Sequence[Window], probabilities: Sequence[Mapping[str, float]]) -> list[TargetSaid]:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, transaction
 
 from apps.accounts.services import audit
+from apps.datasets.services import forget_aspect
 from apps.registry.models import ModelVersion
-from apps.sentiment.meaning.folding import half_width, lowered
-from apps.sentiment.models import Article, ArticleTopic, Bucket, Dimension, Monitor, Topic
+from apps.sentiment.models import Article, ArticleTopic, AspectKind, Bucket, Dimension, Monitor, Topic
+from apps.sentiment.services.learners import folded
 from apps.sentiment.services.linking import tables_changed
 from core.access import Actor
 from core.errors import Refused, conflict
@@ -55,8 +56,9 @@ def change_topic(*, actor: Actor, topic: Topic, **columns: Any) -> Topic:
 
 @transaction.atomic
 def delete_topic(*, actor: Actor, topic: Topic) -> None:
-    """With its figures."""
+    """With its figures; what people said of it does not count any more."""
     audit(actor=actor, action="topic.delete", obj=topic, before=_told(topic))
+    forget_aspect(actor=actor, aspect=f"{AspectKind.TOPIC.value}:{topic.pk}")
     Bucket.objects.filter(monitor__workspace=topic.workspace_id, dimension=Dimension.TOPIC, key=str(topic.pk)).delete()
     topic.delete()
     tables_changed(actor.workspace)
@@ -71,7 +73,7 @@ def give_topics(monitor: Monitor, said: Sequence[TopicSaid], articles: Sequence[
         for label, probability in probabilities.items():
             if probability < monitor.topic_threshold:
                 continue
-            for topic in by_label.get(_folded(label), ()):
+            for topic in by_label.get(folded(label), ()):
                 place = (article.pk, topic, version.pk)
                 given[place] = max(probability, given.get(place, 0.0))
     current: list[int] = []
@@ -93,13 +95,9 @@ def _labels(monitor: Monitor) -> dict[str, list[int]]:
     topics = Topic.objects.filter(workspace=monitor.workspace_id, is_enabled=True)
     for topic in topics:
         if topic.monitor_id in (None, monitor.pk):
-            for label in {_folded(each) for each in (topic.key, *topic.labels)}:
+            for label in {folded(each) for each in (topic.key, *topic.labels)}:
                 found.setdefault(label, []).append(topic.pk)
     return found
-
-
-def _folded(label: str) -> str:
-    return lowered(half_width(label)).strip()
 
 
 def _set(topic: Topic, columns: Mapping[str, Any]) -> None:
