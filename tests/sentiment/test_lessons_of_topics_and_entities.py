@@ -111,6 +111,20 @@ def test_a_row_has_what_was_said_and_of_other_topics_what_had_been_given(
     assert lesson.dataset_version.dataset.multi_label
 
 
+def test_of_an_article_that_is_gone_nobody_knows_what_else_it_is_about(
+    actor: Actor, about: ModelVersion, read: Any
+) -> None:
+    articles = read(about, 2)
+    for article in articles:
+        correct(actor, article, "topic:recall", "yes")
+    articles[0].delete()
+
+    lesson = services.make_lesson(actor=actor, monitor=articles[1].monitor, aspect="topic", sample_share=0)
+
+    assert labels_of(lesson) == {articles[1].text: ["loans", "product recall"]}
+    assert (lesson.correction_count, lesson.left_count) == (1, 1)
+
+
 def test_a_version_of_one_label_learns_from_texts_about_one_of_its_topics(
     actor: Actor, pushed_source: Source, topics: Any, classifier: Any, read: Any
 ) -> None:

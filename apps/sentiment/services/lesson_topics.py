@@ -27,15 +27,19 @@ def topic_rows(monitor: Monitor, version: ModelVersion | None, corrections: Sequ
     new = {topic for about, _texts in said.values() for topic, word in about.items() if word == YES}
     taught = set(labels) & (given | new) if version is not None else set(labels)
     is_single = version is not None and not version.multi_label
-    found = _current({int(each.number) for each in corrections}, taught)
-    there: dict[str, set[int]] = defaultdict(set)
+    articles = set(
+        Article.objects.filter(pk__in={int(each.number) for each in corrections}).values_list("pk", flat=True)
+    )
+    found = _current(articles, taught)
+    there: dict[str, set[int]] = {}  # of texts whose articles are gone nobody knows what else they are about
     for each in corrections:
-        there[each.text_hash] |= found.get(int(each.number), set())
+        if int(each.number) in articles:
+            there.setdefault(each.text_hash, set()).update(found.get(int(each.number), ()))
     rows, count = {}, 0
     for digest, (about, text) in said.items():
         heard = {topic: word for topic, word in about.items() if topic in taught}
-        names = _names(there[digest], heard, labels)
-        if heard and (len(names) == 1 or not is_single):
+        names = _names(there.get(digest, ()), heard, labels)
+        if heard and digest in there and (len(names) == 1 or not is_single):
             rows[f"text:{digest}"] = record(text, names, corrected=True)
             count += len(heard)
     samples = _samples(monitor, taught, set(said), most, is_single=is_single)
