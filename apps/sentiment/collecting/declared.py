@@ -1,192 +1,249 @@
-"""Dates that a page declares for machines: JSON-LD, meta tags, microdata, <time>, attributes, variables of its scripts."""
+"""Dates that a page declares for machines: JSON-LD, meta tags, microdata and RDFa, <time>, attributes, titles."""
 
-import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from apps.sentiment.collecting import jsonld, words
+from apps.sentiment.collecting.identity import Identity
 from apps.sentiment.collecting.trees import headline, names_of, own_elements
 
-MOST_SCRIPT_CHARACTERS = 500_000
-MOST_SCRIPTS = 60
-MOST_DEPTH = 20
-_ARTICLE = re.compile(r"article|posting|report|^newsitem|blog$", re.I)
-_PAGE = re.compile(r"page$|creativework", re.I)
-_OTHERS = {
-    "itemlistelement", "relatedlink", "related", "comment", "comments", "review", "reviews", "haspart", "mentions", "ispartof",
-    "publisher", "author", "video", "image", "about", "citation", "isbasedon", "potentialaction", "subjectof",
-}  # fmt: skip
+MOST_TOLD = 120  # characters of a value that is a date
+MOST_ATTRIBUTES = 100  # of an element; one with more is no date
+MOST_PARTS = 40  # of a paragraph that is looked at for sentences
+# Names without case, blanks and marks, the more telling first.
 _META_PUBLISHED = (
-    "article:published_time", "article:published", "og:article:published_time", "og:published_time", "datepublished",
-    "publishdate", "publish_date", "publish-date", "published_date", "publish_time", "publishtime", "publication_date", "pubdate",
-    "pub_date", "apub:time", "weibo:article:create_at", "bt:pubdate", "sailthru.date", "parsely-pub-date", "article.published",
-    "originalpublicationdate", "article_date_original", "rnews:datepublished", "cxenseparse:recs:publishtime",
-    "citation_publication_date", "citation_online_date", "dcterms.issued", "dc.date.issued", "dcterms.created", "dc.date.created",
-    "dcterms.date", "dc.date", "dcterms.available", "og:release_date", "created", "date", "releasedate", "firstpublishedtime",
-    "og:pubdate", "displaydate", "article:post_date", "article:create_at",
+    "articlepublishedtime", "articlepublished", "ogarticlepublishedtime", "ogpublishedtime", "datepublished", "publishdate",
+    "publisheddate", "publishtime", "publicationdate", "pubdate", "apubtime", "weiboarticlecreateat", "btpubdate", "sailthrudate",
+    "parselypubdate", "originalpublicationdate", "articledateoriginal", "rnewsdatepublished", "cxenseparserecspublishtime",
+    "cxenseparsepublishtime", "citationonlinedate", "citationpublicationdate", "dctermsissued", "dcdateissued", "dcissued",
+    "dcdatepublished",
+    "dctermspublished", "firstpublishedtime", "ogpubdate", "displaydate", "articlepostdate", "articlecreateat", "bytedancepublishedtime",
+    "releasedate", "ogreleasedate", "citationdate", "dctermscreated", "dcdatecreated", "dccreated", "dctermsavailable", "dcdateavailable",
+    "dctermsdate", "dcdate", "dctermsdatecopyrighted", "dateposted", "articledate", "newsdate", "ptime", "issued", "dateissued",
 )  # fmt: skip
-_META_CHANGED = (
-    "article:modified_time", "og:updated_time", "article:updated_time", "datemodified", "lastmod", "last-modified", "dcterms.modified",
-    "dc.date.modified", "modified_date", "updated_time", "article:modified", "revised", "utime",
-)  # fmt: skip
+_META_WEAK = (
+    "date",
+    "created",
+    "datecreated",
+    "creationdate",
+    "originaldate",
+    "doctime",
+)  # also told by systems that mean something else
+_META_CHANGED = {
+    "articlemodifiedtime", "ogupdatedtime", "articleupdatedtime", "datemodified", "lastmod", "lastmodified", "dctermsmodified",
+    "dcdatemodified", "modifieddate", "updatedtime", "articlemodified", "revised", "utime", "bytedanceupdatedtime",
+    "bytedancelastmodifiedtime",
+    "lastupdated", "lastupdate", "dcmodified",
+}  # fmt: skip
 _META_LIKE_PUBLISHED = re.compile(
-    r"publi(?:sh|cation)(?:ed)?[-_.:]?(?:time|date|at|on)|pub[-_]?(?:time|date)|create[-_]?(?:at|time)", re.I
+    r"publi(?:sh|cation)(?:ed)?(?:time|date|at|on|$)|pub(?:time|date)|createat|createtime|post(?:ed)?(?:time|date)|firstpub|issue(?:d)?date|releasedate"
 )
-_NAMED_CHANGED = re.compile(r"updat|modif|revis|edit", re.I)
+_NOT_OF_PUBLICATION = re.compile(
+    r"updat|modif|revis|edit|expir|unpublish|valid|event|copyright|publisher$|end(?:date|time)|start(?:date|time)|access|birth|crawl|index"
+)
+_NAMED_CHANGED = re.compile(r"updat|modif|revis|edit(?:ed)?(?:$|[\s_-])", re.I)
 _NAMED_PUBLISHED = re.compile(
     r"publish|pub[-_]?(?:date|time)|post(?:ed)?[-_]?(?:on|date|time)|entry[-_]?(?:date|time)|create|dateline|article[-_]?(?:date|time)",
     re.I,
 )
-_VALUE = r"[\"']?\s*[:=]\s*[\"']?(?P<value>\d{10,13}\b|(?:19|20)\d\d[-/.年]\d{1,2}[-/.月]\d{1,2}[^\"'<>,;}]{0,20})"
-_VARIABLE = re.compile(
-    r"(?<![A-Za-z])[\"']?(?:(?:first_?)?publish(?:ed)?_?(?:time|date|at|on)?(?:str)?|pub_?(?:time|date)|(?:ori_?)?create_?time|created_?at|c_?time|ct|post_?(?:time|date)"
-    r"|release_?(?:time|date)|display_?(?:date|time))" + _VALUE,
+_MACHINE_PUBLISHED = re.compile(
+    r"date(?:published|created|posted)|uploaddate|pubdate|(?:^|[\s:])(?:issued|created|created_at|published(?:_time)?)(?:$|\s)|(?:^|\s)(?:dc|dct|dcterms):date(?:$|\s)"
+)
+_MACHINE_CHANGED = re.compile(r"datemodified|(?:^|[\s:])modified(?:$|\s)|modified_time")
+_OTHER_ITEMS = re.compile(
+    r"(?:comment|answer|review|event|listitem|person|organization|website|product|offer|imageobject|videoobject)/?$",
     re.I,
 )
+_PARSELY = re.compile(r'"pub_?date"\s{0,9}:\s{0,9}"([^"]{8,40})"', re.I)
 Declared = tuple[str, str, bool]  # what is written, where, whether it is of a change
 
 
-def dates(tree: Any) -> Iterator[Declared]:
-    """What the page declares, the most trustworthy first."""
-    yield from _json_ld(tree)
-    yield from _meta(tree)
-    yield from _microdata(tree)
-    yield from _times(tree)
-
-
-def script_dates(tree: Any) -> Iterator[str]:
-    """Values of variables that are named for a publication."""
-    for script in list(tree.iter("script"))[:MOST_SCRIPTS]:
-        if "ld+json" not in script.get("type", ""):
-            yield from (match["value"] for match in _VARIABLE.finditer((script.text or "")[:MOST_SCRIPT_CHARACTERS]))
-
-
-def _json_ld(tree: Any) -> Iterator[Declared]:
-    found: list[tuple[int, str, str, bool]] = []
-    for script in list(tree.iter("script"))[:MOST_SCRIPTS]:
-        if "ld+json" in script.get("type", "").lower():
-            found.extend(_from_json(re.sub(r"^\s*(?:<!--|//<!\[CDATA\[)|(?:-->|//\]\]>)\s*$", "", script.text or "")))
-    for _, written, where, changed in sorted(found, key=lambda entry: entry[0]):
-        yield written, where, changed
-
-
-def _from_json(text: str) -> Iterator[tuple[int, str, str, bool]]:
-    text = text[:MOST_SCRIPT_CHARACTERS]
-    try:
-        told = json.loads(text, strict=False)
-    except (ValueError, RecursionError):  # a trailing comma, a raw quotation mark in a headline
-        for name, value in re.findall(r'"(datePublished|dateModified)"\s*:\s*"([^"]{4,60})"', text):
-            yield 1, value, "json-ld", name == "dateModified"
-        return
-    yield from _records(told, 0)
-
-
-def _records(told: Any, depth: int) -> Iterator[tuple[int, str, str, bool]]:
-    """Dates of the page's own article; those of what it links to, lists or is commented with are others'."""
-    if depth > MOST_DEPTH:
-        return
-    if isinstance(told, list):
-        for one in told[:200]:
-            yield from _records(one, depth + 1)
-    if not isinstance(told, dict):
-        return
-    kinds = told.get("@type", "")
-    kinds = " ".join(map(str, kinds)) if isinstance(kinds, list) else str(kinds)
-    rank = 0 if _ARTICLE.search(kinds) else 1 if _PAGE.search(kinds) else 2
-    for name, changed in (
-        ("datePublished", False),
-        ("dateCreated", False),
-        ("uploadDate", False),
-        ("dateModified", True),
-    ):
-        if isinstance(told.get(name), str | int):
-            yield rank, str(told[name]), "json-ld", changed
-    for name, value in told.items():
-        if str(name).lower() not in _OTHERS:
-            yield from _records(value, depth + 1)
+def dates(tree: Any, identity: Identity) -> Iterator[Declared]:
+    """What the page declares, the most trustworthy first; "weak" is what stands in names that also mean something else."""
+    yield from ((written, "json-ld", changed) for written, changed in jsonld.dates(tree, identity))
+    weak = []
+    for declared in _meta(tree):
+        if declared[1] == "weak":
+            weak.append(declared)
+        else:
+            yield declared
+    own = own_elements(tree)
+    head = headline(tree)
+    holders = {head, *head.iterancestors()} if head is not None else set()
+    yield from _microdata(own, holders)
+    yield from _times(own, head, holders)
+    yield from weak
 
 
 def _meta(tree: Any) -> Iterator[Declared]:
-    told: dict[str, str] = {}
+    told: dict[str, list[str]] = {}
     for meta in tree.iter("meta"):
-        name = meta.get("property") or meta.get("name") or meta.get("itemprop") or meta.get("http-equiv") or ""
-        if meta.get("content", "").strip():
-            told.setdefault("".join(name.lower().split()), meta.get("content"))
-    yield from ((told[name], "meta", False) for name in _META_PUBLISHED if name in told)
-    alike = (name for name in told if name not in _META_PUBLISHED and _META_LIKE_PUBLISHED.search(name))
-    yield from ((told[name], "meta", False) for name in alike if not _NAMED_CHANGED.search(name))
-    yield from ((told[name], "meta", True) for name in _META_CHANGED if name in told)
+        name = meta.get("property") or meta.get("name") or meta.get("http-equiv") or ""
+        if not name and meta.get("itemprop") and _is_in_head(meta):
+            name = meta.get("itemprop")
+        content = meta.get("content", "").strip()
+        if content.startswith("{") and "parsely" in name.lower():
+            name, content = "parsely-pub-date", next(iter(_PARSELY.findall(content[:5_000])), "")
+        if content and len(content) <= MOST_TOLD and not content.startswith(("http", "{")):
+            values = told.setdefault(re.sub(r"[\W_]+", "", name.lower()), [])
+            values.extend([content] if len(values) < 3 else [])
+    known = {*_META_PUBLISHED, *_META_WEAK, *_META_CHANGED}
+    alike = [name for name in told if name not in known and _META_LIKE_PUBLISHED.search(name)]
+    for name in (*_META_PUBLISHED, *(name for name in alike if not _NOT_OF_PUBLICATION.search(name))):
+        yield from ((written, "meta", False) for written in told.get(name, ()))
+    for name in _META_WEAK:
+        yield from ((written, "weak", False) for written in told.get(name, ()))
+    for name in told:
+        if name in _META_CHANGED or re.search(r"(?:updat|modif)\w{0,6}(?:time|date|at)$", name):
+            yield from ((written, "meta", True) for written in told[name])
 
 
-def _microdata(tree: Any) -> Iterator[Declared]:
-    for element in own_elements(tree):
+def _is_in_head(element: Any) -> bool:
+    return any(each.tag == "head" for each in islice(element.iterancestors(), 3))
+
+
+def _microdata(own: list[Any], holders: set[Any]) -> Iterator[Declared]:
+    """Properties of microdata and RDFa; those of a comment, an event or a person within the article are theirs."""
+    for element in own:
         said = f"{element.get('itemprop', '')} {element.get('property', '')}".lower()
-        if "datepublished" in said or "datecreated" in said:
+        if said == " ":
+            continue
+        if _MACHINE_PUBLISHED.search(said) and not _is_of_other_item(element) and not _is_card(element, holders):
             yield _value(element), "microdata", False
-        elif "datemodified" in said:
+        elif _MACHINE_CHANGED.search(said):
             yield _value(element), "microdata", True
 
 
-def _times(tree: Any) -> Iterator[Declared]:
+def _is_of_other_item(element: Any) -> bool:
+    for each in islice(element.iterancestors(), 12):
+        kind = each.get("itemtype") or each.get("typeof")
+        if kind:
+            return bool(_OTHER_ITEMS.search(kind.split()[0] if kind.split() else ""))
+    return False
+
+
+def _times(own: list[Any], head: Any, holders: set[Any]) -> Iterator[Declared]:
     """<time>, and other elements whose attributes hold a machine's date; those named for a publication first."""
-    head, passed, rest = headline(tree), False, []
-    for element in own_elements(tree):
+    passed, rest = False, []
+    for element in own:
         passed = passed or element is head
         names = names_of(element)
-        stamp = _stamp(element, names)
+        stamps = _stamps(element, names)
         if element.tag == "input" and _NAMED_PUBLISHED.search(f"{names} {element.get('name', '')}"):
-            stamp = element.get("value", "")
-        if element.tag != "time" and not stamp:
+            stamps = [(element.get("value", ""), False)]
+        if element.tag != "time" and not stamps:
             continue
-        written = stamp or element.get("datetime") or element.text_content()
+        if words.NAMES_OF_EVENTS.search(names) or element.get("itemprop", "").lower() in ("startdate", "enddate"):
+            continue
+        written = stamps or [(said, False) for said in (element.get("datetime"), _text(element)) if said]
+        before = _before(element)
         around = f"{names} {names_of(element.getparent())}"
-        if _NAMED_CHANGED.search(names) or _says_changed(element):
-            yield written, "time", True
-        elif element.get("pubdate") is not None or _NAMED_PUBLISHED.search(around):
-            yield written, "time", False
-        else:
-            rest.append((not passed, written))
-    for _, written in sorted(rest, key=lambda entry: entry[0]):
-        yield written, "time", False
+        named = _NAMED_PUBLISHED.search(names)
+        if (_NAMED_CHANGED.search(names) and not named) or _CHANGED_BEFORE.search(before):
+            yield from ((value, "time", True) for value, _ in written)
+            continue
+        if (
+            words.FOREIGN.search(before[-30:])
+            or _is_card(element, holders)
+            or (element.tag == "time" and _is_in_sentence(element))
+        ):
+            continue
+        sure = element.get("pubdate") is not None or named or _NAMED_PUBLISHED.search(around)
+        for value, changed in written:
+            if changed or sure:
+                yield value, "time", changed
+            else:
+                rest.append((not passed, value))
+    for _, value in sorted(rest, key=lambda entry: entry[0]):
+        yield value, "time", False
 
 
-_STAMPS = (
-    "data-timestamp", "data-publish-time", "data-publishtime", "data-pubtime", "data-date", "data-time", "data-datetime", "data-utime",
-    "data-published",
-)  # fmt: skip
-_NAMED_TIME = re.compile(r"time|date|publish|ago|age\b", re.I)
-_MACHINE_TIME = re.compile(r"1\d{9}(?:\d{3})?|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?")
+_NAMED_TIME = re.compile(r"time|date|publish|ago|age\b|posted|stamp", re.I)
+_DATA_TIME = re.compile(
+    r"^data-(?:[\w.-]*[-_.])?(?:timestamp|time|date|datetime|utime|published|pub\w*|publish\w*|created|posted|epoch|utc|unix\w*|seconds|millis\w*|ts|iso\w*|livestamp)$"
+)
+_DATA_NAMED_PUBLISHED = re.compile(
+    r"pub|creat|post(?:ed)?[-_]|release|timestamp|data-(?:time|date|datetime|utime)$", re.I
+)
+_MACHINE_TIME = re.compile(r"1\d{9}(?:\d{3})?|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]+(?:Z| ?[+-]\d\d:?\d\d)?)?")
 _RELATIVE = re.compile(
-    r"\bago\b|前|昨|刚|剛|今天|yesterday|today|just now|^\d{1,2}\s*(?:h|m|d|hrs?|mins?|days?)$", re.I
+    r"\bago\b|前|昨|刚|剛|今天|yesterday|today|just now|^\d{1,2}\s*(?:h|m|d|w|y|mo|hrs?|mins?|days?)$", re.I
 )
 _CHANGED_BEFORE = re.compile(r"(?:更新|修改|编辑|updated?|modified|edited|revised)\W{0,12}(?:on|at|于)?\W{0,3}$", re.I)
 
 
-def _stamp(element: Any, names: str) -> str:
-    """The machine's date among an element's attributes: of a known name, any where the element is named for a time, or
-    the title that tells exactly what "2 days ago" leaves out; "" for none."""
-    if known := next((str(element.get(name)) for name in _STAMPS if element.get(name)), ""):
-        return known
-    if _NAMED_TIME.search(names):
-        for name, value in element.attrib.items():
-            if name.startswith("data-") and _MACHINE_TIME.fullmatch(value.strip()):
-                return str(value)
-    title = element.get("title", "").strip()
-    if not 8 <= len(title) <= 60 or element.get("datetime") or len(element) or not (element.text or "").strip():
-        return ""
-    return title if len(element.text) <= 30 and _RELATIVE.search(element.text) and re.search(r"\d{4}", title) else ""
+def _stamps(element: Any, names: str) -> list[tuple[str, bool]]:
+    """The machine's dates among an element's attributes and whether each is of a change, the most exact first: of a name
+    for a publication, any where the element is named for a time, or the title that tells exactly what "2 days ago" or
+    "Jun '22" leaves out."""
+    found: list[tuple[int, str, bool]] = []
+    is_time = element.tag == "time" or bool(_NAMED_TIME.search(names))
+    for name, value in element.attrib.items() if len(element.attrib) <= MOST_ATTRIBUTES else ():
+        if not name.startswith("data-") or not 8 <= len(value) <= MOST_TOLD:
+            continue
+        value, exact = value.strip(), bool(_MACHINE_TIME.fullmatch(value.strip()))
+        if (_DATA_TIME.search(name) and (_DATA_NAMED_PUBLISHED.search(name) or is_time)) or (is_time and exact):
+            changed = bool(_NOT_OF_PUBLICATION.search(name))
+            if not changed or _NAMED_CHANGED.search(name):
+                found.append((0 if (exact and len(value) > 10) or value.isdigit() else 1, value, changed))
+    if found or element.get("datetime"):
+        least = min((rank for rank, *_ in found), default=0)
+        return [(value, changed) for rank, value, changed in found if rank == least]
+    title, text = element.get("title", "").strip(), (element.text or "").strip()
+    if not 8 <= len(title) <= 60 or len(element) or not text or len(text) > 30:
+        return []
+    exact = bool(_MACHINE_TIME.fullmatch(title)) and (
+        any(char.isdigit() for char in text) or bool(_NAMED_PUBLISHED.search(names))
+    )
+    return [(title, False)] if re.search(r"\d{4}", title) and (exact or _RELATIVE.search(text)) else []
 
 
-def _says_changed(element: Any) -> bool:
-    """Whether the words before a date speak of a change."""
+def _before(element: Any) -> str:
+    """The words right before an element, within its parent."""
     previous, parent = element.getprevious(), element.getparent()
     if previous is not None:
-        before = previous.tail if (previous.tail or "").strip() else previous.text_content()
+        before = previous.tail if (previous.tail or "").strip() else _text(previous)
     else:
         before = parent.text if parent is not None else ""
-    return bool(_CHANGED_BEFORE.search((before or "").strip()[-60:]))
+    return (before or "").strip()[-60:]
+
+
+def _text(element: Any) -> str:
+    """The text of an element, no more than a date needs."""
+    return "".join(islice(element.itertext(), MOST_PARTS))[:500]
+
+
+def _is_card(element: Any, holders: set[Any]) -> bool:
+    """Whether a time stands with the linked title of another article: in a list, on a card."""
+    for box in islice(element.iterancestors(), 3):
+        if box in holders or box.tag not in ("li", "article", "div", "section", "header"):
+            return False
+        for child in islice(box, 6):
+            if _is_linked_title(child, element, box.tag == "li"):
+                return True
+    return False
+
+
+def _is_linked_title(child: Any, element: Any, is_item: bool) -> bool:
+    if is_item and child.tag == "a" and child.get("rel") != "author" and len(_text(child).strip()) >= 6:
+        return all(part is not element for part in islice(child.iter(), 10))
+    if child.tag == "a":
+        return any(part.tag in ("h2", "h3", "h4", "h5") for part in islice(child.iter(), 6))
+    return child.tag in ("h2", "h3", "h4", "h5") and any(part.tag == "a" for part in islice(child.iter(), 6))
+
+
+def _is_in_sentence(element: Any) -> bool:
+    """Whether a time stands in running text, which mentions it."""
+    parent = element.getparent()
+    if parent is None or parent.tag not in ("p", "li", "dd", "td", "blockquote", "div"):
+        return False
+    text = (parent.text or "") + " ".join(child.tail or "" for child in islice(parent, MOST_PARTS))
+    text = " ".join(text[:1_000].split())
+    return len(text) > 160 or (bool(words.SENTENCE.search(text)) and not words.OF_THIS.search(_before(element)))
 
 
 def _value(element: Any) -> str:
-    told = element.get("content") or element.get("datetime") or element.get("title") or element.text_content()
+    told = element.get("content") or element.get("datetime") or element.get("title") or _text(element)
     return str(told)[:100]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from apps.sentiment.collecting import phrases
+from apps.sentiment.collecting.habits import UNKNOWN, Habits
 from apps.sentiment.collecting.items import SKEW, Confidence, Moment
 from apps.sentiment.collecting.phrases import CLOCK, YEAR
 from apps.sentiment.collecting.zones import zone_of
@@ -22,8 +23,14 @@ _SECONDS = {
     "星": 604_800, "礼": 604_800, "月": 2_592_000, "年": 31_536_000,
     "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000, "y": 31_536_000,
 }  # fmt: skip
-_DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "today": 0, "yesterday": 1}
-_AFTERNOON = ("下午", "晚上", "晚间", "晚間", "傍晚", "午后", "午後", "晚", "pm")
+_DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "大": 3, "today": 0, "yesterday": 1}
+_AFTERNOON = ("下午", "晚上", "晚间", "晚間", "深夜", "夜间", "夜間", "傍晚", "午后", "午後", "晚", "pm")
+_WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+_HOPE = re.compile(
+    r"[\d〇零一二三四五六七八九十今昨前刚剛半几幾数數]|ago|day\b|now", re.I
+)  # a text without these has no date
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,11 @@ class Found:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What all readers need: the moment of reading and the zone of the source."""
+    """What all readers need: the moment of reading, the zone of the source and the habits of its site."""
 
     now: datetime
     zone: tzinfo
+    habits: Habits
 
     @property
     def today(self) -> date:
@@ -49,33 +57,40 @@ class _Reading:
 
 def _pattern(day: str) -> re.Pattern[str]:
     """A day and the time that may follow it."""
-    return re.compile(rf"{day}(?:{phrases.GAP}{CLOCK})?", re.I)
+    return re.compile(rf"{day}(?:{phrases.GAP}{phrases.ZONE_BEFORE}{CLOCK})?", re.I)
 
 
 def _clock_first(day: str) -> re.Pattern[str]:
     """3:04 PM ET, Tuesday, March 5, 2024"""
     return re.compile(
-        rf"(?<![\d:])(?<!\d{{4}} )(?<!\d{{4}}, ){CLOCK}\s*[,，|·]?\s*(?:on\s+)?{phrases.WEEKDAY}?{day}", re.I
+        rf"(?<!\d)(?<!\d:)(?<!\d{{4}} )(?<!\d{{4}}, ){CLOCK}\s*[,，|·]?\s*(?:on\s+)?{phrases.WEEKDAY}?{day}", re.I
     )
 
 
 _Reader = Callable[[re.Match[str], _Reading], Moment | None]
 
 
-def read_moment(text: str, *, now: datetime, zone: tzinfo) -> Moment | None:
-    """The date a whole value says (an attribute, a field of a feed): also bare seconds or milliseconds since 1970."""
+def read_moment(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNKNOWN) -> Moment | None:
+    """The date a whole value says (an attribute, a field of a feed): also bare seconds or milliseconds since 1970, and a
+    day of ISO 8601 that is counted through its year (2024-065)."""
     text = text.strip()
     if re.fullmatch(r"-?\d{9,10}(?:\.\d+)?|\d{13}|\d{16}", text) and (moment := _epoch(text)):
         return moment
     if moment := _exact(text):
         return moment
-    return next((found.moment for found in find_moments(text, now=now, zone=zone)), None)
+    if counted := _ORDINAL.fullmatch(text):
+        first = date(int(counted["year"]), 1, 1)
+        text = (first + timedelta(days=max(1, int(counted["day"])) - 1)).isoformat() + counted["clock"]
+    return next((found.moment for found in find_moments(text, now=now, zone=zone, habits=habits)), None)
 
 
 _RFC_822 = re.compile(
     r"(?:[A-Za-z]{3,9},? )?(\d{1,2}) (jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) (\d{4}) "
     r"(\d\d):(\d\d)(?::([0-5]\d))? (GMT|UTC|Z|[+-]\d{4})",
     re.I,
+)
+_ORDINAL = re.compile(
+    r"(?P<year>(?:19|20)\d\d)-(?P<day>[0-2]\d\d|3[0-5]\d|36[0-6])(?P<clock>(?:T[\d:.]{4,15}(?:Z|[+-]\d\d:?\d\d)?)?)"
 )
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)")
 
@@ -94,11 +109,13 @@ def _exact(text: str) -> Moment | None:
         return None
 
 
-def find_moments(text: str, *, now: datetime, zone: tzinfo) -> list[Found]:
+def find_moments(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNKNOWN) -> list[Found]:
     """All dates of a text in the order they stand; of overlapping readings the more exact one. Texts are cut at
     MOST_CHARACTERS; positions count in the text as normalised (NFKC, Chinese numbers as digits)."""
+    if not _HOPE.search(text):
+        return []
     text = normalised(text)
-    reading = _Reading(now, zone)
+    reading = _Reading(now, zone, habits)
     taken: list[Found] = []
     for pattern, read in _READERS:
         for match in pattern.finditer(text):
@@ -109,9 +126,13 @@ def find_moments(text: str, *, now: datetime, zone: tzinfo) -> list[Found]:
     return sorted(taken, key=lambda found: found.start)
 
 
+_DASHES = re.compile(r"(?<=\d)[–—−‐‑‒](?=\d)")
+
+
 def normalised(text: str) -> str:
     """Full width to half width, Chinese numbers before a unit to digits, one kind of blank."""
     text = " ".join(unicodedata.normalize("NFKC", text[:MOST_CHARACTERS]).replace("\u200b", "").split())
+    text = _DASHES.sub("-", text)
     return phrases.CHINESE_NUMBER.sub(lambda match: _arabic(match[1]), text)
 
 
@@ -147,7 +168,8 @@ def _moment(day: date, match: re.Match[str], reading: _Reading, *, at_best: Conf
         first = datetime.combine(day, time(), reading.zone)
         return Moment(first.astimezone(UTC), _worse(Confidence.DAY, at_best))
     local = datetime.combine(day, time()) + clock
-    zone, said = zone_of(_group(match, "zone"), local, reading.zone)
+    name = _group(match, "zone") or _group(match, "zone_before")
+    zone, said = zone_of(name, local, reading.zone, reading.habits.country)
     confidence = Confidence.STATED if said else Confidence.ZONE_ASSUMED
     return Moment(local.replace(tzinfo=zone).astimezone(UTC), _worse(confidence, at_best))
 
@@ -161,14 +183,17 @@ def _group(match: re.Match[str], name: str) -> str:
     return (match.groupdict().get(name) or "").strip()
 
 
+_MINUTES = ("minute", "minute_zh", "minute_dot", "minute_letter", "minute_four")
+
+
 def _clock(match: re.Match[str]) -> timedelta | None:
     if not _group(match, "hour"):
         return None
     hour, half = int(match["hour"]), (_group(match, "half").lower() or _group(match, "ampm").lower() + "m")
-    minute = _group(match, "minute") or _group(match, "minute_zh") or _group(match, "minute_dot")
+    minute = next((said for name in _MINUTES if (said := _group(match, name))), "")
     quarter = {"半": 30, "一刻": 15, "1刻": 15, "三刻": 45}.get(_group(match, "quarter"), 0)
     second = int(_group(match, "second") or _group(match, "second_zh") or 0)
-    if (half in _AFTERNOON and hour < 12) or (half == "中午" and hour < 4):
+    if (half in _AFTERNOON and hour < 12) or (half in ("中午", "正午") and hour < 4):
         hour += 12
     elif hour == 12 and half in ("am", "凌晨", "上午"):
         hour = 0
@@ -179,6 +204,29 @@ def _clock(match: re.Match[str]) -> timedelta | None:
 
 def _full_year(year: int) -> int:
     return year if year > 99 else 2000 + year if year < 70 else 1900 + year
+
+
+def _republic(match: re.Match[str], reading: _Reading) -> Moment:
+    """A year of the Republic of China: 113 is 2024."""
+    if "sep" in match.re.groupindex and reading.habits.country != "tw":
+        raise ValueError("no such year")
+    return _moment(date(1911 + int(match["republic"]), int(match["month"]), int(match["day"])), match, reading)
+
+
+def _week(match: re.Match[str], reading: _Reading) -> Moment:
+    day = date.fromisocalendar(int(match["year"]), int(match["week"]), int(match["weekday"]))
+    return _moment(day, match, reading)
+
+
+def _weekday_back(match: re.Match[str], reading: _Reading) -> Moment:
+    """Tuesday at 9:15 AM: of the last seven days."""
+    for back in range(8):
+        day = reading.today - timedelta(days=back)
+        if day.weekday() == _WEEKDAYS.index(match["weekday_name"].lower()[:3]):
+            moment = _moment(day, match, reading, at_best=Confidence.RELATIVE)
+            if moment.at <= reading.now:
+                return moment
+    raise ValueError("no such day")
 
 
 def _numbers(match: re.Match[str], reading: _Reading) -> Moment:
@@ -199,13 +247,14 @@ def _without_year(match: re.Match[str], reading: _Reading) -> Moment:
 
 
 def _last(month: int, day: int, match: re.Match[str], reading: _Reading) -> Moment:
-    """The last such day that is not to come. Its year is a guess."""
-    for year in range(reading.today.year + 1, reading.today.year - 9, -1):  # 29th of February: up to eight years back
+    """The last such day that is not to come; where the page's address tells a day, the one near that. Its year is a guess."""
+    bound = min(reading.now, reading.habits.near + timedelta(days=180)) if reading.habits.near else reading.now
+    for year in range(bound.year + 1, bound.year - 9, -1):  # 29th of February: up to eight years back
         try:
             moment = _moment(date(year, month, day), match, reading, at_best=Confidence.GUESSED)
         except ValueError:
             continue
-        if moment.at <= reading.now + SKEW:
+        if moment.at <= bound + SKEW:
             return moment
     raise ValueError("no such day")
 
@@ -217,23 +266,26 @@ def _slashed(match: re.Match[str], reading: _Reading) -> Moment:
         return _moment(
             date(year, min(one, other), max(one, other)) if other > 12 else date(year, other, one), match, reading
         )
-    american = str(reading.zone).startswith(("America/", "US/"))
-    first, second = (date(year, one, other), date(year, other, one))[:: 1 if american else -1]
-    if first > reading.today >= second:
+    habits = reading.habits
+    first, second = (date(year, one, other), date(year, other, one))[:: 1 if habits.month_first(reading.zone) else -1]
+    if first > reading.today >= second and not habits.is_sure_of_order:
         return _moment(second, match, reading)
-    return _moment(first, match, reading, at_best=Confidence.STATED if second > reading.today else Confidence.GUESSED)
+    sure = second > reading.today or habits.proven_month_first is not None
+    return _moment(first, match, reading, at_best=Confidence.STATED if sure else Confidence.GUESSED)
 
 
 def _short_year(match: re.Match[str], reading: _Reading) -> Moment:
     """25-11-10 in Asia, 10/11/25 elsewhere (11/10/25 in America): the first of these that is a day gone by. A guess."""
-    one, two, three = int(match["one"]), int(match["two"]), int(match["three"])
-    place = str(reading.zone)
+    one, two, three = match["one"], match["two"], match["three"]
+    habits = reading.habits
     year_first, day_first, month_first = (one, two, three), (three, two, one), (three, one, two)
-    orders = [day_first, month_first] if not place.startswith(("America/", "US/")) else [month_first, day_first]
-    orders = [year_first, *orders] if place.startswith("Asia/") else [*orders, year_first]
+    orders = [month_first, day_first] if habits.month_first(reading.zone) else [day_first, month_first]
+    orders = [year_first, *orders] if habits.year_first(reading.zone) else [*orders, year_first]
     for year, month, day in orders:
+        if len(year) < 2 or (len(three) < 2 and year is not one):
+            continue
         try:
-            at = date(2000 + year, month, day)
+            at = date(2000 + int(year), int(month), int(day))
         except ValueError:
             continue
         if at <= reading.today:
@@ -252,6 +304,7 @@ def _ago(match: re.Match[str], reading: _Reading) -> Moment:
     number = (
         0.5 if amount in ("半", "half", "half a", "half an") else 1 if amount in ("a", "an", "one") else int(amount)
     )
+    number += int(_group(match, "hours") or 0) * 3600 / _SECONDS[key]
     seconds = number * _SECONDS[key] + (_SECONDS[key] / 2 if _group(match, "and_half") else 0)
     return Moment((reading.now - timedelta(seconds=seconds)).astimezone(UTC), Confidence.RELATIVE)
 
@@ -266,7 +319,7 @@ def _compact(match: re.Match[str], reading: _Reading) -> Moment:
     if not clock:
         return _moment(day, match, reading)
     local = datetime.combine(day, time(int(clock[:2]), int(clock[2:4]), min(59, int(clock[4:6] or 0))))
-    zone, said = zone_of(_group(match, "zone"), local, reading.zone)
+    zone, said = zone_of(_group(match, "zone"), local, reading.zone, reading.habits.country)
     return Moment(local.replace(tzinfo=zone).astimezone(UTC), Confidence.STATED if said else Confidence.ZONE_ASSUMED)
 
 
@@ -279,17 +332,34 @@ def _iso(match: re.Match[str], reading: _Reading) -> Moment:
 
 _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"{phrases.YEAR_MONTH_DAY}(?P<clock_t>T){CLOCK}(?:\[[\w/]+\])?", re.I), _iso),
+    (_pattern(phrases.REPUBLIC_DAY), _republic),
     (_pattern(phrases.CHINESE_DAY), _numbers),
-    (re.compile(rf"(?<!\d )(?<!\d, )(?<![\d:]){CLOCK}\s+{phrases.YEAR_MONTH_DAY}(?!{phrases.GAP}\d)", re.I), _numbers),
+    (_pattern(phrases.CHINESE_MONTH_FIRST), _numbers),
+    (_pattern(phrases.CHINESE_DAY_FIRST), _numbers),
+    (re.compile(rf"{phrases.ISO_WEEK}(?:T{CLOCK})?", re.I), _week),
+    (
+        re.compile(rf"(?<!\d )(?<!\d, )(?<!\d)(?<!\d:){CLOCK}\s+{phrases.YEAR_MONTH_DAY}(?!{phrases.GAP}\d)", re.I),
+        _numbers,
+    ),
     (_pattern(phrases.YEAR_MONTH_DAY), _numbers),
+    (_pattern(phrases.YEAR_BOX), _numbers),
+    (_pattern(phrases.YEAR_MONTH_BOX), _numbers),
     (re.compile(phrases.COMPACT), _compact),
+    (_pattern(phrases.YEAR_AND_NAME), _named),
     (_clock_first(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
-    (_clock_first(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*{YEAR}(?!\d)"), _named),
+    (_clock_first(rf"{phrases.DAY_AND_MONTH}[\s,/-]\s*{YEAR}(?!\d)"), _named),
     (re.compile(phrases.UNIX_DATE, re.I), _named),
     (_pattern(rf"{phrases.MONTH_AND_DAY}\s*,?\s+{YEAR}(?!\d)"), _named),
-    (_pattern(rf"{phrases.DAY_AND_MONTH}[\s,-]\s*(?P<year>(?:19|20)\d\d|\d\d(?=\s+\d\d:))(?!\d)"), _named),
+    (
+        _pattern(
+            rf"{phrases.DAY_AND_MONTH}[\s,/-]\s*(?P<year>(?:19|20)\d\d|\d\d(?=\s+\d\d:)|(?<=-|['’])\d\d)(?![\d:])"
+        ),
+        _named,
+    ),
     (_pattern(phrases.SLASHED), _slashed),
+    (_pattern(phrases.REPUBLIC_NUMBERS), _republic),
     (_pattern(phrases.SHORT_YEAR_DAY), _short_year),
+    (_pattern(phrases.DOTTED_DAY), _short_year),
     (re.compile(phrases.DAY_BOX), _numbers),
     (re.compile(phrases.MONTH_DAY_BOX), _numbers),
     (_pattern(phrases.CHINESE_DAY_ALONE), _without_year),
@@ -300,4 +370,5 @@ _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (re.compile(rf"(?<![\d./-]){phrases.month_day('[-/]')}\s+{CLOCK}", re.I), _without_year),
     (_pattern(phrases.MONTH_AND_DAY + phrases.NO_YEAR_AFTER), _named),
     (_pattern(phrases.DAY_AND_MONTH + phrases.NO_YEAR_AFTER), _named),
+    (re.compile(phrases.WEEKDAY_BACK, re.I), _weekday_back),
 )

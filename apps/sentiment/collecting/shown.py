@@ -1,0 +1,226 @@
+"""Dates that readers of a page see: in lines with a label, beside the headline, in datelines and below a text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from apps.sentiment.collecting import words
+from apps.sentiment.collecting.habits import Habits
+from apps.sentiment.collecting.items import SKEW, Confidence, Moment
+from apps.sentiment.collecting.moments import Found, find_moments, normalised, read_moment
+from apps.sentiment.collecting.phrases import CLOCK
+from apps.sentiment.collecting.trees import Block
+
+SHORT = 160  # characters: a line with a date, not a paragraph that mentions one
+LABEL = 24  # characters: a cell that names what stands in the next
+NEAR = 12  # blocks after the headline
+WEB = 1995  # dates of earlier years stand in texts; a page's own have a label
+LINKED_NEAR = 3  # blocks after the headline in which a link is an author or a section, later another article's title
+TEXT = 50  # characters after the headline with which the text has begun
+DATED_LINES = 3  # so many unlabelled lines of different days are a history
+_MONTH_AND_DAY = re.compile(r"(?<!\S)(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\S)")
+_DATE_NAMES = re.compile(r"date|time|pub|info|source|meta|byline|post(?:ed)?[-_]on|来源", re.I)
+_DATELINE = re.compile(
+    r"^【[^】]{2,20}(?:讯|電|电|报道|消息)】\s*(?P<after>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*[,，]"
+    r"|^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(?P<day>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()",
+    re.S,
+)
+_DATELINE_ENGLISH = re.compile(
+    r"^[A-Z][A-Z .,/]{2,40}?,?\s+(?P<day>(?:[A-Z][a-z]{2,8}\.?\s+\d{1,2}(?:,\s+\d{4})?))\s*(?:\([^)]{2,30}\)|[-–—/])"
+    r"|^[A-Z(][\w .,'’/()]{1,50}?[\s,:–—-]+(?:\([^)]{2,30}\)[\s–—-]+)?"
+    r"(?P<after>[A-Z][a-z]{2,8}\.?\s+\d{1,2},\s+\d{4})\s*(?:\([^)]{2,30}\)|[-–—/])"
+)
+_DATELINE_DAY_FIRST = re.compile(
+    r"^[A-Z(][\w .,'’/()]{1,50}?[\s,:–—(-]+(?P<day>\d{1,2}(?:st|nd|rd|th)?\s+[A-Z][a-z]{2,8}\.?,?\s+\d{4})\s*(?:\([^)]{2,30}\)|[-–—/:)])"
+    r"|^(?P<first>[A-Z][a-z]{2,8}\.?\s+\d{1,2},\s+\d{4}|\d{1,2}\s+[A-Z][a-z]{2,8},?\s+\d{4})\s*[-–—/(]{1,2}\s*[A-Z]{3,}"
+)
+_NUMBER = re.compile(r"\d\d")
+_PUBLISHED_AFTER = re.compile(r"\s*(?:发布|發布|發佈|发表|發表|刊登|刊出|出版)(?!时间|時間|日期|于|於|[:：])")
+_PIECE = re.compile(
+    r"(?:\d{1,4}|[-/.,:年月日]|(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?|\d{1,2}(?:st|nd|rd|th)|\d{1,2}[月日]|\d{4}[-/.年]\d{1,2}月?|\d{1,2}[-/.]\d{1,2}"
+    r"|\d{1,2}:\d\d(?::\d\d)?|(?:mon|tues?|wed|thu|fri|sat|sun)[a-z]{0,6}|\s){1,6}", re.I,
+)  # fmt: skip
+_BARE_CLOCK = re.compile(CLOCK, re.I)
+_NO_CLOCK = re.compile(r"video|duration|length|player|score|audio|时长|時長|直播|read", re.I)
+_BYLINE = re.compile(r"^\W{0,3}(?:by\b|作者|来源|來源|记者|記者|编辑|撰文|文[/／])", re.I)
+
+
+@dataclass(frozen=True)
+class Clue:
+    """A date that a page gives: what it says, where it was found, whether it is of a change instead of publication, and
+    whether its line says next to nothing else."""
+
+    moment: Moment
+    where: str
+    changed: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What every date of a page is read with."""
+
+    now: datetime
+    zone: tzinfo
+    habits: Habits
+
+    def one(self, written: str) -> Moment | None:
+        return read_moment(written, now=self.now, zone=self.zone, habits=self.habits)
+
+    def all(self, text: str) -> list[Found]:
+        return find_moments(text, now=self.now, zone=self.zone, habits=self.habits)
+
+    @property
+    def today(self) -> str:
+        return self.now.astimezone(self.zone).date().isoformat()
+
+    def day(self, moment: Moment) -> str:
+        return moment.at.astimezone(self.zone).date().isoformat()
+
+
+def dates(shown: list[Block], reader: Reader) -> list[Clue]:
+    """All dates of the lines of a page; `where` says what each is worth: label, named (its element is), headline (beside
+    it), above, end, late (a label far below)."""
+    inside = [block for block in shown if not block.around and not block.of_others]
+    found: list[list[Clue]] = []
+    in_text = False
+    for block, before in zip(inside, [None, *inside], strict=False):
+        previous = before.text if before else ""
+        if before and before.link_share >= 0.9 and len(previous) >= 6 and (in_text or block.place > LINKED_NEAR):
+            continue  # the linked title of another article
+        in_text = in_text or (block.place > 0 and len(block.text) > TEXT)
+        if len(block.text) <= SHORT or block.place <= 3:
+            label = previous if len(previous) <= LABEL and not _NUMBER.search(previous) else ""
+            found.append(list(_in_block(block, label, last=block is inside[-1], reader=reader)))
+    return [*_without_histories(found, reader), *_boxes(inside, reader)]
+
+
+def _without_histories(lines: list[list[Clue]], reader: Reader) -> list[Clue]:
+    """Lines of many days near a headline are a history or a list; the first is the page's own where it says only a date
+    and those that follow do not, or lie within a year of it, as answers do."""
+    found = [clue for line in lines for clue in line]
+    loose = [line[0] for line in lines if line and line[0].where == "headline"]
+    if len({reader.day(clue.moment) for clue in loose}) < DATED_LINES:
+        return found
+    span = max(clue.moment.at for clue in loose) - min(clue.moment.at for clue in loose)
+    kept = loose[:1] if loose[0].alone and (span < timedelta(days=366) or not loose[1].alone) else []
+    return [clue for clue in found if clue.where != "headline" or clue in kept]
+
+
+def _boxes(inside: list[Block], reader: Reader) -> Iterator[Clue]:
+    """A date in boxes that stand beside each other, each a block of its own: 05 | Mar | 2024."""
+    run: list[Block] = []
+    for block in [*(block for block in inside if -4 <= block.place <= NEAR), None]:
+        if block is not None and len(block.text) <= 12 and len(run) < 6 and _PIECE.fullmatch(normalised(block.text)):
+            run.append(block)
+            continue
+        if len(run) > 1 and not any(reader.all(piece.text) for piece in run):
+            found = reader.all(" ".join(piece.text for piece in run))
+            yield from (Clue(each.moment, "named") for each in found[:1])
+        run = []
+
+
+def _in_block(block: Block, label: str, *, last: bool, reader: Reader) -> Iterator[Clue]:
+    """Dates of a line; a label may stand alone before it, in a cell of its own."""
+    text, end = normalised(block.text[:SHORT]), 0
+    if words.NAMES_OF_EVENTS.search(block.names):
+        return
+    moments = reader.all(text)
+    if not moments and 0 < block.place <= NEAR and _DATE_NAMES.search(block.names):
+        yield from _month_and_day(text, reader)
+    suffixes = bool(
+        moments
+        and (words.CHANGED_AFTER.match(text[moments[-1].end :]) or _PUBLISHED_AFTER.match(text[moments[-1].end :]))
+    )
+    for at, found in enumerate(moments):
+        before = text[max(end, found.start - 30) : found.start] or (label if not end else "")
+        following = moments[at + 1].start if at + 1 < len(moments) else len(text)
+        after = text[found.end : min(found.end + 12, following)] if suffixes or following == len(text) else ""
+        rest = text[: found.start] + text[found.end :]
+        begin, end = end, found.end
+        if suffixes and begin:
+            before = ""  # what stands before belongs to the date before
+        if words.FOREIGN.search(before):
+            continue
+        if words.tells_change(before) or words.CHANGED_AFTER.match(after):
+            yield Clue(found.moment, "label", changed=True)
+        elif _is_calendar(block, found.moment, reader):
+            continue
+        elif rank := _rank(block, before, rest, text[found.end : found.end + 24], last=last, year=found.moment.at.year):
+            yield Clue(found.moment, rank, alone=len(rest) < 12 or bool(_BYLINE.search(rest)))
+
+
+def _is_calendar(block: Block, moment: Moment, reader: Reader) -> bool:
+    """Whether a day above a headline is the day of the reading, which sites show as their own."""
+    is_bare = block.place < 0 and not _DATE_NAMES.search(block.names)
+    return is_bare and moment.confidence is Confidence.DAY and reader.day(moment) == reader.today
+
+
+def _month_and_day(text: str, reader: Reader) -> Iterator[Clue]:
+    """12-30, which is a date only where a page says that one stands there."""
+    if match := _MONTH_AND_DAY.search(text):
+        moment = reader.one(f"{match[1]}月{match[2]}日")
+        yield from [Clue(moment, "named")] if moment else []
+
+
+def _rank(block: Block, before: str, rest: str, after: str, *, last: bool, year: int) -> str:
+    """What a date is worth by the place and the words it stands with; "" for one that is only mentioned."""
+    of_this = words.OF_THIS.search(before)
+    if len(block.text) > SHORT or (words.SENTENCE.search(rest) and not of_this):
+        return ""
+    near = 0 < block.place <= NEAR
+    if words.WRITTEN.search(before[-14:]):
+        return "end"
+    if of_this or (words.PUBLISHED.search(before[-20:]) and len(rest) < 100):
+        return "label" if near or block.place < 0 else "end" if len(rest) < 12 else "late" if block.place > 0 else "end"
+    if year < WEB:
+        return ""
+    if near and _DATE_NAMES.search(block.names):
+        return "named"
+    if near and len(rest) < 80:
+        return "headline"
+    if -4 <= block.place < 0 and (len(rest) < 40 or _DATE_NAMES.search(block.names)):
+        return "above"
+    if block.place > NEAR and words.PRINTED.match(after) and len(rest) < 60:
+        return "end"
+    return (
+        "end" if len(rest) < 12 and (last or block.place > 0) else "end" if block.place == 0 and len(rest) < 80 else ""
+    )
+
+
+def lone_clock(day: str, shown: list[Block], reader: Reader) -> Moment | None:
+    """14:05 beside the headline, where the page tells its day elsewhere."""
+    dated = False
+    for block in shown:
+        if block.around or block.of_others or not -4 <= block.place <= NEAR or block.place == 0 or len(block.text) > 60:
+            dated = False
+            continue
+        text = normalised(block.text)
+        if moments := reader.all(text):
+            dated = any(reader.day(found.moment) == day for found in moments)
+            continue
+        clocks = [match for match in _BARE_CLOCK.finditer(text) if match["minute"] or match["ampm"]]
+        told = dated or _DATE_NAMES.search(block.names) or words.PUBLISHED.search(text) or _BYLINE.search(text)
+        dated = False
+        if (
+            len(clocks) == 1
+            and told
+            and not _NO_CLOCK.search(f"{block.names} {text}")
+            and not words.CHANGED.search(text)
+        ):
+            moment = reader.one(f"{day} {clocks[0][0]}")
+            if moment and moment.at <= reader.now + SKEW:
+                return moment
+    return None
+
+
+def datelines(shown: list[Block], near: datetime | None, reader: Reader) -> Iterator[Clue]:
+    """新华社北京3月5日电; LONDON, March 5 (Reuters). One that the page's address denies (`near`) is none of its own."""
+    for block in [block for block in shown if not block.around and not block.of_others and len(block.text) > 30][:3]:
+        text = normalised(block.text[:200])
+        match = _DATELINE.search(text) or _DATELINE_ENGLISH.search(text) or _DATELINE_DAY_FIRST.search(text)
+        written = next((said for said in match.groupdict().values() if said), "") if match else ""
+        moment = reader.one(written) if written else None
+        if moment and (near is None or abs(moment.at - near) <= timedelta(days=10)):
+            yield Clue(Moment(moment.at, Confidence.GUESSED), "dateline")
