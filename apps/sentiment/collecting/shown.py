@@ -167,7 +167,7 @@ def _month_and_day(text: str, reader: Reader) -> Iterator[Clue]:
 def _rank(block: Block, before: str, rest: str, after: str, *, last: bool, year: int) -> str:
     """What a date is worth by the place and the words it stands with; "" for one that is only mentioned."""
     of_this = words.OF_THIS.search(before)
-    if len(block.text) > SHORT or (words.SENTENCE.search(rest) and not of_this):
+    if len(block.text) > SHORT or ((words.SENTENCE.search(rest) or words.TOLD.search(before[-60:])) and not of_this):
         return ""
     near = 0 < block.place <= NEAR
     if words.WRITTEN.search(before[-14:]):

@@ -16,7 +16,7 @@ INLINE = {
 _HIDDEN = {"script", "style", "noscript", "template", "svg", "iframe", "head", "select", "button", "textarea", "object"}
 _AROUND = {"footer", "aside", "nav", "form"}
 _AROUND_NAMES = re.compile(
-    r"(?:^|[\s_-])(?:copyright|sidebar|side|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot|rank\w*|comments?|reply|replies"
+    r"(?:^|[\s_-])(?:copyright|sidebar|side|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot|rank\w*|comments?|reviews|reply|replies"
     r"|latest|popular|trending|advert\w*|ads?|topbar|weather|calendar|pager|pagination|promo\w*|newsletter|readmore|morenews)(?:$|[\s_-])",
     re.I,
 )
@@ -35,6 +35,7 @@ _OF_OTHERS = re.compile(
     r"|you (?:may|might)(?: also)? (?:like|be interested in)|recommended for you|editor.?s.? picks?|don.t miss"
     r"|in case you missed it|elsewhere"
     r"|(?:\d+ )?(?:comments?|responses?|replies)(?: \(\d+\))?|leave a (?:reply|comment)|(?:one|\d+) thoughts? on .{2,40}"
+    r"|(?:[a-z]{3,12}s?['’]?s? )?reviews?(?: \(\d+\))?"
     r"|archives?|up next|next up|trending now"
     r"|(?:相关|相關|延伸|推荐|推薦|热门|熱門|最新|更多|精彩|往期|近期|其他|其它|今日|点击|點擊|阅读|閱讀|本周|一周|24小时)"
     r"(?:的)?(?:阅读|閱讀|新闻|新聞|报道|報道|報導|文章|推荐|推薦|链接|連結|鏈接|内容|內容|资讯|資訊|热点|熱點|消息|精选|精選|话题|話題|回顾|回顧|帖子|主题"

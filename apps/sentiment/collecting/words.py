@@ -45,6 +45,9 @@ OF_THIS = re.compile(
     r"|(?:本文|此文|该文|本稿).{0,30}(?:刊|发|發|载|載|表).{0,20}$|^\W{0,3}(?:原载|原載|原刊"
     r"|首发|首發|刊载|刊登|刊於|刊于|载于|載於).{0,40}$", re.I,
 )  # fmt: skip
+TOLD = re.compile(  # what happened to something else on a day: “the suit was filed on”
+    r"\b(?:was|were|been|being|be|had|has|have|will|would)\s+(?:\w+ly\s+)?\w+(?:\s+on)?\s*$", re.I
+)
 PRINTED = re.compile(r"^\s*[)）]?\s*(?:第?\s*[A-Z]?\d{1,3}\s*版|[)）]\s*$|.{0,12}第\s*\d{1,3}\s*版)")
 NAMES_OF_EVENTS = re.compile(
     r"(?:^|[\s_-])(?:event|event-?date|expir\w*|deadline|birth\w*|showtime|duration|today|weather|joined|reg-?date|start-?(?:date|time)"

@@ -220,6 +220,8 @@ def test_the_day_of_publication_is_told_from_others_of_a_notice(cells):
         ("", "<div class='card'><h3><a href='/f'>Fog over the bay</a></h3><span class='date'>1 May 2024</span></div>"),
         ("", "<ol class='commentlist'><li>Ann says: May 1, 2024 at 10:00 am</li></ol>"),
         ("", "<h3>One thought on “Ferry”</h3><ol><li>Ann May 1, 2024 at 10:00 am</li></ol>"),
+        ("", "<section class='reviews'><h3>Readers' reviews</h3><p>Ann, 2 May 2024: calm.</p><p>Ben, 9 May 2024: full.</p></section>"),
+        ("<p>A claim was filed on 4 March 2024, and will be heard on 5 May 2024.</p>", ""),
         ("<div class='bio'>Ann Lee, joined 4 March 2019</div>", ""), ("<p>This offer is valid until 4 March 2024.</p>", ""),
     ],
 )  # fmt: skip
