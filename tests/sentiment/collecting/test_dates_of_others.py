@@ -1,6 +1,13 @@
-"""Dates of pages that somebody wrote who had not read the code (dates_of_others.py): found as they truly are."""
+"""Dates of pages that people wrote who had not read the code: found as they truly are.
 
-from datetime import UTC
+`dates_of_others.py` holds shapes with gaps, `pages_of_others.jsonl` whole pages. There `expected` is none (null), a day, a time of
+`zone_hint`, or one with its offset; a page that says “3 hours ago” is right within the hour.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,3 +37,31 @@ def test_the_date_of_a_page_of_another_hand_is_found(case):
 def test_there_are_many_pages_of_many_shapes():
     assert len(CASES) >= 160
     assert len({case.shape for case in CASES}) >= 30
+
+
+PAGES = [json.loads(line) for line in Path(__file__).with_name("pages_of_others.jsonl").open(encoding="utf-8")]
+
+
+def is_right(page: dict[str, Any]) -> bool:
+    """Whether what is found of a page is what its writer says."""
+    zone = ZoneInfo(page["zone_hint"] or ("Asia/Shanghai" if page["lang"] == "zh" else "UTC"))
+    now = datetime.fromisoformat(page["fetched_at"])
+    found, wanted = find_date(page["html"], url=page["url"], now=now, zone=zone).published, page["expected"]
+    if found is None or wanted is None:
+        return found is None and wanted is None
+    if len(wanted) == len("2024-03-05"):
+        return found.at.astimezone(zone).date().isoformat() == str(wanted)
+    moment = datetime.fromisoformat(wanted)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return abs(found.at - moment) < timedelta(minutes=61 if "relative" in page["shape"] else 1)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page['shape']}-{page['id']}")
+def test_the_date_of_a_whole_page_of_another_hand_is_found(page):
+    assert is_right(page)
+
+
+def test_whole_pages_are_many_and_of_many_shapes():
+    assert len(PAGES) >= 300
+    assert len({page["shape"] for page in PAGES}) >= 60
