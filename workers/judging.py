@@ -12,7 +12,7 @@ from apps.sentiment.alerting.rule_options import spec_of
 from apps.sentiment.alerting.verdicts import Verdict, number
 from apps.sentiment.models import Rule, RuleKind
 from apps.sentiment.selectors_alerts import Table, table_of
-from engine.specs.surge import BaselineSpec, RatioSpec, ShareSpec, StaticSpec
+from engine.specs.surge import BaselineSpec, RatioSpec, ScoreSpec, ShareSpec, StaticSpec
 from engine.surge import rise, score
 from engine.surge.baseline import EARS_BUCKETS, ages_of
 from engine.surge.tick import judge
@@ -105,7 +105,7 @@ def _end(bucket: int, seconds: int) -> datetime:
 def _with_memory(rule: Rule, spec: Any, begin: int, end: int) -> Iterator[Judged]:
     """Rules that remember: what they know of the past is built first where there is none, or a gap."""
     back = _reach(spec) if isinstance(spec, BaselineSpec) else 0
-    known = _loaded(rule.memory)
+    known = _remembered(rule.memory, spec)
     first = begin if known is not None and known["bucket"] == begin - 1 else begin - WARM_DAYS * spec.day
     table = table_of(rule, begin=first - back, end=end)
     known = known if first == begin else None
@@ -191,6 +191,15 @@ def _dumped(state: dict[str, Any]) -> bytes:
     kept = io.BytesIO()
     np.savez_compressed(kept, **{**state, "keys": np.array(state["keys"], dtype=np.str_)})
     return kept.getvalue()
+
+
+def _remembered(memory: bytes | memoryview | None, spec: Any) -> dict[str, Any] | None:
+    """What a rule remembers; nothing where an earlier release remembered a score in another shape, so that it is built anew."""
+    known = _loaded(memory)
+    if known is None or not isinstance(spec, ScoreSpec):
+        return known
+    shapes = {name: np.shape(value)[1:] for name, value in vars(score.fresh(0, spec, 0)).items()}
+    return known if all(name in known and np.shape(known[name])[1:] == shapes[name] for name in shapes) else None
 
 
 def _loaded(memory: bytes | memoryview | None) -> dict[str, Any] | None:

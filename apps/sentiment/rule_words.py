@@ -43,6 +43,7 @@ LABELS: dict[str, str | Promise] = {
     "run_length": _("Buckets to a false alert"),
     "least_total": _("Least articles in all"),
     "sudden_minutes": _("Minutes of the sudden part"),
+    "middle_hours": _("Hours of the middle part"),
     "sustained_hours": _("Hours of the lasting part"),
     "block_hours": _("Hours of a block"),
     "blocks_kept": _("Blocks remembered"),
@@ -73,12 +74,13 @@ MEANINGS: dict[str, str | Promise] = {
     "run_length": _("Without a rise, the mean number of buckets to a false alert (ARL0)"),
     "least_total": _("No alert where the newest bucket holds fewer in all"),
     "sudden_minutes": _("The short stretch whose sum is compared"),
+    "middle_hours": _("The middle stretch whose sum is compared"),
     "sustained_hours": _("The long stretch whose sum is compared"),
     "block_hours": _("The strongest moment of each such block is remembered"),
     "blocks_kept": _("About so many blocks are remembered; older ones fade"),
     "blocks_before": _("No score before so many blocks were seen"),
     "days_kept": _("About so many days make the expected count of a time of day"),
-    "alert_ratio": _("Alert at so many times the usual strongest moment of a block"),
+    "alert_ratio": _("Alert at so many times what the strongest moments of blocks usually reach"),
     "quiet_hours": _("After an alert no further one for so long"),
 }
 

@@ -1,9 +1,11 @@
 """Rules judged bucket by bucket: what holds becomes an alert, once, and what was missed is judged later."""
 
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import DatabaseError, transaction
 
@@ -180,6 +182,22 @@ def test_a_rule_that_remembers_says_the_same_bucket_by_bucket_and_at_once(
     assert one == two
     assert len(one) == 1
     assert one[0][1] > NOON - 24 * HOUR
+
+
+def test_a_score_that_was_remembered_in_another_shape_is_built_anew(counted: Counted, ruled: Ruled) -> None:
+    counted([*[3, 2, 5, 4] * 120, 90], NOON)
+    rule = ruled("score", since=NOON - 2 * HOUR)
+    (*_before, last) = judge_span(rule, NOON - 2 * HOUR, NOON - HOUR)
+    with np.load(io.BytesIO(last.memory or b"")) as archive:
+        known = {name: archive[name] for name in archive.files}
+    other = io.BytesIO()
+    np.savez(other, **{name: value for name, value in known.items() if name != "squares"})
+    rule.memory = other.getvalue()
+
+    (found,) = judge_span(rule, NOON, NOON)
+
+    assert found.verdicts[0].holds is True
+    assert found.memory is not None
 
 
 def test_a_clock_that_is_put_back_judges_nothing_twice(counted: Counted, ruled: Ruled) -> None:

@@ -75,6 +75,21 @@ def _injected(found: dict[str, Any]) -> Iterator[Measure]:
     yield Measure(f"{found['name']}, {what}: found", 100 * found["found"] / found["of"], "%", detail=detail)
 
 
+def _made_quiet(found: dict[str, Any]) -> Iterator[Measure]:
+    rate, detail = found["false"] / found["weeks"], f"{found['false']} in {found['weeks']:.0f} series-weeks"
+    yield Measure(f"surge score, made counts, {found['name']}: episodes a series and week", rate, "", detail=detail)
+
+
+def _made_surges(found: dict[str, Any]) -> Iterator[Measure]:
+    of, weeks = found["surges"], found["weeks"]
+    told = {"as shipped": found["hits"]}
+    told |= {f"at {rate} false episodes a series and week": hits for rate, hits in found["hits_at_rate"].items()}
+    for how, hits in told.items():
+        rate = f", {found['false'] / weeks:.2f} false episodes a series and week" if how == "as shipped" else ""
+        name = f"surge score, made surges found, {how}"
+        yield Measure(name, 100 * hits / of, "%", detail=f"{hits} of {of}{rate}")
+
+
 def _shipped(found: dict[str, Any]) -> Iterator[Measure]:
     name = f"ours as shipped, ratio {found['threshold']:g}"
     for profile, value in found["scores"].items():
@@ -115,4 +130,11 @@ def _event_measures(name: str, events: dict[str, Any]) -> Iterator[Measure]:
     yield Measure(said, events["false_per_week"], "", at_most=FALSE_A_WEEK, detail=detail)
 
 
-TOLD = {"detector": _profiles, "injected": _injected, "shipped": _shipped, "speed": _speed}
+TOLD = {
+    "detector": _profiles,
+    "injected": _injected,
+    "made_quiet": _made_quiet,
+    "made_surges": _made_surges,
+    "shipped": _shipped,
+    "speed": _speed,
+}

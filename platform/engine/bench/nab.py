@@ -93,6 +93,18 @@ def _time(words: str) -> datetime:
     return datetime.fromisoformat(words).replace(microsecond=0)
 
 
+def alerts_of(scores: np.ndarray, threshold: float, quiet: int) -> np.ndarray:
+    """The rows that are alerts: each that reaches the threshold, but for `quiet` rows after an alert none."""
+    reached = np.flatnonzero(scores >= threshold)
+    if not quiet:
+        return reached
+    kept: list[int] = []
+    for row in reached.tolist():
+        if not kept or row >= kept[-1] + quiet:
+            kept.append(row)
+    return np.array(kept, dtype=int)
+
+
 def sigma(place: np.ndarray) -> np.ndarray:
     """1 long before 0, 0 at 0, -1 from FAR on."""
     return np.where(place >= FAR, -1.0, 2 / (1 + np.exp(STEEPNESS * np.minimum(place, FAR))) - 1)

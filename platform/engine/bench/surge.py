@@ -1,4 +1,4 @@
-"""The surge score beside public detectors on labelled counts, injected surges, speed; `python -m engine.bench.surge`, JSON lines.
+"""The surge score beside public detectors on labelled counts, injected and made surges, speed; `python -m engine.bench.surge`, JSON lines.
 
 Every detector gives each row a score without a look ahead. It is judged twice: as published, each row that reaches the threshold an
 alert, and with our quiet time, one alert and then none for a day; the better reading counts. Thresholds are fitted on all series but
@@ -11,12 +11,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.bench import nab, surge_injected, surge_peers
+from engine.bench import nab, surge_injected, surge_made, surge_peers
 from engine.specs.surge import ScoreSpec
 from engine.surge import score
 
@@ -47,18 +48,6 @@ def surge_scores(several: Sequence[nab.Labelled], spec: ScoreSpec) -> list[np.nd
     return found
 
 
-def alerts_of(scores: np.ndarray, threshold: float, quiet: int) -> np.ndarray:
-    """The rows that are alerts: each that reaches the threshold, but for `quiet` rows after an alert none."""
-    reached = np.flatnonzero(scores >= threshold)
-    if not quiet:
-        return reached
-    kept: list[int] = []
-    for row in reached.tolist():
-        if not kept or row >= kept[-1] + quiet:
-            kept.append(row)
-    return np.array(kept, dtype=int)
-
-
 def judge(series: nab.Labelled, alerts: np.ndarray, profile: nab.Profile) -> Judged:
     """What the alerts of one series are worth."""
     marked = np.zeros(len(series.values))
@@ -82,7 +71,7 @@ def reading(several: Sequence[nab.Labelled], scores: Sequence[np.ndarray], quiet
     """Each profile at thresholds fitted without the judged series, and on all; the events at those of the standard profile."""
     tried = thresholds_of(scores)
     found: dict[str, Any] = {"quiet": quiet}
-    alerts = [[alerts_of(each, threshold, quiet) for threshold in tried] for each in scores]
+    alerts = [[nab.alerts_of(each, threshold, quiet) for threshold in tried] for each in scores]
     for profile in nab.PROFILES:
         table = [[judge(series, rows, profile) for rows in each] for series, each in zip(several, alerts, strict=True)]
         raw = np.array([[one.raw for one in each] for each in table])  # [series, thresholds]
@@ -146,7 +135,7 @@ def at_one(
     several: Sequence[nab.Labelled], scores: Sequence[np.ndarray], threshold: float, quiet: int
 ) -> dict[str, Any]:
     """Scores of all profiles and the events at one threshold that nothing was fitted for here."""
-    alerts = [alerts_of(each, threshold, quiet) for each in scores]
+    alerts = [nab.alerts_of(each, threshold, quiet) for each in scores]
     found: dict[str, Any] = {"threshold": threshold, "scores": {}}
     for profile in nab.PROFILES:
         judged = [judge(series, rows, profile) for series, rows in zip(several, alerts, strict=True)]
@@ -163,9 +152,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     asked = parser.parse_args()
     several, spec = nab.read(asked.data)[: 2 if asked.small else None], ScoreSpec(**asked.spec)
-    for found in (*surge_injected.speed(spec), *surge_injected.table(several, spec, small=asked.small)):
-        print(json.dumps(found), flush=True)
-    for found in compare(several, spec):
+    parts = (
+        surge_injected.speed(spec),
+        surge_injected.table(several, spec, small=asked.small),
+        surge_made.table(spec, small=asked.small),
+        compare(several, spec),
+    )
+    for found in chain.from_iterable(parts):
         print(json.dumps(found), flush=True)
 
 

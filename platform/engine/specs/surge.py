@@ -51,6 +51,7 @@ class ScoreSpec(Buckets):
     """
 
     sudden_minutes: int = option(10, "The short stretch whose sum is compared", minimum=1, maximum=1440)
+    middle_hours: float = option(2, "The middle stretch whose sum is compared", minimum=0.25, maximum=168)
     sustained_hours: float = option(12, "The long stretch whose sum is compared", minimum=0.25, maximum=168)
     block_hours: float = option(12, "The strongest moment of each such block is remembered", minimum=1, maximum=168)
     blocks_kept: int = option(112, "About so many blocks are remembered; older ones fade", minimum=2, maximum=10_000)
@@ -60,9 +61,14 @@ class ScoreSpec(Buckets):
     )
     days_kept: int = option(28, "About so many days make the expected count of a time of day", minimum=1, maximum=366)
     alert_ratio: float = option(
-        2.5, "Score 0.5: so many times the usual strongest moment of a block", minimum=0.1, maximum=1000
+        1.25, "Score 0.5: so many times what the strongest moments of blocks usually reach", minimum=0.1, maximum=1000
     )
     quiet_hours: float = option(24, "After an alert no further one for so long", minimum=0, maximum=720)
+
+    @property
+    def stretches(self) -> tuple[int, int, int]:
+        """Buckets of the short, the middle and the long stretch."""
+        return self.hours(self.sudden_minutes / 60), self.hours(self.middle_hours), self.hours(self.sustained_hours)
 
 
 @dataclass(frozen=True)

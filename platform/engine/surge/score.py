@@ -1,11 +1,12 @@
 """The surge score of many series side by side, bucket by bucket, in a state of fixed size.
 
-A count x stands against the expected count m of its time of day. Over a short and a long stretch the sums X and M of both give the
-surprise z = 2 sqrt(X + 3/8) - 2 sqrt(M + 3/8) (Anscombe 1948: about unit deviation for a Poisson count of any size). How large z
-becomes by itself differs from series to series, since counts are over-dispersed and bursty; so z is divided by the mean of its
-largest values in past blocks, as in the block-maxima method for extremes (Gumbel 1958), where that mean is the location of rare
-values. The ratio is the geometric mean of the short and the long stretch: sudden and sustained at once. The score is
-ratio / (ratio + alert_ratio).
+A count x stands against the expected count m of its time of day. Over a short, a middle and a long stretch the sums X and M of both
+give the surprise z = 2 sqrt(X + 3/8) - 2 sqrt(M + 3/8) (Anscombe 1948: about unit deviation for a Poisson count of any size). How
+large z becomes by itself differs from series to series, since counts are over-dispersed and bursty; so z is divided by what its
+largest values in past blocks tell of rare ones, as in the block-maxima method for extremes (Gumbel 1958): their mean and one
+deviation. The deviation is taken for the mean at least, which an exponential tail has, so that calm series are no easier to alarm;
+and the whole is wider by 1/n after n blocks, as long as they are few. The ratio is the geometric mean of the stretches: sudden,
+lasting and sustained at once. The score is ratio / (ratio + alert_ratio).
 """
 
 import warnings
@@ -16,7 +17,7 @@ import numpy as np
 from engine.specs.surge import ScoreSpec
 
 ANSCOMBE = 3 / 8
-FLOOR = 0.05  # added to the ratio of each stretch, so that one stretch without surprise does not silence the other
+FLOOR = 0.05  # added to the ratio of each stretch, so that one stretch without surprise does not silence the others
 LEAST_SCALE = 1.0  # what a Poisson count of any size deviates by itself
 EVIDENCE_COUNT, EVIDENCE_BUCKETS = 5, 4  # no ratio before so many were counted in the newest buckets
 CLIPPED_ABOVE = 0.98  # of a day's buckets: what stands above does not raise what is expected
@@ -36,27 +37,29 @@ class ScoreState:
     days: np.ndarray  # [S, D] how many days each time of day was seen
     profile: np.ndarray  # [S, D] expected count
     today: np.ndarray  # [S, D] counts of this day; NaN where none was seen
-    counts: np.ndarray  # [S, L] the newest counts, L of the long stretch; NaN where none was seen
+    counts: np.ndarray  # [S, L] the newest counts, L of the longest stretch; NaN where none was seen
     expected: np.ndarray  # [S, L] what was expected of them
     blocks: np.ndarray  # [S] blocks that were finished
-    scale: np.ndarray  # [S, 2] mean of the largest surprises of the blocks
-    largest: np.ndarray  # [S, 2] largest surprise of this block; NaN where none was seen
+    means: np.ndarray  # [S, 3] mean of the largest surprises of the blocks, a column a stretch
+    squares: np.ndarray  # [S, 3] mean of their squares
+    largest: np.ndarray  # [S, 3] largest surprise of this block; NaN where none was seen
     quiet_until: np.ndarray  # [S] bucket before which an alert is no new one
 
 
 def fresh(series: int, spec: ScoreSpec, first_bucket: int) -> ScoreState:
     """The state of S series before their first bucket."""
-    day, long = spec.day, spec.hours(spec.sustained_hours)
+    day, stretches = spec.day, spec.stretches
     return ScoreState(
         bucket=first_bucket - 1,
         days=np.zeros((series, day)),
         profile=np.full((series, day), np.nan),
         today=np.full((series, day), np.nan),
-        counts=np.full((series, long), np.nan),
-        expected=np.full((series, long), np.nan),
+        counts=np.full((series, max(stretches)), np.nan),
+        expected=np.full((series, max(stretches)), np.nan),
         blocks=np.zeros(series),
-        scale=np.full((series, 2), np.nan),
-        largest=np.full((series, 2), np.nan),
+        means=np.zeros((series, len(stretches))),
+        squares=np.zeros((series, len(stretches))),
+        largest=np.full((series, len(stretches)), np.nan),
         quiet_until=np.full(series, np.iinfo(np.int64).min),
     )
 
@@ -66,7 +69,7 @@ class Scored:
     """What one bucket of S series says; NaN where the bucket is missing or too little was seen before."""
 
     expected: np.ndarray  # [S] count of this time of day
-    ratio: np.ndarray  # [S] surprise in units of the usual strongest moment of a block
+    ratio: np.ndarray  # [S] surprise in units of what the strongest moments of blocks usually reach
     score: np.ndarray  # [S] in [0, 1]; an alert begins at 0.5
     alert: np.ndarray  # bool [S] an alert begins here
 
@@ -91,7 +94,7 @@ def run(counts: np.ndarray, first_bucket: int, spec: ScoreSpec) -> list[Scored]:
 
 def _pass_over(state: ScoreState, bucket: int, spec: ScoreSpec) -> None:
     """Let the buckets up to this one go by unseen; of a long hole only its last stretch is walked through."""
-    longest = max(2 * spec.day, spec.hours(spec.sustained_hours), 2 * spec.hours(spec.block_hours))
+    longest = max(2 * spec.day, *spec.stretches, 2 * spec.hours(spec.block_hours))
     if bucket - state.bucket > 2 * longest:
         state.today[:], state.counts[:], state.largest[:] = np.nan, np.nan, np.nan
         state.bucket = bucket - longest - 1
@@ -105,9 +108,10 @@ def _step(state: ScoreState, counts: np.ndarray, spec: ScoreSpec) -> Scored:
     slot, at = state.bucket % spec.day, state.bucket % state.counts.shape[1]
     expected = _expected(state, slot)
     state.counts[:, at], state.expected[:, at] = np.where(np.isnan(expected), np.nan, counts), expected
-    surprise = np.stack([_surprise(state, spec.hours(spec.sudden_minutes / 60)), _surprise(state)], axis=1)
+    surprise = np.stack([_surprise(state, many) for many in spec.stretches], axis=1)
     surprise[np.isnan(counts)] = np.nan
-    ratio = np.sqrt(((np.maximum(surprise, 0) / np.maximum(state.scale, LEAST_SCALE)) + FLOOR).prod(axis=1))
+    parts = np.maximum(surprise, 0) / _usual(state) + FLOOR  # [S, 3]
+    ratio = parts.prod(axis=1) ** (1 / parts.shape[1])
     ratio[_newest(state.counts, state.bucket, EVIDENCE_BUCKETS) < EVIDENCE_COUNT] = 0
     ratio[np.isnan(counts) | (state.blocks < spec.blocks_before)] = np.nan
     found = _judged(state, expected, ratio, spec)
@@ -129,10 +133,18 @@ def _expected(state: ScoreState, slot: int) -> np.ndarray:
     return profile
 
 
-def _surprise(state: ScoreState, newest: int | None = None) -> np.ndarray:
-    """z of the newest buckets, or of all that are remembered [S]."""
+def _usual(state: ScoreState) -> np.ndarray:
+    """How large the surprise of each stretch becomes by itself [S, 3]; of no meaning before a block was seen."""
+    deviation = np.sqrt(np.maximum(state.squares - state.means**2, state.means**2))
+    few = 1 / np.maximum(state.blocks, 1)[:, None]
+    usual: np.ndarray = np.maximum((state.means + deviation) * (1 + few), LEAST_SCALE)
+    return usual
+
+
+def _surprise(state: ScoreState, newest: int) -> np.ndarray:
+    """z of so many newest buckets [S]."""
     length = state.counts.shape[1]
-    some = slice(None) if newest is None else (state.bucket - np.arange(newest)) % length
+    some = slice(None) if newest == length else (state.bucket - np.arange(newest)) % length
     seen, wanted = state.counts[:, some], state.expected[:, some]
     found: np.ndarray = stabilised(np.nansum(seen, axis=1)) - stabilised(
         np.where(np.isnan(seen), 0, wanted).sum(axis=1)
@@ -160,8 +172,8 @@ def _end_block(state: ScoreState, spec: ScoreSpec) -> None:
     state.blocks += seen
     largest = np.maximum(state.largest[seen], 0)
     share = 1 / np.minimum(state.blocks[seen], spec.blocks_kept)[:, None]
-    before = np.nan_to_num(state.scale[seen])
-    state.scale[seen] = before + share * (largest - before)
+    state.means[seen] += share * (largest - state.means[seen])
+    state.squares[seen] += share * (largest**2 - state.squares[seen])
     state.largest[:] = np.nan
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.bench import nab
-from engine.bench.surge import alerts_of, wilson
 from engine.bench.surge import judge as judged
+from engine.bench.surge import wilson
 
 
 def series(rows: int, *windows: tuple[int, int]) -> nab.Labelled:
@@ -119,8 +119,8 @@ def test_events_are_windows_and_false_alerts_of_an_hour_are_one() -> None:
 def test_after_an_alert_there_is_none_for_the_quiet_time() -> None:
     found = np.array([0.0, 0.9, 0.9, 0.2, 0.9, 0.9])
 
-    assert list(alerts_of(found, 0.5, 0)) == [1, 2, 4, 5]
-    assert list(alerts_of(found, 0.5, 3)) == [1, 4]
+    assert list(nab.alerts_of(found, 0.5, 0)) == [1, 2, 4, 5]
+    assert list(nab.alerts_of(found, 0.5, 3)) == [1, 4]
 
 
 def test_wilsons_interval_is_that_of_the_textbook() -> None:
