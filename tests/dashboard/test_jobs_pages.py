@@ -182,4 +182,4 @@ def test_an_annotator_without_right_to_jobs_still_has_a_home(page: Any, workspac
 
 
 def test_every_kind_of_job_has_a_name_for_people() -> None:
-    assert set(RUNNERS) == set(KINDS)
+    assert {name for name in RUNNERS if not name.startswith("test.")} == set(KINDS)

@@ -131,7 +131,7 @@ def test_every_page_of_a_monitor_fits_a_phone_in_chinese(visit: Any, page_errors
         answer = page.request.get(path)
         if answer.status != 200 or "<html" not in answer.text():
             continue  # a form's target, or a part of a page
-        page.goto(path)
+        page.goto(path, wait_until="domcontentloaded")
         seen.append(path)
         assert page.evaluate("document.documentElement.lang") == "zh-hans", path
         if (beyond := page.evaluate("document.documentElement.scrollWidth - innerWidth")) > 0:
