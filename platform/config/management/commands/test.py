@@ -119,13 +119,12 @@ def checks(*, fast: bool, extra: Sequence[str], coverage: bool = False) -> list[
 
 
 def workers() -> int:
-    """Processes for the tests: one more than cores, for tests that wait for other processes, at most four; 0 keeps a single
-    core's tests in pytest's own process.
+    """Processes for the tests: one a core, at most four; 0 keeps a single core's tests in pytest's own process.
 
     A file stays in one process, and files keep their order: a process that has opened a browser runs browser tests only.
     """
     cores = len(os.sched_getaffinity(0))
-    return min(cores + 1, 4) if cores > 1 else 0
+    return min(cores, 4) if cores > 1 else 0
 
 
 def perform(check: Check, *, out: TextIO | None = None) -> Outcome:
