@@ -16,6 +16,7 @@ from apps.sentiment.collecting.identity import identity_of
 from apps.sentiment.collecting.items import OLDEST, SKEW, Confidence, Moment
 from apps.sentiment.collecting.shown import SHORT, Clue, Reader
 from apps.sentiment.collecting.trees import Block, blocks, parse
+from apps.sentiment.collecting.zones import told_zone
 
 JUST_WRITTEN = timedelta(minutes=2)  # a declared time this close to the reading may be the server's clock
 _EXACT = (Confidence.STATED, Confidence.ZONE_ASSUMED)
@@ -43,7 +44,8 @@ def find_date(page: Any, *, url: str = "", now: datetime, zone: tzinfo) -> PageD
     bounds the future, it is never an answer by itself."""
     tree = parse(page) if isinstance(page, str) else page
     lines = blocks(tree)
-    reader = Reader(now, zone, habits_of(tree, url, zone))
+    told = told_zone(block.text for block in lines if len(block.text) <= SHORT)
+    reader = Reader(now, zone, replace(habits_of(tree, url, zone), told_zone=told))
     address = [clue for clue in _address(url, reader) if OLDEST <= clue.moment.at <= now + SKEW]
     proven = month_first(block.text for block in lines if len(block.text) <= SHORT)
     near = address[0].moment.at if address else None

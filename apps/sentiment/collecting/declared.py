@@ -7,7 +7,7 @@ from typing import Any
 
 from apps.sentiment.collecting import jsonld, words
 from apps.sentiment.collecting.identity import Identity
-from apps.sentiment.collecting.trees import headline, names_of, own_elements
+from apps.sentiment.collecting.trees import headline, is_time_element, names_of, own_elements
 
 MOST_TOLD = 120  # characters of a value that is a date
 MOST_ATTRIBUTES = 100  # of an element; one with more is no date
@@ -73,8 +73,12 @@ def dates(tree: Any, identity: Identity) -> Iterator[Declared]:
     head = headline(tree)
     holders = {head, *head.iterancestors()} if head is not None else set()
     yield from _microdata(own, holders)
-    yield from _times(own, head, holders)
-    yield from weak
+    for declared in _times(own, head, holders):
+        if declared[1] == "weak":
+            weak.append(declared)
+        else:
+            yield declared
+    yield from sorted(weak, key=lambda told: told[1] != "weak")
 
 
 def _meta(tree: Any) -> Iterator[Declared]:
@@ -125,39 +129,68 @@ def _is_of_other_item(element: Any) -> bool:
 
 
 def _times(own: list[Any], head: Any, holders: set[Any]) -> Iterator[Declared]:
-    """<time>, and other elements whose attributes hold a machine's date; those named for a publication first."""
+    """<time> and its like, and other elements whose attributes hold a machine's date; those named for a publication
+    first, those that merely show a day ("weak") after visible labels."""
     passed, rest = False, []
     for element in own:
         passed = passed or element is head
         names = names_of(element)
         stamps = _stamps(element, names)
+        is_time = is_time_element(element.tag) or (element.get("datetime") and element.tag not in ("ins", "del"))
+        if element.attrib:
+            yield from _labelled(element, holders)
         if element.tag == "input" and _NAMED_PUBLISHED.search(f"{names} {element.get('name', '')}"):
             stamps = [(element.get("value", ""), False)]
-        if element.tag != "time" and not stamps:
+        if not is_time and not stamps:
             continue
         if words.NAMES_OF_EVENTS.search(names) or element.get("itemprop", "").lower() in ("startdate", "enddate"):
             continue
-        written = stamps or [(said, False) for said in (element.get("datetime"), _text(element)) if said]
+        written = stamps or [(said, False) for said in (_machine_time(element), _text(element)[:MOST_TOLD]) if said]
         before = _before(element)
         around = f"{names} {names_of(element.getparent())}"
         named = _NAMED_PUBLISHED.search(names)
         if (_NAMED_CHANGED.search(names) and not named) or _CHANGED_BEFORE.search(before):
             yield from ((value, "time", True) for value, _ in written)
             continue
-        if (
-            words.FOREIGN.search(before[-30:])
-            or _is_card(element, holders)
-            or (element.tag == "time" and _is_in_sentence(element))
-        ):
+        if words.FOREIGN.search(before[-30:]) or _is_card(element, holders) or (is_time and _is_in_sentence(element)):
             continue
         sure = element.get("pubdate") is not None or named or _NAMED_PUBLISHED.search(around)
         for value, changed in written:
             if changed or sure:
                 yield value, "time", changed
             else:
-                rest.append((not passed, value))
-    for _, value in sorted(rest, key=lambda entry: entry[0]):
-        yield value, "time", False
+                rest.append((not passed, "time" if stamps or _machine_time(element) else "weak", value))
+    for _, where, value in sorted(rest, key=lambda entry: entry[0]):
+        yield value, where, False
+
+
+_TOOLTIPS = {"title", "data-tooltip", "data-original-title", "data-title", "data-content", "data-tip", "aria-label"}
+_LABELLED = re.compile(
+    r"^\W{0,3}(?:(?P<changed>(?:最后|最後|最近)?(?:更新|修改|编辑|編輯|修订|修訂)|(?:last\s+)?(?:updated?|modified|edited|revised))"
+    r"|(?:首次|最初|原创|原創)?(?:发布|發布|發佈|发表|發表|刊登|首发|首發|创建|建立|发帖|發文)"
+    r"|(?:first\s+|originally\s+)?(?:published|posted|created)(?:\s+date)?)"
+    r"\s?(?:时间|時間|日期|于|於|on|at)?\s?[:：]?\s?(?=[12]\d{3}|[A-Za-z]{3}|\d{1,2}\D)"
+    r"(?P<date>[\dA-Za-z年月日号號时時点點分秒上下午:/.,+() -]{6,40})$", re.I,
+)  # fmt: skip
+
+
+def _labelled(element: Any, holders: set[Any]) -> Iterator[Declared]:
+    """What a tooltip tells of a line that shows something else: title="发布于 2024-03-05 14:05" on 编辑于 2024-04-01; not
+    one on another article's card."""
+    for name, said in islice(element.attrib.items(), MOST_ATTRIBUTES):
+        told = _LABELLED.match(said) if name in _TOOLTIPS and 8 <= len(said) <= 60 else None
+        if told and not _is_card(element, holders):
+            yield told["date"], "time", bool(told["changed"])
+
+
+def _machine_time(element: Any) -> str:
+    """The attribute for machines of a time; elements of other makers have other names for it."""
+    said = element.get("datetime") or ""
+    if not said and "-" in element.tag:
+        said = next(
+            (value for name in ("ts", "timestamp", "date", "time", "value") if (value := element.get(name))), ""
+        )
+    return said if len(said) <= MOST_TOLD else ""
 
 
 _NAMED_TIME = re.compile(r"time|date|publish|ago|age\b|posted|stamp", re.I)

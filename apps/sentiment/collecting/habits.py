@@ -28,12 +28,14 @@ _NUMBERS = re.compile(r"(?<![\d/.-])(\d{1,2})([/.-])(\d{1,2})\2(?:19|20)\d\d(?![
 @dataclass(frozen=True)
 class Habits:
     """A site's ways: the country ("" unknown), whether its own address names that country, whether other dates of the page
-    prove that months stand first (None: nothing proves), and the day of its address, near which dates without a year lie."""
+    prove that months stand first (None: nothing proves), the day of its address, near which dates without a year lie, and
+    the zone that the page names for all its times ("" none)."""
 
     country: str = ""
     is_named: bool = False
     proven_month_first: bool | None = None
     near: datetime | None = None
+    told_zone: str = ""
 
     def month_first(self, zone: tzinfo) -> bool:
         """Whether 03/04/2024 is the fourth of March."""
@@ -42,6 +44,11 @@ class Habits:
         if self.country in _MONTH_FIRST:
             return True
         return self.country not in _DAY_FIRST and str(zone).startswith(("America/", "US/"))
+
+    @property
+    def may_be_month_first(self) -> bool:
+        """Whether neither the page nor its country says that days stand first."""
+        return self.proven_month_first is None and self.country not in _DAY_FIRST
 
     @property
     def is_sure_of_order(self) -> bool:

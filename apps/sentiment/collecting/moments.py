@@ -52,7 +52,15 @@ class _Reading:
 
     @property
     def today(self) -> date:
-        return self.now.astimezone(self.zone).date()
+        return self.today_in("")
+
+    def today_in(self, name: str) -> date:
+        """The day of reading in a zone that is named, else in that of all times of the page, else in the source's."""
+        local = self.now.astimezone(self.zone).replace(tzinfo=None)
+        return self.now.astimezone(self.zone_of(name, local)[0]).date()
+
+    def zone_of(self, name: str, local: datetime) -> tuple[tzinfo, bool]:
+        return zone_of(name or self.habits.told_zone, local, self.zone, self.habits.country)
 
 
 def _pattern(day: str) -> re.Pattern[str]:
@@ -169,7 +177,7 @@ def _moment(day: date, match: re.Match[str], reading: _Reading, *, at_best: Conf
         return Moment(first.astimezone(UTC), _worse(Confidence.DAY, at_best))
     local = datetime.combine(day, time()) + clock
     name = _group(match, "zone") or _group(match, "zone_before")
-    zone, said = zone_of(name, local, reading.zone, reading.habits.country)
+    zone, said = reading.zone_of(name, local)
     confidence = Confidence.STATED if said else Confidence.ZONE_ASSUMED
     return Moment(local.replace(tzinfo=zone).astimezone(UTC), _worse(confidence, at_best))
 
@@ -267,11 +275,16 @@ def _slashed(match: re.Match[str], reading: _Reading) -> Moment:
             date(year, min(one, other), max(one, other)) if other > 12 else date(year, other, one), match, reading
         )
     habits = reading.habits
-    first, second = (date(year, one, other), date(year, other, one))[:: 1 if habits.month_first(reading.zone) else -1]
+    of_board = match["sep"] == "-" and bool(_BOARD.search(match[0])) and habits.may_be_month_first
+    month_first = habits.month_first(reading.zone) or of_board
+    first, second = (date(year, one, other), date(year, other, one))[:: 1 if month_first else -1]
     if first > reading.today >= second and not habits.is_sure_of_order:
         return _moment(second, match, reading)
     sure = second > reading.today or habits.proven_month_first is not None
     return _moment(first, match, reading, at_best=Confidence.STATED if sure else Confidence.GUESSED)
+
+
+_BOARD = re.compile(r"\d{4}, \d\d:\d\d [AP]M")  # 03-05-2024, 02:05 PM: how boards of America are delivered
 
 
 def _short_year(match: re.Match[str], reading: _Reading) -> Moment:
@@ -295,7 +308,8 @@ def _short_year(match: re.Match[str], reading: _Reading) -> Moment:
 
 def _day_back(match: re.Match[str], reading: _Reading) -> Moment:
     back = _DAYS_BACK[match["back"].lower() if match["back"].isascii() else match["back"][0]]
-    return _moment(reading.today - timedelta(days=back), match, reading, at_best=Confidence.RELATIVE)
+    today = reading.today_in(_group(match, "zone"))
+    return _moment(today - timedelta(days=back), match, reading, at_best=Confidence.RELATIVE)
 
 
 def _ago(match: re.Match[str], reading: _Reading) -> Moment:
@@ -319,7 +333,7 @@ def _compact(match: re.Match[str], reading: _Reading) -> Moment:
     if not clock:
         return _moment(day, match, reading)
     local = datetime.combine(day, time(int(clock[:2]), int(clock[2:4]), min(59, int(clock[4:6] or 0))))
-    zone, said = zone_of(_group(match, "zone"), local, reading.zone, reading.habits.country)
+    zone, said = reading.zone_of(_group(match, "zone"), local)
     return Moment(local.replace(tzinfo=zone).astimezone(UTC), Confidence.STATED if said else Confidence.ZONE_ASSUMED)
 
 

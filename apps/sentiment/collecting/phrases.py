@@ -2,6 +2,7 @@
 
 import re
 
+from apps.sentiment.collecting.zones import NAMED_IN_CHINESE
 from apps.sentiment.collecting.zones import PATTERN as ZONE
 
 CHINESE_NUMBER = re.compile(
@@ -24,11 +25,12 @@ CLOCK = (
 )
 # What stands between a day and its time: a mark, "at", a weekday.
 GAP = (
-    r"(?:\s*[,，、|·•/()@‧]?\s*(?:[-–—]{1,2}\s+)?(?:at\s+|on\s+)?"
+    r"(?:\s*[,，、|·•/()@‧]?\s*(?:[-–—]{1,2}\s+)?(?:issued\s+)?(?:at\s+|on\s+)?"
     r"(?:[(（]?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天1-7][)）]?|[(（][一二三四五六日][)）])?\s*[,，|]?\s*"
     r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*)?)"
 )
-ZONE_BEFORE = r"(?:(?P<zone_before>(?-i:HKT|SGT|GMT|IST|SAST|UTC))\s+)?"  # 2024-03-05 HKT 14:05
+# 2024-03-05 HKT 14:05, 香港時間14時05分
+ZONE_BEFORE = rf"(?:(?P<zone_before>(?-i:HKT|SGT|GMT|IST|SAST|UTC)(?=\s)|{NAMED_IN_CHINESE})\s*)?"
 WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*)"
 YEAR = r"(?P<year>(?:19|20)\d\d)"
 SHORT_YEAR = r"(?P<year>(?:19|20)\d\d|\d\d)"
@@ -51,10 +53,12 @@ REPUBLIC_DAY = (
     + r"(?:\s*[日号號])?"
 )
 REPUBLIC_NUMBERS = rf"(?<![\d/.-])(?<!\d:)(?P<republic>1[0-4]\d|[89]\d)(?P<sep>[-/.]){month_day('(?P=sep)')}(?![\d/.-])"
-CHINESE_MONTH_FIRST = (
-    rf"(?<!\d)(?P<month>0?[1-9]|1[0-2])\s?月\s?(?P<day>{_DAY})\s?[日号號]?,\s?{YEAR}(?!\d)"  # 三月 5, 2024
+CHINESE_MONTH_FIRST = (  # 三月 5, 2024
+    rf"(?<!\d)(?P<month>0?[1-9]|1[0-2])\s?月\s?(?P<day>{_DAY})(?:\s?[日号號])?(?:,\s?|\s?[/.-]\s?|\s){YEAR}(?!\d|\s?年)"
 )
-CHINESE_DAY_FIRST = rf"(?<!\d)(?P<day>{_DAY})\s(?P<month>0?[1-9]|1[0-2])\s?月,?\s{YEAR}(?!\d)"
+CHINESE_DAY_FIRST = (  # 5 三月 2024, 05 / 3月 2024
+    rf"(?<![\d/.-])(?P<day>{_DAY})(?:\s?日)?(?:\s?[/.-]\s?|\s)(?P<month>0?[1-9]|1[0-2])\s?月(?:,?\s|\s?[/.-]\s?){YEAR}(?!\d|\s?年)"
+)
 ISO_WEEK = rf"(?<![\w-]){YEAR}-W(?P<week>[0-5]\d)-(?P<weekday>[1-7])(?![\d-])"
 YEAR_AND_NAME = rf"(?<![\d.-]){YEAR}[\s,./-]\s?{_MONTH_NAME}[\s,./-]\s?(?P<day>{_DAY})(?:st|nd|rd|th)?(?![\d:])"
 DAY_AND_MONTH = rf"(?<!\d)(?P<day>{_DAY})(?:\s?(?:st|nd|rd|th)\b)?(?:\s+(?:day\s+)?of)?[\s/.,-]\s*{_MONTH_NAME}"

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 
 from apps.sentiment.collecting import words
 from apps.sentiment.collecting.habits import Habits
 from apps.sentiment.collecting.items import SKEW, Confidence, Moment
 from apps.sentiment.collecting.moments import Found, find_moments, normalised, read_moment
-from apps.sentiment.collecting.phrases import CLOCK
+from apps.sentiment.collecting.phrases import CLOCK, ZONE_BEFORE
 from apps.sentiment.collecting.trees import Block
 
 SHORT = 160  # characters: a line with a date, not a paragraph that mentions one
@@ -17,7 +17,10 @@ LABEL = 24  # characters: a cell that names what stands in the next
 NEAR = 12  # blocks after the headline
 WEB = 1995  # dates of earlier years stand in texts; a page's own have a label
 LINKED_NEAR = 3  # blocks after the headline in which a link is an author or a section, later another article's title
+OF_THIS = 90  # characters before a day: "This article was originally published on"
+SIGN_OFF = 40  # characters besides the day at the end of a press release
 TEXT = 50  # characters after the headline with which the text has begun
+CLOCK_AFTER = 2  # blocks after a day in which a clock may stand: its label, the clock
 DATED_LINES = 3  # so many unlabelled lines of different days are a history
 _MONTH_AND_DAY = re.compile(r"(?<!\S)(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\S)")
 _DATE_NAMES = re.compile(r"date|time|pub|info|source|meta|byline|post(?:ed)?[-_]on|来源", re.I)
@@ -36,13 +39,29 @@ _DATELINE_DAY_FIRST = re.compile(
     r"|^(?P<first>[A-Z][a-z]{2,8}\.?\s+\d{1,2},\s+\d{4}|\d{1,2}\s+[A-Z][a-z]{2,8},?\s+\d{4})\s*[-–—/(]{1,2}\s*[A-Z]{3,}"
 )
 _NUMBER = re.compile(r"\d\d")
-_PUBLISHED_AFTER = re.compile(r"\s*(?:发布|發布|發佈|发表|發表|刊登|刊出|出版)(?!时间|時間|日期|于|於|[:：])")
+_PUBLISHED_AFTER = re.compile(
+    r"\s*(?:首次|最早|最初)?(?:发布|發布|發佈|发表|發表|刊登|刊出|出版)(?!时间|時間|日期|于|於|[:：])"
+)
 _PIECE = re.compile(
     r"(?:\d{1,4}|[-/.,:年月日]|(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?|\d{1,2}(?:st|nd|rd|th)|\d{1,2}[月日]|\d{4}[-/.年]\d{1,2}月?|\d{1,2}[-/.]\d{1,2}"
     r"|\d{1,2}:\d\d(?::\d\d)?|(?:mon|tues?|wed|thu|fri|sat|sun)[a-z]{0,6}|\s){1,6}", re.I,
 )  # fmt: skip
 _BARE_CLOCK = re.compile(CLOCK, re.I)
 _NO_CLOCK = re.compile(r"video|duration|length|player|score|audio|时长|時長|直播|read", re.I)
+_CLOCK_LINE = re.compile(rf"(?P<label>\D{{0,24}}?)(?P<said>{ZONE_BEFORE}{CLOCK})\W{{0,3}}", re.I)
+_CLOCK_LABEL = re.compile(
+    rf"(?:(?:{words.PUBLISHING}|發言|发言)?(?:时间|時間|时刻|時刻)|(?:{words.PUBLISHING})(?:于|於)?"
+    r"|(?:(?:issued|published|posted|released|filed|sent|last\s+updated|updated)\s+)?(?:at|time)|(?:publication|release|issue|post(?:ing)?)\s+time)\s*[:：]?",
+    re.I,
+)
+_GOES_ON = re.compile(
+    r"\s+(?!by\b|in\b|from\b|via\b|at\b|on\b|ago\b|min|read|views?\b|comments?\b|edited\b|updated\b|published\b|posted\b)[a-z]{2,}\s+[a-z\d]"
+    r"|,\s+(?:we|the|our|more|it|there|this|a|an|over|about|nearly)\s"
+    r"|(?:[,，]\s?)?(?!发|發|更|编|編|来自|來自|来源|來源|于|於|上午|下午|早|晚|凌晨|中午|阅|閱|作者|浏|瀏|刊|回|修|评|評|原|转|轉|已|由|文|记者|記者|星期|周|週|上传|上傳|点|點|次|被|公开|公開)(?:[\u4e00-\u9fff]{2}.{3}|[的是有我在和与與就也都又还還将將会會][\u4e00-\u9fff])"
+)
+_NAME_OR_CALL = re.compile(r"[A-Za-z]\s\0today\b|\0(?:today|yesterday)!|[\u4e00-\u9fff]\0[今昨][天日]", re.I)
+_WITHIN_HOURS = re.compile(r"\d\s?(?:s|m(?!o)|h|秒|分|小|个|個|钟)", re.I)  # 25分钟前: no sentence of a page says it
+_LOWER_WORD = re.compile(r"\b[a-z]{2,}\b")
 _BYLINE = re.compile(r"^\W{0,3}(?:by\b|作者|来源|來源|记者|記者|编辑|撰文|文[/／])", re.I)
 
 
@@ -85,6 +104,7 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
     inside = [block for block in shown if not block.around and not block.of_others]
     found: list[list[Clue]] = []
     in_text = False
+    waiting: tuple[int, int] | None = None  # the line that told the last day alone, and how many blocks ago
     for block, before in zip(inside, [None, *inside], strict=False):
         previous = before.text if before else ""
         if before and before.link_share >= 0.9 and len(previous) >= 6 and (in_text or block.place > LINKED_NEAR):
@@ -92,8 +112,36 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
         in_text = in_text or (block.place > 0 and len(block.text) > TEXT)
         if len(block.text) <= SHORT or block.place <= 3:
             label = previous if len(previous) <= LABEL and not _NUMBER.search(previous) else ""
-            found.append(list(_in_block(block, label, last=block is inside[-1], reader=reader)))
+            clues = list(_in_block(block, label, last=block is inside[-1], reader=reader))
+            found.append(clues)
+            if clues and clues[-1].moment.confidence is Confidence.DAY:
+                waiting = len(found) - 1, 0
+            elif waiting and (clues or waiting[1] >= CLOCK_AFTER):
+                waiting = None
+            elif waiting:
+                day = found[waiting[0]][-1]
+                waiting = waiting[0], waiting[1] + 1
+                if moment := _labelled_clock(day, block, label, reader):
+                    found[waiting[0]][-1] = replace(day, moment=moment)
+                    waiting = None
+        else:
+            waiting = None
     return [*_without_histories(found, reader), *_boxes(inside, reader)]
+
+
+def _labelled_clock(day: Clue, block: Block, label: str, reader: Reader) -> Moment | None:
+    """The day with a clock that stands in a line of its own below it, where it has a label (發言時間 | 16:38:20), a word
+    of publication (Issued at 13:36) or a zone (HKT 13:36, 香港時間6時14分)."""
+    match = _CLOCK_LINE.fullmatch(normalised(block.text)) if len(block.text) <= 60 else None
+    if match is None or _NO_CLOCK.search(block.names) or words.NAMES_OF_EVENTS.search(block.names):
+        return None
+    told = f"{match['label']} " if match["label"].strip() else label
+    if told and (words.FOREIGN.search(told) or words.tells_change(told) != day.changed):
+        return None
+    if not (_CLOCK_LABEL.fullmatch(told.strip()) or match["zone"] or match["zone_before"]):
+        return None
+    moment = reader.one(f"{reader.day(day.moment)} {match['said']}")
+    return moment if moment and moment.at <= reader.now + SKEW else None
 
 
 def _without_histories(lines: list[list[Clue]], reader: Reader) -> list[Clue]:
@@ -139,16 +187,35 @@ def _in_block(block: Block, label: str, *, last: bool, reader: Reader) -> Iterat
         after = text[found.end : min(found.end + 12, following)] if suffixes or following == len(text) else ""
         rest = text[: found.start] + text[found.end :]
         begin, end = end, found.end
+        told = text[max(begin, found.start - OF_THIS) : found.start] or before
         if suffixes and begin:
-            before = ""  # what stands before belongs to the date before
-        if words.FOREIGN.search(before):
+            before = told = ""  # what stands before belongs to the date before
+        if words.SIGNED_OFF.search(before) and len(rest) < SIGN_OFF and found.moment.at.year >= WEB:
+            yield Clue(found.moment, "label", alone=True)
+            continue
+        if words.FOREIGN.search(before) or _is_prose(text, found, block.names):
             continue
         if words.tells_change(before) or words.CHANGED_AFTER.match(after):
             yield Clue(found.moment, "label", changed=True)
         elif _is_calendar(block, found.moment, reader):
             continue
-        elif rank := _rank(block, before, rest, text[found.end : found.end + 24], last=last, year=found.moment.at.year):
+        elif rank := _rank(block, told, rest, text[found.end : found.end + 24], last=last, year=found.moment.at.year):
             yield Clue(found.moment, rank, alone=len(rest) < 12 or bool(_BYLINE.search(rest)))
+
+
+def _is_prose(text: str, found: Found, names: str) -> bool:
+    """Whether a word such as today, 今天 or 3 years ago is one of a sentence or a name ("Book today!", "The Quay
+    Today"): a word stands right before it, others follow it, or a full stop does."""
+    if found.moment.confidence is not Confidence.RELATIVE or ":" in text[found.start : found.end]:
+        return False
+    before, after = text[: found.start], text[found.end :]
+    if words.PUBLISHED.search(before[-20:]):
+        return False
+    if _NAME_OR_CALL.search(f"{before}\0{text[found.start :]}") and not _DATE_NAMES.search(names):
+        return True
+    if _GOES_ON.match(after) and not _WITHIN_HOURS.search(text[found.start : found.end]):
+        return True
+    return bool(re.search(r"[.!?。]$", text)) and len(_LOWER_WORD.findall(before + after)) >= 3
 
 
 def _is_calendar(block: Block, moment: Moment, reader: Reader) -> bool:
@@ -208,6 +275,7 @@ def lone_clock(day: str, shown: list[Block], reader: Reader) -> Moment | None:
             and told
             and not _NO_CLOCK.search(f"{block.names} {text}")
             and not words.CHANGED.search(text)
+            and not words.FOREIGN.search(text[: clocks[0].start()])
         ):
             moment = reader.one(f"{day} {clocks[0][0]}")
             if moment and moment.at <= reader.now + SKEW:

@@ -13,6 +13,7 @@ INLINE = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd", "label",
     "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 }  # fmt: skip
+_NAMED_TIME = re.compile(r"(?:^|-)(?:date)?(?:time|ago|date|timeago|timestamp)(?:$|-)")  # <relative-time>, <time-ago>
 _HIDDEN = {"script", "style", "noscript", "template", "svg", "iframe", "head", "select", "button", "textarea", "object"}
 _AROUND = {"footer", "aside", "nav", "form"}
 _AROUND_NAMES = re.compile(
@@ -34,6 +35,9 @@ _OF_OTHERS = re.compile(
     r"|(?:most|read|see|also|what to) (?:read|popular|viewed|commented|shared|more|next|also|read next)"
     r"|you (?:may|might)(?: also)? (?:like|be interested in)|recommended for you|editor.?s.? picks?|don.t miss"
     r"|in case you missed it|elsewhere"
+    r"|updates? to this (?:page|article|story|document|release)"
+    r"|(?:full|page|document|version|revision|change|edit|update) history|change ?log"
+    r"|(?:修订|修訂|更新|修改|变更|變更|版本|编辑|編輯|历史|歷史)(?:记录|記錄|紀錄|历史|歷史|日志|日誌|版本)"
     r"|(?:\d+ )?(?:comments?|responses?|replies)(?: \(\d+\))?|leave a (?:reply|comment)|(?:one|\d+) thoughts? on .{2,40}"
     r"|(?:[a-z]{3,12}s?['’]?s? )?reviews?(?: \(\d+\))?"
     r"|archives?|up next|next up|trending now"
@@ -77,6 +81,11 @@ def parse(text: str) -> Any:
     except (etree.ParserError, etree.XMLSyntaxError, ValueError, AssertionError):
         tree = lxml_html.document_fromstring(b"<html><body></body></html>", parser=parser)
     return tree
+
+
+def is_time_element(tag: str) -> bool:
+    """Whether the name of an element says that it shows a time: <time>, <relative-time>, <local-time>."""
+    return tag == "time" or ("-" in tag and bool(_NAMED_TIME.search(tag)))
 
 
 def names_of(element: Any) -> str:
@@ -166,7 +175,7 @@ def _stretches(tree: Any, holders: set[Any], strangers: set[Any]) -> Iterator[tu
         step = 1 if event == "start" else -1
         if tag in _HIDDEN:
             hidden += step
-        inline = tag in INLINE
+        inline = tag in INLINE or ("-" in tag and is_time_element(tag))
         if not inline:
             yield from flush()
             owner = element if event == "start" else element.getparent()

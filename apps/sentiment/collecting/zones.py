@@ -1,6 +1,7 @@
 """Names of time zones as people write them, and which of several namesakes a source means."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,7 @@ _PLACES = {
     "australian central": "Australia/Adelaide", "australian western": "Australia/Perth", "philippine": "Asia/Manila",
     "malaysia": "Asia/Kuala_Lumpur", "central africa": "Africa/Maputo", "east africa": "Africa/Nairobi", "west africa": "Africa/Lagos",
     "东八区": "Asia/Shanghai", "新加坡": "Asia/Singapore", "纽约": "America/New_York",
-    "紐約": "America/New_York", "悉尼": "Australia/Sydney", "臺北": "Asia/Taipei",
+    "紐約": "America/New_York", "澳门": "Asia/Macau", "澳門": "Asia/Macau", "悉尼": "Australia/Sydney", "臺北": "Asia/Taipei",
 }  # fmt: skip
 # Names of several zones: the most frequent meaning, and that of countries where the same letters mean another.
 _SHARED = {"cst": -6.0, "ist": 5.5, "ast": -4.0, "sst": 8.0, "wst": 8.0}
@@ -63,6 +64,36 @@ PATTERN = (
     rf"|(?:{_PLACE})(?:\s+(?:Standard|Daylight))?"
     rf"|(?:{_CHINESE})(?:时间|時間)|(?-i:{'|'.join(_ABBREVIATIONS).upper()})(?![A-Za-z]))"
 )
+
+NAMED_IN_CHINESE = rf"(?:{_CHINESE})(?:时间|時間)"  # may also stand before a time
+_HOPE = re.compile(r"[Tt]imes? |[Tt]ime ?zone|时区|時區|[时時][间間].{0,3}[为為是以采採]|GMT|UTC")
+MOST_TOLD = 200  # characters of a line that tells the zone of all times
+_TOLD = re.compile(
+    r"(?:\b(?:all|displayed)\s+(?:dates\s+and\s+)?times\s+(?:(?:shown|listed|displayed|given|quoted)\s+)?(?:are\s+|is\s+)?(?:(?:shown|displayed|given|listed|set)\s+)?(?:in\s+|to\s+)?(?:the\s+)?"
+    r"|^\W{0,3}times\s+(?:shown\s+|displayed\s+|are\s+)(?:(?:shown|displayed)\s+)?(?:in\s+)?"
+    r"|^\W{0,3}(?:current\s+)?time\s?zone(?:\s+is)?\s*[:：]?\s*|(?:当前|目前|當前|所在|论坛|論壇)(?:的)?(?:时区|時區)\s*(?:为|為|是)?\s*[:：]?\s*"
+    r"|^\W{0,3}(?:时区|時區)\s*[:：]?\s*|(?:所有|全部|本站|本论坛|本論壇|显示的|顯示的)(?:的)?(?:显示的|顯示的)?(?:时间|時間)\s*(?:均|皆|都)?(?:为|為|是|以|采用|採用)\s*"
+    r"|^(?=(?:GMT|UTC)\s?[+-]\s?\d{1,2}(?::\d\d)?,\s?\d{4}-\d))"
+    r"(?:(?:UTC|GMT)\s?(?P<sign>[+-])\s?(?P<hours>\d{1,2})(?:[:.]?(?P<minutes>\d\d))?(?!\d)(?:\s?hours?|\s?小时|\s?小時)?(?P<dst>\s?\[\s?DST\s?\])?"
+    rf"|(?P<name>{PATTERN}))",
+    re.I,
+)
+
+
+def told_zone(lines: Iterable[str]) -> str:
+    """The zone that a page names for all its times, as boards do in their footers ("All times are GMT -5"); "" where none
+    does, or two differ."""
+    told = set()
+    for line in lines:
+        if len(line) > MOST_TOLD or not _HOPE.search(line) or not (match := _TOLD.search(" ".join(line.split()))):
+            continue
+        if match["sign"]:
+            minutes = int(match["sign"] + "1") * (int(match["hours"]) * 60 + int(match["minutes"] or 0))
+            minutes += 60 * bool(match["dst"])
+            told.add(f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}")
+        else:
+            told.add(match["name"].strip())
+    return told.pop() if len(told) == 1 else ""
 
 
 def zone_of(name: str, local: datetime, source: tzinfo, country: str = "") -> tuple[tzinfo, bool]:
