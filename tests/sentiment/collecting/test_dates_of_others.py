@@ -63,5 +63,5 @@ def test_the_date_of_a_whole_page_of_another_hand_is_found(page):
 
 
 def test_whole_pages_are_many_and_of_many_shapes():
-    assert len(PAGES) >= 300
-    assert len({page["shape"] for page in PAGES}) >= 60
+    assert len(PAGES) >= 700
+    assert len({page["shape"] for page in PAGES}) >= 150
