@@ -5,18 +5,17 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,24 +83,3 @@ def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
     """The result of asynchronous work; a browser that is open in this process has a loop running in the main thread."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
-
-
-@contextmanager
-def at_work(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """A thread that works until the event is set, which happens when the block ends."""
-    stop = threading.Event()
-
-    def run() -> None:
-        try:
-            work(stop)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(20)
-        assert not thread.is_alive()

@@ -179,11 +179,7 @@ class AlertViewSet(WorkspaceViewSet):
         """Of all monitors or one, the newest first."""
         rows = self.get_queryset().defer("explanation", "evidence")
         if asked := request.query_params.get("monitor"):
-            rows = (
-                rows.filter(monitor_id=int(asked))
-                if asked.isascii() and asked.isdigit() and len(asked) < 19
-                else rows.none()
-            )
+            rows = rows.filter(monitor_id=int(asked)) if selectors_alerts.is_id(asked) else rows.none()
         filters = AlertFilter(request.query_params, rows, user=self.actor.user)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)

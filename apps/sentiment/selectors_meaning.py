@@ -23,6 +23,7 @@ from apps.sentiment.models import (
     TargetScore,
     Topic,
 )
+from apps.sentiment.selectors_alerts import is_id
 
 LATELY = timedelta(days=7)
 
@@ -70,7 +71,7 @@ def about(rows: QuerySet[Article], topic: Topic) -> QuerySet[Article]:
 def entities_named(workspace: Any, entity: str) -> QuerySet[Entity]:
     """Entities of this id, name or alias; one with several such aliases comes as often."""
     wanted = Q(name__iexact=entity) | Q(aliases__text__iexact=entity)
-    if entity.isascii() and entity.isdigit() and len(entity) < 19:
+    if is_id(entity):
         wanted |= Q(pk=int(entity))
     return Entity.objects.filter(wanted, workspace=workspace)
 

@@ -43,10 +43,14 @@ def arrivals(monitor: Monitor, address: str, *, span: timedelta, seconds: int) -
     """
     now = timezone.now()
     asked = Asked(now - span, now, seconds, clock=Clock.RECEIVED)
+    expected = selectors.expectations_of(monitor, asked, "")
+    known = sum(at in expected and expected[at].low is not None for at in asked.begins())
+    if known * LEAST_KNOWN < len(asked.begins()):
+        return {}
     trend = selectors.trend_of(monitor, asked)
-    chart = chart_of(monitor, trend, address, alert_marks(trend, selectors.alerts_in(monitor, asked)))
-    known = sum(each is not None for line in chart["series"] for each in line.get("band", []))
-    return chart if known * LEAST_KNOWN >= len(trend.begins) > 0 else {}
+    chart = _lines(trend, address, alert_marks(trend, selectors.alerts_in(monitor, asked)))
+    _add_band(chart, trend, expected)
+    return chart
 
 
 def _lines(trend: Trend, address: str, marks: list[dict[str, Any]]) -> dict[str, Any]:

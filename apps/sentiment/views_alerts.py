@@ -139,7 +139,7 @@ def assign(request: PageRequest, pk: int) -> HttpResponse:
     """Make one person answer for it."""
     found = _fetch(request, pk, WRITE)
     chosen = request.POST.get("user", "")
-    user = User.objects.filter(pk=int(chosen)).first() if chosen.isdigit() else None
+    user = User.objects.filter(pk=int(chosen)).first() if selectors_alerts.is_id(chosen) else None
     services.assign(actor=request.actor, alert=found, user=user)
     return _back(request, found)
 

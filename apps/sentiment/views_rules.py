@@ -111,7 +111,11 @@ def back_test(request: PageRequest, pk: int, kind: str) -> HttpResponse:
     monitor = fetch(request.actor, Monitor, WRITE, pk=pk)
     saved = request.POST.get("rule", "")
     rows = Rule.objects.filter(monitor=monitor)
-    found = fetch(request.actor, rows, WRITE, pk=int(saved), within="monitor__workspace") if saved.isdigit() else None
+    found = (
+        fetch(request.actor, rows, WRITE, pk=int(saved), within="monitor__workspace")
+        if selectors_alerts.is_id(saved)
+        else None
+    )
     form = RuleForm(request.POST, monitor=monitor, kind=kind if kind in RuleKind.values else RuleKind.SURGE, rule=found)
     form.fields["name"].required = False
     context: dict[str, Any] = {"monitor": monitor}

@@ -12,7 +12,7 @@ from apps.inference.models import ApiBatch, GuardDecision, Usage
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from tests.openai.batching import lines_of, start, work
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.generation import Models, answer_all
 
 Version = Callable[..., ModelVersion]

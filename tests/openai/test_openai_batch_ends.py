@@ -17,9 +17,9 @@ from core.jobs.models import Job
 from core.jobs.run import Stopped
 from core.jobs.services import claim
 from tests.openai.batching import chat_line, lines_of, start, work
-from tests.serving import at_work
 from workers import batches as runner
 from workers import looks
+from workers.bench.beside import at_work
 from workers.loop import run_next
 from workers.memory import Models as Memory
 from workers.writing import Desk, write

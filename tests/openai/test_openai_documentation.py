@@ -11,7 +11,7 @@ from django.conf import settings
 
 from apps.inference.models import Generation
 from tests.openai.lines import chats
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.loop import run_next
 
 TEXT = (Path(settings.ROOT) / "docs/openai-compatibility.md").read_text(encoding="utf-8")

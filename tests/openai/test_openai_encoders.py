@@ -8,7 +8,7 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from apps.registry.models import ModelVersion
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.generation import Models, answer_all
 
 Version = Callable[..., ModelVersion]

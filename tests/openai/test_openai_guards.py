@@ -12,7 +12,7 @@ from apps.registry.models import ModelVersion
 from core.access import Actor
 from core.errors import Refused
 from engine.specs.sampling import Sampling
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.generation import Models, answer_all
 
 Version = Callable[..., ModelVersion]

@@ -11,7 +11,7 @@ from apps.inference import services
 from apps.inference.models import GuardDecision
 from apps.registry.models import ModelVersion
 from core.access import Actor
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.generation import Models, answer_all
 
 Version = Callable[..., ModelVersion]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.access import Actor
-from tests.serving import at_work
+from workers.bench.beside import at_work
 from workers.bench.switch import KINDS, Reign, hammer, make_versions
 from workers.generation import Models, serve
 

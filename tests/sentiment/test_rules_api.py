@@ -196,3 +196,16 @@ def test_pages_of_alerts_are_shown_and_answered(client: Client, alice: User, rai
     assert "Noise" in page
     rules = client.get(f"/w/harbour/monitors/{raised_alert.monitor_id}/rules").content.decode()
     assert "0.0 %" in rules
+
+
+def test_what_looks_like_a_number_and_is_none_names_nobody(client: Client, alice: User, raised_alert: Alert) -> None:
+    client.force_login(alice)
+    base = "/w/harbour/monitors"
+
+    assigned = client.post(f"{base}/alerts/{raised_alert.pk}/assign", {"user": "²"})
+    tried = client.post(f"{base}/{raised_alert.monitor_id}/rules/back-test/static", {"rule": "²"})
+
+    assert assigned.status_code == 302
+    assert tried.status_code in (200, 422)
+    raised_alert.refresh_from_db()
+    assert raised_alert.assigned_to is None

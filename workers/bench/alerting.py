@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection, connections
+from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from apps.notifications.selectors import due_delivery_ids
@@ -27,6 +27,7 @@ from apps.sentiment.models import Alert, BucketSize, Grouping, Monitor, Rule, Ru
 from apps.sentiment.selectors_alerts import table_of
 from core.access import Actor
 from workers import judging
+from workers.bench.beside import at_work
 from workers.bench.measure import Measure, Options
 from workers.bench.news import SEED, made_texts
 from workers.bench.online import labels_version
@@ -156,7 +157,7 @@ def _delays(actor: Actor, version: ModelVersion, seconds: int) -> Iterator[Measu
         )  # fmt: skip
         models, count = Models(), RATE * seconds
         models.get(version, Task.CLASSIFICATION)
-        with _at_work(lambda stop: score(stop, models)), _at_work(_judging), _at_work(_sending):
+        with at_work(lambda stop: score(stop, models)), at_work(_judging), at_work(_sending):
             _push(source, made_texts(draw, count))
             _settle(lambda: len(taken) >= count // EVERY)
     scored = [
@@ -200,26 +201,6 @@ def _sending(stop: threading.Event) -> None:
         close_old_connections()
         for pk in due_delivery_ids():
             deliver(delivery_id=pk)
-
-
-@contextmanager
-def _at_work(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """A thread that works while the block runs."""
-    stop = threading.Event()
-
-    def run() -> None:
-        try:
-            work(stop)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @contextmanager

@@ -1,35 +1,13 @@
 """The audit trail: append one entry for everything a person changes."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec
 
 from apps.accounts.models import AuditEntry, User
 from core.access import Actor
 
-
-def audit(
-    *,
-    actor: Actor | None,
-    action: str,
-    obj: Any = None,
-    workspace: Any = None,
-    by: User | None = None,
-    ip: str | None = None,
-    **detail: Any,
-) -> AuditEntry:
-    """Append one entry to the trail, in the caller's transaction.
-
-    `action` is "<thing>.<verb>", e.g. "dataset.create". Outside a workspace `by` names the person;
-    without an actor or a person the system did it.
-    """
-    made = audit_entry(actor=actor, action=action, obj=obj, workspace=workspace, by=by, ip=ip, **detail)
-    made.save(force_insert=True)
-    return made
-
-
-def audit_many(entries: Iterable[AuditEntry]) -> None:
-    """Append many entries, in the caller's transaction."""
-    AuditEntry.objects.bulk_create(entries)
+P = ParamSpec("P")
 
 
 def audit_entry(
@@ -42,7 +20,11 @@ def audit_entry(
     ip: str | None = None,
     **detail: Any,
 ) -> AuditEntry:
-    """An entry as `audit` appends it, not stored."""
+    """An entry of the trail, not stored.
+
+    `action` is "<thing>.<verb>", e.g. "dataset.create". Outside a workspace `by` names the person;
+    without an actor or a person the system did it.
+    """
     place = workspace or (actor.workspace if actor else None)
     person = actor.user if actor else by
     return AuditEntry(
@@ -57,3 +39,22 @@ def audit_entry(
         detail=detail,
         ip=actor.ip if actor else ip,
     )
+
+
+def _appended(make: Callable[P, AuditEntry]) -> Callable[P, AuditEntry]:
+    @wraps(make)
+    def appended(*args: P.args, **kwargs: P.kwargs) -> AuditEntry:
+        made = make(*args, **kwargs)
+        made.save(force_insert=True)
+        return made
+
+    return appended
+
+
+audit = _appended(audit_entry)
+"""Append one entry, as `audit_entry` makes it, in the caller's transaction."""
+
+
+def audit_many(entries: Iterable[AuditEntry]) -> None:
+    """Append many entries, in the caller's transaction."""
+    AuditEntry.objects.bulk_create(entries)

@@ -44,12 +44,10 @@ def find_date(page: Any, *, url: str = "", now: datetime, zone: tzinfo) -> PageD
     bounds the future, it is never an answer by itself."""
     tree = parse(page) if isinstance(page, str) else page
     lines = blocks(tree)
-    told = told_zone(block.text for block in lines if len(block.text) <= SHORT)
-    reader = Reader(now, zone, replace(habits_of(tree, url, zone), told_zone=told))
-    address = [clue for clue in _address(url, reader) if OLDEST <= clue.moment.at <= now + SKEW]
-    proven = month_first(block.text for block in lines if len(block.text) <= SHORT)
-    near = address[0].moment.at if address else None
-    reader = replace(reader, habits=replace(reader.habits, proven_month_first=proven, near=near))
+    short = [block.text for block in lines if len(block.text) <= SHORT]
+    habits = replace(habits_of(tree, url, zone), told_zone=told_zone(short), proven_month_first=month_first(short))
+    address = [clue for clue in _address(url, Reader(now, zone, habits)) if OLDEST <= clue.moment.at <= now + SKEW]
+    reader = Reader(now, zone, replace(habits, near=address[0].moment.at if address else None))
     clues = list(_clues(tree, lines, url, address, reader))
     believable = [clue for clue in clues if OLDEST <= clue.moment.at <= now + SKEW]
     doubted = next((clue.moment for clue in clues if clue not in believable), None)

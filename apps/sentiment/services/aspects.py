@@ -15,6 +15,7 @@ from apps.sentiment.models import (
     Sentiment,
     Topic,
 )
+from apps.sentiment.selectors_alerts import is_id
 from apps.sentiment.selectors_meaning import score_towards, topics_of
 from apps.sentiment.services.learners import labels_of_topic, learners, version_of
 from core.errors import Refused
@@ -59,7 +60,7 @@ def of_kind(kind: str) -> Q:
 def kept_as(name: str) -> Aspect | None:
     """The aspect of a correction that is kept by this name, whether or not its topic or entity is still there."""
     found = _halves(name)
-    if found is None or (found[1] and not _is_id(found[1])):
+    if found is None or (found[1] and not is_id(found[1])):
         return None
     return Aspect(found[0], int(found[1] or 0))
 
@@ -92,12 +93,8 @@ def _halves(name: str) -> tuple[AspectKind, str] | None:
 
 
 def _number(rows: QuerySet[Any], column: str, subject: str) -> int | None:
-    wanted = {"pk": int(subject)} if _is_id(subject) else {f"{column}__iexact": subject}
+    wanted = {"pk": int(subject)} if is_id(subject) else {f"{column}__iexact": subject}
     return rows.filter(**wanted).values_list("pk", flat=True).first()
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def said_before(article: Article, aspect: Aspect) -> SaidBefore:

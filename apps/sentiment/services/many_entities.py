@@ -168,8 +168,9 @@ def _store(rows: Sequence[_Row]) -> None:
             alias.entity = row.entity
     kept = [alias.pk for row in changed for alias in row.aliases.values() if alias.pk]
     Alias.objects.filter(entity__in=[row.entity.pk for row in changed]).exclude(pk__in=kept).delete()
-    Alias.objects.bulk_update([alias for row in changed for alias in row.moved if alias.pk], ALIAS_FIELDS[1:])
-    Alias.objects.bulk_create([alias for row in rows for alias in row.moved if not alias.pk])
+    moved = [alias for row in rows for alias in row.moved]
+    Alias.objects.bulk_update([alias for alias in moved if alias.pk], ALIAS_FIELDS[1:])
+    Alias.objects.bulk_create([alias for alias in moved if not alias.pk])
 
 
 def _entry(actor: Actor, row: _Row) -> Any:
