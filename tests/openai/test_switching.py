@@ -29,7 +29,8 @@ def test_requests_are_answered_while_aliases_move(
     with at_work(lambda stop: serve(stop, models)):
         found = hammer(actor, server, secrets_of_many, versions, count=60, switches=3)
 
-    assert (len(found.replies), found.switches, list(found.problems), found.strays) == (60, 3, [], 0)
+    assert (found.switches, list(found.problems), found.strays) == (3, [], 0)
+    assert len(found.replies) >= 60
     assert {reply.kind for reply in found.replies} == set(KINDS)
     assert len({reply.said for reply in found.replies}) == 4
 

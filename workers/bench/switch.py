@@ -22,7 +22,7 @@ from workers.bench.measure import Measure
 
 REQUESTS, SWITCHES, CALLERS = 6000, 20, 8
 NEW_TOKENS = 12
-WAIT_SECONDS = 120.0  # for one switch
+WAIT_SECONDS = 120.0  # for one switch, and for one request
 LOOK_SECONDS = 0.02
 WORDS = 256
 QUESTION, TEXT = "w7 w11 w13", "card of mine"
@@ -87,8 +87,9 @@ def hammer(
     count: int,
     switches: int,
 ) -> Outcome:
-    """`count` requests by one caller a key, while the champions of both families move `switches` times.
+    """At least `count` requests by one caller a key, while the champions of both families move `switches` times.
 
+    Callers go on for as long as aliases move, and a share of the requests is sent after each switch was seen.
     `versions` are two of "writer" and two of "labels". What each says is asked of it by number first, so that an answer
     tells who gave it.
     """
@@ -96,7 +97,7 @@ def hammer(
     voices = {name: _voices(address, keys[0], pair) for name, pair in versions.items()}
     names = {family: pair[0].family.name for family, pair in versions.items()}
     reigns = {name: Reign([(0.0, pair[0].pk)]) for name, pair in versions.items()}
-    taken = _Counter(count)
+    taken, share = _Counter(), count // (switches + 1)
     replies: list[Reply] = []
     longest = 0.0
 
@@ -109,10 +110,14 @@ def hammer(
     begun = time.perf_counter()
     with ThreadPoolExecutor(len(keys)) as callers:
         running = [callers.submit(caller, key) for key in keys]
-        for turn in range(1, switches + 1):
-            taken.wait_for(count * turn // (switches + 1))
-            for deployment, (name, pair) in zip(deployments, versions.items(), strict=True):
-                longest = max(longest, _switch(actor, deployment, pair[turn % 2], reigns[name]))
+        try:
+            taken.wait_for(share + count % (switches + 1))
+            for turn in range(1, switches + 1):
+                for deployment, (name, pair) in zip(deployments, versions.items(), strict=True):
+                    longest = max(longest, _switch(actor, deployment, pair[turn % 2], reigns[name]))
+                taken.wait_for(share)
+        finally:
+            taken.end()
         for one in running:
             one.result()
     seconds = time.perf_counter() - begun
@@ -122,25 +127,33 @@ def hammer(
 
 
 class _Counter:
-    """Numbers for callers, and how far they are."""
+    """Numbers for callers until the end is said."""
 
-    def __init__(self, count: int) -> None:
-        self._count, self._given = count, 0
+    def __init__(self) -> None:
+        self._given, self._ended = 0, False
         self._changed = threading.Condition()
 
     def next(self) -> int | None:
-        """The next number; None when all were given."""
+        """The next number; None after the end."""
         with self._changed:
-            if self._given == self._count:
+            if self._ended:
                 return None
             self._given += 1
             self._changed.notify_all()
             return self._given - 1
 
-    def wait_for(self, count: int) -> None:
-        """Until so many were given."""
+    def wait_for(self, more: int) -> None:
+        """Until so many more were given; RuntimeError when callers stopped asking."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given >= count)
+            until = self._given + more
+            while self._given < until:
+                if not self._changed.wait(WAIT_SECONDS):
+                    raise RuntimeError(f"nobody asked for {WAIT_SECONDS:g} s")
+
+    def end(self) -> None:
+        """Give no more."""
+        with self._changed:
+            self._ended = True
 
 
 class _Line:
