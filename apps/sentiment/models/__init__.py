@@ -20,9 +20,21 @@ from apps.sentiment.models.monitors import Fetch, Monitor, Source, SourceKind
 from apps.sentiment.models.pages import ArticleRevision, UnreadPage
 from apps.sentiment.models.rules import Grouping, Measure, Rule, RuleKind, Silence
 from apps.sentiment.models.saved_views import OpeningView, SavedView, ViewKind
-from apps.sentiment.models.scores import COUNTS, Bucket, BucketSize, Clock, Dimension, Score, Sentiment, begin_of
+from apps.sentiment.models.scores import (
+    CELL_SIZES,
+    COUNTS,
+    Bucket,
+    BucketSize,
+    Cell,
+    Clock,
+    Dimension,
+    Score,
+    Sentiment,
+    begin_of,
+)
 
 __all__ = [
+    "CELL_SIZES",
     "COUNTS",
     "Alert",
     "AlertEvent",
@@ -37,6 +49,7 @@ __all__ = [
     "Backfill",
     "Bucket",
     "BucketSize",
+    "Cell",
     "Clock",
     "Dimension",
     "Entity",

@@ -73,20 +73,14 @@ def begin_of(moment: datetime, seconds: int) -> datetime:
     return datetime.fromtimestamp(int(moment.timestamp()) // seconds * seconds, UTC)
 
 
-class Bucket(models.Model):
-    """Counts of one span of time: marginals by dimension, not their cube. A bucket that is missing is not zero.
+class Counted(models.Model):
+    """Counts of one span of time. Without a version of articles and stories as they arrive; with one, of how that version
+    found the articles to be meant."""
 
-    Without a version it counts articles and stories as they arrive; with one, how that version found them to be meant.
-    An article counts once in the total and once in each of its topics and entities. In the bucket of an entity it counts
-    as the entity is spoken of, where that is known.
-    """
-
-    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="buckets", db_index=False)
+    monitor = models.ForeignKey(Monitor, models.CASCADE, related_name="%(class)ss", db_index=False)
     model_version = models.ForeignKey(ModelVersion, models.CASCADE, null=True, related_name="+")
     clock = models.CharField(max_length=10, choices=Clock.choices)
     seconds = models.PositiveIntegerField(choices=BucketSize.choices)
-    dimension = models.CharField(max_length=10, choices=Dimension.choices)
-    key = models.CharField(max_length=60, blank=True)  # id of a row, code of the language; empty for all
     start_at = models.DateTimeField()
     article_count = models.PositiveIntegerField(default=0)
     story_count = models.PositiveIntegerField(default=0)  # stories that began here
@@ -94,6 +88,20 @@ class Bucket(models.Model):
     neutral_count = models.PositiveIntegerField(default=0)
     positive_count = models.PositiveIntegerField(default=0)
     abstained_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class Bucket(Counted):
+    """Counts by one dimension: marginals. A bucket that is missing is not zero.
+
+    An article counts once in the total and once in each of its topics and entities. In the bucket of an entity it counts
+    as the entity is spoken of, where that is known.
+    """
+
+    dimension = models.CharField(max_length=10, choices=Dimension.choices)
+    key = models.CharField(max_length=60, blank=True)  # id of a row, code of the language; empty for all
 
     class Meta:
         verbose_name = _("bucket")
@@ -110,3 +118,39 @@ class Bucket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dimension} {self.key} {self.start_at:%Y-%m-%d %H:%M}"
+
+
+CELL_SIZES = (BucketSize.FIVE_MINUTES, BucketSize.HOUR)
+"""A day of cells is the sum of its hours."""
+
+
+class Cell(Counted):
+    """Counts where a topic, an entity, a source and a language meet: the cube that buckets are margins of.
+
+    An article has one source and one language, but any number of topics and entities: it counts in each pair of these, and
+    with 0, “whichever”, in the place of either. So one sum over sources and languages answers each question about pairs.
+    An article counts towards an entity as in its bucket.
+    """
+
+    topic = models.BigIntegerField(default=0)
+    entity = models.BigIntegerField(default=0)
+    source = models.BigIntegerField()
+    language = models.CharField(max_length=10, blank=True)
+
+    class Meta:
+        verbose_name = _("cell")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=[
+                    "monitor", "clock", "seconds", "topic", "entity", "start_at", "source", "language", "model_version",
+                ],
+                nulls_distinct=False,
+                name="cell_once",
+            )
+        ]  # fmt: skip
+        indexes: ClassVar = [
+            models.Index(fields=["monitor", "clock", "seconds", "entity", "start_at"], name="cell_entity")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.entity} {self.source} {self.language} {self.start_at:%Y-%m-%d %H:%M}"

@@ -1,38 +1,89 @@
 """Counts by span of time, added to as articles and scores come: never counted anew, never twice."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
 
-from apps.sentiment.models import COUNTS, Article, BucketSize, Clock, Dimension, Source, begin_of
+from apps.sentiment.models import CELL_SIZES, COUNTS, Article, BucketSize, Clock, Dimension, Source, begin_of
 
-# The constraint is named, because a version may be null in it.
-WHERE = "monitor_id, model_version_id, clock, seconds, dimension, key, start_at"
-TYPES = ("bigint", "bigint", "text", "integer", "text", "text", "timestamptz", *("integer" for _name in COUNTS))
-ADD = f"""
-    INSERT INTO sentiment_bucket ({WHERE}, {", ".join(COUNTS)})
-    SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in TYPES)})
-    ON CONFLICT ON CONSTRAINT bucket_once DO UPDATE SET
-        {", ".join(f"{name} = sentiment_bucket.{name} + EXCLUDED.{name}" for name in COUNTS)}
-"""  # noqa: S608 - names of our columns
-# What is taken back was added before, so its row is there: a row that is made never begins below zero.
-CHANGE = f"""
-    INSERT INTO sentiment_bucket ({WHERE}, {", ".join(COUNTS)})
-    VALUES (%s, %s, %s, %s, %s, %s, %s, {", ".join("GREATEST(%s, 0)" for _name in COUNTS)})
-    ON CONFLICT ON CONSTRAINT bucket_once DO UPDATE SET
-        {", ".join(f"{name} = sentiment_bucket.{name} + %s" for name in COUNTS)}
-"""  # noqa: S608 - names of our columns
-Place = tuple[Dimension, str]
-"""What a bucket counts of its monitor, and which."""
+
+@dataclass(frozen=True)
+class _Table:
+    """Where counts are kept: what tells one row from another, with the types, and the constraint that says so.
+
+    The constraint is named, because a version may be null in it.
+    """
+
+    name: str
+    once: str
+    where: Sequence[tuple[str, str]]
+
+    @property
+    def _columns(self) -> str:
+        return ", ".join([*(name for name, _type in self.where), *COUNTS])
+
+    @property
+    def add(self) -> str:
+        """The statement that adds what its arrays hold."""
+        types = [*(kind for _name, kind in self.where), *("integer" for _name in COUNTS)]
+        return f"""
+            INSERT INTO {self.name} ({self._columns}) SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in types)})
+            ON CONFLICT ON CONSTRAINT {self.once} DO UPDATE SET
+                {", ".join(f"{name} = {self.name}.{name} + EXCLUDED.{name}" for name in COUNTS)}
+        """  # noqa: S608 - names of our columns
+
+    @property
+    def change(self) -> str:
+        """The statement that adds one row, which may take back what was added before: so its row is there, and one that is
+        made never begins below zero."""
+        return f"""
+            INSERT INTO {self.name} ({self._columns})
+            VALUES ({", ".join("%s" for _name in self.where)}, {", ".join("GREATEST(%s, 0)" for _name in COUNTS)})
+            ON CONFLICT ON CONSTRAINT {self.once} DO UPDATE SET
+                {", ".join(f"{name} = {self.name}.{name} + %s" for name in COUNTS)}
+        """  # noqa: S608 - names of our columns
+
+
+_FIRST = (("monitor_id", "bigint"), ("model_version_id", "bigint"), ("clock", "text"), ("seconds", "integer"))
+BUCKETS = _Table(
+    "sentiment_bucket", "bucket_once", (*_FIRST, ("dimension", "text"), ("key", "text"), ("start_at", "timestamptz"))
+)
+CELLS = _Table(
+    "sentiment_cell",
+    "cell_once",
+    (
+        *_FIRST, ("topic", "bigint"), ("entity", "bigint"), ("source", "bigint"), ("language", "text"),
+        ("start_at", "timestamptz"),
+    ),
+)  # fmt: skip
+
+
+class Margin(NamedTuple):
+    """A bucket's dimension, and which of it."""
+
+    dimension: Dimension
+    key: str
+
+
+class Crossing(NamedTuple):
+    """Where a topic and an entity meet, by id; 0: whichever. With the article's source and language it is a cell."""
+
+    topic: int
+    entity: int
+
+
+Place = Margin | Crossing
+"""What an article is counted in."""
 
 
 class Count(NamedTuple):
     """One article, and which of COUNTS it adds one to; `model_version_id` None: as it arrived.
 
-    `places` None: the total, its source and its language. `amount` -1 takes back what was added.
+    `places` None: the total, its source, its language, and where these meet. `amount` -1 takes back what was added.
     """
 
     article: Article
@@ -53,38 +104,51 @@ def meant_as(sentiment: str) -> tuple[str, ...]:
 
 
 def add_counts(counts: Iterable[Count]) -> None:
-    """Add to the buckets of both clocks and all sizes, in the caller's transaction.
+    """Add to the buckets and cells of both clocks and all sizes, in the caller's transaction.
 
     What was brought in later is no news: the clock of arrival, by which alarms are raised, does not count it.
     """
-    sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(COUNTS))
+    sums: dict[_Table, _Sums] = {table: defaultdict(lambda: [0] * len(COUNTS)) for table in (BUCKETS, CELLS)}
     for article, version, names, places, amount in counts:
         moments = {Clock.PUBLISHED: article.published_at}
         if not article.is_history:
             moments[Clock.RECEIVED] = article.received_at
-        for clock, moment in moments.items():
-            for seconds in BucketSize.values:
-                for dimension, key in _places(article) if places is None else places:
-                    place = (article.monitor_id, version, clock.value, seconds, dimension.value, key)
-                    row = sums[(*place, begin_of(moment, seconds))]
+        for place in _places(article) if places is None else places:
+            is_cell = isinstance(place, Crossing)
+            where = (*place, article.source_id, article.language) if is_cell else (place[0].value, place[1])
+            table, sizes = (CELLS, CELL_SIZES) if is_cell else (BUCKETS, BucketSize)
+            for clock, moment in moments.items():
+                for seconds in sizes:
+                    begin = begin_of(moment, seconds)
+                    row = sums[table][article.monitor_id, version, clock.value, seconds.value, *where, begin]
                     for name in names:
                         row[COUNTS.index(name)] += amount
+    for table, found in sums.items():
+        _store(table, found)
+
+
+_Sums = dict[tuple[Any, ...], list[int]]
+
+
+def _store(table: _Table, sums: _Sums) -> None:
     rows = [(*place, *row) for place, row in sums.items() if any(row)]
-    rows.sort(key=lambda row: tuple(str(part) for part in row[:7]))  # all writers in one order: no deadlock
+    known = len(table.where)
+    rows.sort(key=lambda row: tuple(str(part) for part in row[:known]))  # all writers in one order: no deadlock
     if not rows:
         return
     with connection.cursor() as cursor:
-        if any(value < 0 for row in rows for value in row[7:]):
-            cursor.executemany(CHANGE, [(*row, *row[7:]) for row in rows])
+        if any(value < 0 for row in rows for value in row[known:]):
+            cursor.executemany(table.change, [(*row, *row[known:]) for row in rows])
         else:
-            cursor.execute(ADD, [list(column) for column in zip(*rows, strict=True)])
+            cursor.execute(table.add, [list(column) for column in zip(*rows, strict=True)])
 
 
 def _places(article: Article) -> tuple[Place, ...]:
     return (
-        (Dimension.TOTAL, ""),
-        (Dimension.SOURCE, str(article.source_id)),
-        (Dimension.LANGUAGE, article.language),
+        Margin(Dimension.TOTAL, ""),
+        Margin(Dimension.SOURCE, str(article.source_id)),
+        Margin(Dimension.LANGUAGE, article.language),
+        Crossing(0, 0),
     )
 
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.services import audit
 from apps.datasets.services import forget_aspect
 from apps.sentiment.meaning.tickers import forms_of, normal
-from apps.sentiment.models import Alias, AspectKind, Bucket, Dimension, Entity, EntityKind
+from apps.sentiment.models import Alias, AspectKind, Bucket, Cell, Dimension, Entity, EntityKind
 from apps.sentiment.services.linking import tables_changed
 from apps.sentiment.services.topics import words_of
 from core.access import Actor
@@ -64,6 +64,7 @@ def delete_entity(*, actor: Actor, entity: Entity) -> None:
     Bucket.objects.filter(
         monitor__workspace=entity.workspace_id, dimension=Dimension.ENTITY, key=str(entity.pk)
     ).delete()
+    Cell.objects.filter(monitor__workspace=entity.workspace_id, entity=entity.pk).delete()
     entity.delete()
     tables_changed(actor.workspace)
 

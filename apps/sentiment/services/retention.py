@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.sentiment.models import Article, ArticleBand, ArticleRevision, Bucket, BucketSize, Expectation, Monitor
+from apps.sentiment.models import Article, ArticleBand, ArticleRevision, Bucket, BucketSize, Cell, Expectation, Monitor
 from apps.sentiment.services.ingest import STORY_SPAN
 from core.search import search_vector
 
@@ -27,6 +27,7 @@ def forget_buckets(*, now: datetime | None = None) -> int:
     count = 0
     for rows in (
         Bucket.objects.filter(seconds=BucketSize.FIVE_MINUTES, start_at__lt=before),
+        Cell.objects.filter(seconds=BucketSize.FIVE_MINUTES, start_at__lt=before),
         Expectation.objects.filter(seconds=BucketSize.HOUR, start_at__lt=before),
     ):
         while gone := rows.filter(

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.services import audit
 from apps.datasets.services import forget_aspect
 from apps.registry.models import ModelVersion
-from apps.sentiment.models import Article, ArticleTopic, AspectKind, Bucket, Dimension, Monitor, Topic
+from apps.sentiment.models import Article, ArticleTopic, AspectKind, Bucket, Cell, Dimension, Monitor, Topic
 from apps.sentiment.services.learners import folded
 from apps.sentiment.services.linking import tables_changed
 from core.access import Actor
@@ -60,6 +60,7 @@ def delete_topic(*, actor: Actor, topic: Topic) -> None:
     audit(actor=actor, action="topic.delete", obj=topic, before=_told(topic))
     forget_aspect(actor=actor, aspect=f"{AspectKind.TOPIC.value}:{topic.pk}")
     Bucket.objects.filter(monitor__workspace=topic.workspace_id, dimension=Dimension.TOPIC, key=str(topic.pk)).delete()
+    Cell.objects.filter(monitor__workspace=topic.workspace_id, topic=topic.pk).delete()
     topic.delete()
     tables_changed(actor.workspace)
 
