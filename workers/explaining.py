@@ -38,7 +38,8 @@ def moved(alert: Alert, rule: Rule, end: datetime) -> dict[str, Any]:
 
 def _asked(alert: Alert, rule: Rule, end: datetime, kind: RuleKind, measure: Measure) -> Verdict | None:
     asked = Rule(
-        monitor_id=rule.monitor_id, kind=kind, measure=measure, seconds=rule.seconds, dimension=alert.dimension, key=alert.key
+        monitor=rule.monitor, kind=kind, measure=measure, seconds=rule.seconds, dimension=alert.dimension, key=alert.key,
+        within=alert.within,
     )  # fmt: skip
     (found,) = judge_span(asked, end, end)
     return next((each for each in found.verdicts if each.key == alert.key), None)

@@ -11,7 +11,7 @@ import numpy as np
 from apps.sentiment.alerting.rule_options import spec_of
 from apps.sentiment.alerting.verdicts import Verdict, number
 from apps.sentiment.models import Rule, RuleKind
-from apps.sentiment.selectors_alerts import Table, table_of
+from apps.sentiment.selectors_tables import Table, table_of
 from engine.specs.surge import BaselineSpec, RatioSpec, ScoreSpec, ShareSpec, StaticSpec
 from engine.surge import rise, score
 from engine.surge.baseline import EARS_BUCKETS, ages_of

@@ -58,6 +58,7 @@ class TrendSerializer(serializers.Serializer[Any]):
 
     measure = serializers.CharField()
     dimension = serializers.CharField()
+    within = serializers.DictField(help_text="What the articles are limited to; empty: all of them.")
     seconds = serializers.IntegerField()
     start_at = serializers.DateTimeField()
     end_at = serializers.DateTimeField()
@@ -71,6 +72,7 @@ def plain(trend: Trend) -> dict[str, Any]:
     return {
         "measure": asked.measure,
         "dimension": asked.dimension,
+        "within": asked.within.plain(),
         "seconds": asked.seconds,
         "start_at": asked.begin(asked.start_at),
         "end_at": asked.end_at,
@@ -118,6 +120,12 @@ class TrendView(WorkspaceView):
             OpenApiParameter("market", str, enum=Market.values, description="Only its trading days."),
             OpenApiParameter("compare", bool, description="With as many buckets before."),
             OpenApiParameter("voice", bool, description="Values are shares among the series."),
+            OpenApiParameter(
+                "topic", int, description="Only articles about it; not where the trend is split by topic."
+            ),
+            OpenApiParameter("entity", str, description="Only articles that speak of it: its id, name or an alias."),
+            OpenApiParameter("source", int, description="Only articles of it."),
+            OpenApiParameter("language", str, description="Only articles in it, such as zh."),
             VIEW,
         ],
         responses=TrendSerializer,

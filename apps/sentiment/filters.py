@@ -12,6 +12,7 @@ from apps.datasets.models import Correction
 from apps.notifications.models import Severity
 from apps.sentiment.models import Alert, AlertState, Article, AspectKind, RuleKind, Sentiment, Source, Topic, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
+from apps.sentiment.selectors_alerts import in_language
 from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
 from apps.sentiment.services.aspects import NO, YES, of_kind
 from core.search import found_by
@@ -140,7 +141,9 @@ class ArticleFilter(FilterSet):
     entity = CharFilter(
         method="with_entity", label=_("Entity"), widget=forms.TextInput(attrs={"size": 12, "placeholder": _("Any")})
     )
-    language = CharFilter(label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"}))
+    language = CharFilter(
+        method="with_language", label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"})
+    )
     since = DateFilter(field_name="published_at", lookup_expr="date__gte", label=_("From day"), widget=_day())
     until = DateFilter(field_name="published_at", lookup_expr="date__lte", label=_("To day"), widget=_day())
     published = CharFilter(method="within", widget=forms.HiddenInput)
@@ -179,6 +182,10 @@ class ArticleFilter(FilterSet):
     def with_topic(self, rows: QuerySet[Article], _name: str, value: Topic) -> QuerySet[Article]:
         """Articles of this topic or of one below it."""
         return about(rows, value)
+
+    def with_language(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
+        """Articles in it, and in the ways it is written or spoken."""
+        return rows.filter(in_language(value.strip()))
 
     def with_entity(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles that speak of it: its id, name or an alias."""

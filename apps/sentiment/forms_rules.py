@@ -12,8 +12,11 @@ from apps.notifications.models import Receiver, Severity
 from apps.sentiment import rule_words
 from apps.sentiment.alerting.phrases import MOST_PHRASES
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of, fields_of
+from apps.sentiment.forms_within import WithinForm
 from apps.sentiment.models import Dimension, Entity, Grouping, Measure, Monitor, Rule, RuleKind, Source, Topic
 from apps.sentiment.models.rules import ON_ARRIVAL
+from apps.sentiment.selectors_cells import names_within
+from apps.sentiment.within import NAMES, Within
 from engine.specs.fields import FieldInfo
 
 OPTION = "option_"
@@ -29,7 +32,7 @@ EACH = {
 }
 
 
-class RuleForm(forms.Form):
+class RuleForm(WithinForm):
     """A rule of one kind; the kind is chosen before."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
@@ -140,6 +143,7 @@ class RuleForm(forms.Form):
         dropped += ["measure", "seconds"] if silence else []
         dropped += ["measure"] if self.kind == RuleKind.SHARE else []
         dropped += ["hold_minutes"] if self.kind == RuleKind.SCORE else []
+        dropped += list(NAMES) if silence else ["topic"] if arrival else []
         for name in dropped:
             self.fields.pop(name, None)
         if self.kind == RuleKind.NEW_STORY and self.rule is None:
@@ -148,6 +152,7 @@ class RuleForm(forms.Form):
     def _offer(self) -> None:
         """The choices that depend on the monitor."""
         fields: dict[str, Any] = self.fields
+        self.offer(self.monitor)
         receivers = Receiver.objects.filter(workspace=self.monitor.workspace_id).order_by("name")
         rules = Rule.objects.filter(monitor=self.monitor).order_by("name")
         rules = rules.exclude(pk=self.rule.pk) if self.rule else rules
@@ -198,6 +203,7 @@ class RuleForm(forms.Form):
         found["kind"] = self.kind
         if "series" in data:
             found["dimension"], found["key"] = data["series"].split(":", 1)
+        found["within"] = self.within().plain()
         found["options"] = self._options()
         found["mute_times"] = self._mute_times()
         return found
@@ -231,6 +237,9 @@ def _initial(rule: Rule, kind: str) -> dict[str, Any]:
              "tells_resolved", "escalate_minutes", "is_enabled")  # fmt: skip
     found: dict[str, Any] = {name: getattr(rule, name) for name in names}
     found["series"] = f"{rule.dimension}:{rule.key}"
+    found |= rule.within
+    if "entity" in rule.within:
+        found["entity"] = names_within(rule.monitor, Within.of(rule.within)).get("entity", rule.within["entity"])
     if kind in ON_ARRIVAL:
         options: ArrivalOptions = arrival_of(rule.options, kind)
         found |= {"words": "\n".join(options.words), "without": "\n".join(options.without)}

@@ -17,6 +17,7 @@ from apps.sentiment.models import Article, Dimension, Monitor, SavedView, ViewKi
 from apps.sentiment.selectors_meaning import entities_named
 from apps.sentiment.selectors_trends import names_of
 from apps.sentiment.services.saved_views import LONGEST_NAME
+from apps.sentiment.within import NAMES
 from core.characters import has_lone_surrogate
 from core.errors import Problem, Refused
 from words import say
@@ -150,12 +151,16 @@ def _kept_trend(monitor: Monitor, data: QueryDict) -> Kept:
         values |= {name: _plain(given[name]) for name in ("since", "until") if given[name]}
     values |= {name: str(form.data[name]) for name in ("seconds", "market") if form.data.get(name)}
     values |= {name: "on" for name in ("compare", "voice") if given[name]}
+    limits = {name: given[name] for name in NAMES if given[name]}
+    values |= {name: str(form.data[name]).strip() if name == "entity" else _plain(row) for name, row in limits.items()}
+    called = {f"{name}:{values[name]}": str(row) for name, row in limits.items() if isinstance(row, Model)}
     if given["dimension"] == Dimension.TOTAL or not form.keys:
-        return Kept(values)
+        return Kept(values, called)
     names = names_of(monitor, given["dimension"], form.keys)
     if missing := [key for key in form.keys if key not in names]:
         raise _refused([(KEY, say("This monitor has no such series.")) for _key in missing])
-    return Kept({**values, KEY: list(form.keys)}, {f"{KEY}:{key}": name for key, name in names.items()})
+    called |= {f"{KEY}:{key}": name for key, name in names.items()}
+    return Kept({**values, KEY: list(form.keys)}, called)
 
 
 def _sorted(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from apps.sentiment.forms_within import WithinForm
 from apps.sentiment.markets import Market
 from apps.sentiment.models import BucketSize, Clock, Dimension, Monitor
 from apps.sentiment.trends import COUNTED, MOST_BUCKETS, MOST_SERIES, Asked, TrendMeasure
+from apps.sentiment.within import NAMES
 
 SPANS = {
     "day": timedelta(days=1),
@@ -34,7 +36,7 @@ def _day() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class TrendForm(forms.Form):
+class TrendForm(WithinForm):
     """What is not given has its default, so that an address may be short."""
 
     measure = forms.ChoiceField(label=_("Measure"), choices=TrendMeasure.choices, required=False)
@@ -70,10 +72,18 @@ class TrendForm(forms.Form):
         market: Any = self.fields["market"]
         names = [(code, _("Trading days: %s") % name) for code, name in Market.choices]
         market.choices = [("", _("All days")), *names]
+        self.offer(monitor)
+
+    def asking(self) -> list[Any]:
+        """What is drawn."""
+        return [self[name] for name in self.fields if name not in NAMES]
 
     def clean(self) -> dict[str, Any]:
         """The span must be one, and hold no more buckets than can be drawn."""
         values: dict[str, Any] = super().clean() or {}
+        if values.get("dimension") in NAMES and values.get(values["dimension"]):
+            message = gettext("The trend is split by this: choose its series instead.")
+            self.add_error(values["dimension"], message)
         if self.errors:
             return values
         if len(self.keys) > MOST_SERIES:
@@ -114,6 +124,7 @@ class TrendForm(forms.Form):
             values["market"],
             values["compare"],
             values["voice"] and not is_total and values["measure"] in COUNTED,
+            self.within(),
         )
 
 

@@ -1,12 +1,10 @@
-"""Reading for rules and alerts: series of counts as detectors want them, names of series, alerts and silences."""
+"""Reading for rules and alerts: names of series, alerts, silences and replays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber, Trunc
 
@@ -21,131 +19,17 @@ from apps.sentiment.models import (
     BucketSize,
     Dimension,
     Entity,
-    Measure,
     Monitor,
     Replay,
     Rule,
     RuleKind,
     Silence,
     Source,
-    SourceKind,
     Topic,
     Usefulness,
 )
 from apps.sentiment.models.monitors import RUNNING
 from core.access import Actor, rows_of
-
-MOST_SERIES = 2_000  # of one rule
-
-
-@dataclass(frozen=True)
-class Table:
-    """Counts of S series in consecutive buckets. NaN where a bucket is missing or was not asked for.
-
-    `first` is the number of the first bucket since 1970.
-    """
-
-    keys: list[str]
-    first: int
-    counts: np.ndarray  # [S, B]
-    negatives: np.ndarray | None = None  # [S, B]
-
-
-COUNTED = """
-    SELECT key, start_at, article_count, story_count FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
-      AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
-"""
-# Of several versions the one that read most of a bucket, the newest of equals: articles that were read twice count once.
-READ = """
-    SELECT DISTINCT ON (key, start_at) key, start_at, article_count, negative_count FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
-      AND start_at >= %s AND start_at < %s AND model_version_id IS NOT NULL
-    ORDER BY key, start_at, article_count DESC, model_version_id DESC
-"""
-SEEN = """
-    SELECT start_at FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
-      AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
-"""
-BEGUN = """
-    SELECT min(start_at) FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
-      AND model_version_id IS NULL
-"""
-
-
-def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) -> Table:
-    """The counts that a rule looks at in the buckets [begin, end), numbered since 1970, by the clock of arrival.
-
-    A bucket in which nobody looked is missing. Where somebody looked, a series without articles has zero. Programs push when
-    they have something, so with such a source every bucket since the first article was looked at. `wanted`: only these
-    buckets are read, where others are not needed.
-    """
-    size = rule.seconds
-    chosen = " AND start_at = ANY(%s)" if wanted else ""
-    span: list[Any] = [_moment(begin, size), _moment(end, size)]
-    if wanted:
-        span.append([_moment(each, size) for each in wanted])
-    what: list[Any] = [rule.monitor_id, size, rule.dimension, rule.key, rule.key]
-    reads = rule.needs_scores
-    found = _fetched((_with(READ, chosen) if reads else COUNTED + chosen), [*what, *span])
-    keys = _keys(rule, found)
-    place = {key: at for at, key in enumerate(keys)}
-    seen = _seen(rule, begin, end, chosen, span)
-    counts = np.where(seen, 0.0, np.nan) * np.ones((len(keys), 1))
-    negatives = counts.copy() if reads else None
-    for key, start_at, first, second in found:
-        if key not in place:
-            continue
-        at = _number(start_at, size) - begin
-        if negatives is not None:
-            counts[place[key], at], negatives[place[key], at] = first, second
-        else:
-            counts[place[key], at] = second if rule.measure == Measure.STORIES else first
-    if negatives is not None and rule.kind != "share":
-        return Table(keys, begin, negatives)
-    return Table(keys, begin, counts, negatives)
-
-
-def _keys(rule: Rule, found: Iterable[tuple[Any, ...]]) -> list[str]:
-    if rule.dimension == Dimension.TOTAL:
-        return [""]
-    if rule.key:
-        return [rule.key]
-    return sorted({row[0] for row in found if row[0]})[:MOST_SERIES]
-
-
-def _seen(rule: Rule, begin: int, end: int, chosen: str, span: list[Any]) -> np.ndarray:
-    """In which buckets somebody looked, bool [B]."""
-    size, seen = rule.seconds, np.zeros(end - begin, dtype=bool)
-    for (start_at,) in _fetched(SEEN + chosen, [rule.monitor_id, size, *span]):
-        seen[_number(start_at, size) - begin] = True
-    if Source.objects.filter(monitor_id=rule.monitor_id, kind=SourceKind.PUSH, is_enabled=True).exists():
-        ((first,),) = _fetched(BEGUN, [rule.monitor_id, size])
-        if first is not None:
-            seen[max(0, _number(first, size) - begin) :] = True
-    return seen
-
-
-def _with(statement: str, condition: str) -> str:
-    """The statement with a further condition, before its order."""
-    head, order = statement.rsplit("ORDER BY", 1)
-    return f"{head} {condition} ORDER BY {order}"
-
-
-def _fetched(statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return list(cursor.fetchall())
-
-
-def _moment(number: int, seconds: int) -> datetime:
-    return datetime.fromtimestamp(number * seconds, UTC)
-
-
-def _number(moment: datetime, seconds: int) -> int:
-    return int(moment.timestamp()) // seconds
 
 
 def is_key(monitor: Monitor, dimension: str, key: str) -> bool:
@@ -172,6 +56,11 @@ def of_series(dimension: str, keys: Sequence[str]) -> Q:
     if dimension == Dimension.ENTITY:
         return Q(Exists(ArticleEntity.objects.filter(article=OuterRef("pk"), entity__in=ids)))
     return Q(Exists(ArticleTopic.objects.filter(article=OuterRef("pk"), topic__in=ids, is_current=True)))
+
+
+def in_language(code: str) -> Q:
+    """Rows in a language, however it is written or spoken where: “zh” holds zh-Hans and zh-Hant."""
+    return Q(language__iexact=code) | Q(language__istartswith=f"{code}-")
 
 
 def series_names(monitor: Monitor, dimension: str, keys: Sequence[str]) -> dict[str, str]:
@@ -277,7 +166,7 @@ def precisions(monitor: Monitor) -> list[Precision]:
 def lately_similar(alert: Alert, *, most: int = 5) -> list[Alert]:
     """Earlier alerts of the same kind and series."""
     rows = Alert.objects.filter(
-        monitor_id=alert.monitor_id, kind=alert.kind, dimension=alert.dimension, key=alert.key
+        monitor_id=alert.monitor_id, kind=alert.kind, dimension=alert.dimension, key=alert.key, within=alert.within
     ).exclude(pk=alert.pk)
     return list(rows.exclude(fired_at=None).defer("explanation", "evidence").order_by("-fired_at")[:most])
 
@@ -294,26 +183,6 @@ def silent_since(rule: Rule) -> dict[str, datetime]:
     if rule.dimension == Dimension.SOURCE or not found:
         return found
     return {"": max(found.values())}
-
-
-AROUND = 36  # buckets before and after the one on which an alert fired
-
-
-def series_around(alert: Alert) -> list[tuple[datetime, float | None]]:
-    """(begin, count) of the buckets around an alert's, as they are counted now; None where nobody looked."""
-    rule = alert.rule
-    if rule is None or alert.bucket_at is None or rule.kind in ("keyword", "new_story", "no_data"):
-        return []
-    one = Rule(
-        monitor_id=alert.monitor_id, kind="ratio", measure=rule.measure, seconds=rule.seconds, dimension=alert.dimension, key=alert.key
-    )  # fmt: skip
-    at = _number(alert.bucket_at, rule.seconds)
-    table = table_of(one, begin=at - AROUND, end=at + AROUND // 3)
-    counts = table.counts[0] if table.keys else []
-    return [
-        (_moment(table.first + place, rule.seconds), None if np.isnan(count) else float(count))
-        for place, count in enumerate(counts)
-    ]
 
 
 def replays_of(monitor: Monitor) -> QuerySet[Replay]:

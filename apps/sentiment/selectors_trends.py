@@ -1,6 +1,6 @@
 """Reading of trends: series of counts over the same buckets, what they were before, and what happened meanwhile."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from apps.sentiment.models import (
     SourceKind,
 )
 from apps.sentiment.selectors_alerts import of_series, series_names
+from apps.sentiment.selectors_cells import articles_within, crossed
 from apps.sentiment.trends import COUNTED, MOST_SERIES, Asked, Figures, Trend, TrendSeries, summed
 from core.errors import Refused
 from words import say
@@ -91,18 +92,9 @@ def largest(monitor: Monitor, asked: Asked) -> list[str]:
     """Keys of the dimension by the articles of the span, the largest first."""
     if asked.dimension == Dimension.TOTAL:
         return [""]
-    seconds = BucketSize.HOUR if asked.seconds == BucketSize.DAY else asked.seconds
-    rows = Bucket.objects.filter(
-        monitor=monitor,
-        clock=asked.clock,
-        seconds=seconds,
-        dimension=asked.dimension,
-        model_version=None,
-        start_at__gte=asked.begin(asked.start_at),
-        start_at__lt=asked.end_at,
-    ).exclude(key="")
-    sums = rows.values("key").annotate(sum=Sum("article_count")).filter(sum__gt=0).order_by("-sum", "key")
-    return list(sums.values_list("key", flat=True)[:MOST_OFFERED])
+    rows = _counts(monitor, asked, asked.begin(asked.start_at), asked.end_at).filter(model_version=None)
+    sums = rows.exclude(key="").values("key").annotate(sum=Sum("article_count")).filter(sum__gt=0)
+    return list(sums.order_by("-sum", "key").values_list("key", flat=True)[:MOST_OFFERED])
 
 
 def _open(asked: Asked, begins: list[datetime]) -> list[datetime]:
@@ -140,11 +132,10 @@ def _figures(monitor: Monitor, asked: Asked, keys: tuple[str, ...], begins: list
 
 def _rows(
     monitor: Monitor, asked: Asked, keys: tuple[str, ...], start_at: datetime, end_at: datetime
-) -> QuerySet[Bucket, tuple[Any, ...]]:
+) -> QuerySet[Any, tuple[Any, ...]]:
     """(key, begin, version, articles, stories, negative, positive), days summed from their hours."""
-    rows: QuerySet[Bucket, tuple[Any, ...]] = (
-        _buckets(monitor, asked, start_at, end_at)
-        .filter(dimension=asked.dimension, key__in=keys, clock=asked.clock)
+    rows: QuerySet[Any, tuple[Any, ...]] = (
+        _counts(monitor, asked, start_at, end_at, keys)
         .values_list("key", "at", "model_version")
         .annotate(Sum("article_count"), Sum("story_count"), Sum("negative_count"), Sum("positive_count"))
         .order_by()
@@ -152,12 +143,29 @@ def _rows(
     return rows
 
 
-def _buckets(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> Any:
-    """Buckets with `at`: the begin of the bucket that is asked for, which may be the day of an hour."""
+def _counts(
+    monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime, keys: Sequence[str] = ()
+) -> QuerySet[Any]:
+    """Rows with `key`, `at` and the counts of what is asked for: cells where it lies within something, else buckets."""
+    rows: Any
+    if asked.within:
+        rows = crossed(monitor, asked.within, asked.dimension, keys)
+    else:
+        rows = Bucket.objects.filter(monitor=monitor, dimension=asked.dimension)
+        rows = rows.filter(key__in=keys) if keys else rows
+    return _at(rows.filter(clock=asked.clock), asked, start_at, end_at)
+
+
+def _at(rows: QuerySet[Any], asked: Asked, start_at: datetime, end_at: datetime) -> QuerySet[Any]:
+    """Counts of a span with `at`: the begin of the bucket that is asked for, which may be the day of an hour."""
     is_day = asked.seconds == BucketSize.DAY
-    seconds = BucketSize.HOUR if is_day else asked.seconds
-    rows = Bucket.objects.filter(monitor=monitor, seconds=seconds, start_at__gte=start_at, start_at__lt=end_at)
-    return rows.annotate(at=TruncDay("start_at", tzinfo=asked.zone) if is_day else F("start_at"))
+    rows = rows.filter(seconds=_size(asked), start_at__gte=start_at, start_at__lt=end_at)
+    found: QuerySet[Any] = rows.annotate(at=TruncDay("start_at", tzinfo=asked.zone) if is_day else F("start_at"))
+    return found
+
+
+def _size(asked: Asked) -> int:
+    return BucketSize.HOUR if asked.seconds == BucketSize.DAY else asked.seconds
 
 
 def _looked_at(monitor: Monitor, asked: Asked, begins: list[datetime], end_at: datetime) -> set[datetime]:
@@ -166,7 +174,7 @@ def _looked_at(monitor: Monitor, asked: Asked, begins: list[datetime], end_at: d
     """
     total = {"dimension": Dimension.TOTAL, "key": "", "model_version": None}
     clocks = {Clock.RECEIVED} if asked.dimension == Dimension.SOURCE else {Clock.RECEIVED, asked.clock}
-    rows = _buckets(monitor, asked, begins[0], end_at).filter(clock__in=clocks, **total)
+    rows = _at(Bucket.objects.filter(monitor=monitor, **total), asked, begins[0], end_at).filter(clock__in=clocks)
     rows = rows.values_list("at", flat=True).distinct()
     seen = {at.astimezone(UTC) for at in rows}
     if Source.objects.filter(monitor=monitor, kind=SourceKind.PUSH, is_enabled=True).exists():
@@ -220,6 +228,7 @@ def terms_of(monitor: Monitor, asked: Asked) -> Terms:
 def _texts(monitor: Monitor, asked: Asked, start_at: datetime, end_at: datetime) -> list[str]:
     name = "published_at" if asked.clock == Clock.PUBLISHED else "received_at"
     rows = Article.objects.filter(monitor=monitor, **{f"{name}__gte": start_at, f"{name}__lt": end_at})
+    rows = rows.filter(articles_within(asked.within))
     if asked.keys:
         rows = rows.filter(of_series(asked.dimension, asked.keys))
     newest = rows.only("title", "body", "story_id").order_by(f"-{name}", "-id")[:MOST_TEXTS]
@@ -232,15 +241,23 @@ def expectations_of(monitor: Monitor, asked: Asked, key: str) -> dict[datetime, 
         asked.seconds == BucketSize.DAY
         and asked.begins() != Asked(asked.start_at, asked.end_at, asked.seconds).begins()
     )
-    if asked.clock != Clock.RECEIVED or is_other_day or asked.is_voice:
+    series = _bucket_of(asked, key)
+    if asked.clock != Clock.RECEIVED or is_other_day or asked.is_voice or series is None:
         return {}
     rows = Expectation.objects.filter(
         monitor=monitor,
-        dimension=asked.dimension,
-        key=key,
+        dimension=series[0],
+        key=series[1],
         seconds=asked.seconds,
         measure=asked.measure,
         start_at__gte=asked.begin(asked.start_at),
         start_at__lt=asked.end_at,
     ).exclude(expected=None)
     return {row.start_at: row for row in rows}
+
+
+def _bucket_of(asked: Asked, key: str) -> tuple[str, str] | None:
+    """(dimension, key) of the buckets that count the same as a series; None where only cells do, of which nothing is expected."""
+    if not asked.within:
+        return asked.dimension, key
+    return asked.within.margin() if asked.dimension == Dimension.TOTAL else None

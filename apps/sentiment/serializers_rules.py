@@ -39,6 +39,17 @@ class MuteTimeSerializer(serializers.Serializer[Any]):
     end = serializers.CharField(max_length=5, help_text="Before the begin: on the next day.")
 
 
+class WithinSerializer(serializers.Serializer[Any]):
+    """What the articles are limited to, by id; what is left out: any."""
+
+    topic = serializers.IntegerField(required=False, min_value=1, max_value=MOST_ID)
+    entity = serializers.IntegerField(required=False, min_value=1, max_value=MOST_ID)
+    source = serializers.IntegerField(  # type: ignore[assignment] # the name is the field's, not an attribute's path
+        required=False, min_value=1, max_value=MOST_ID
+    )
+    language = serializers.CharField(required=False, max_length=10)
+
+
 class RuleSerializer(serializers.ModelSerializer[Rule]):
     """When a monitor raises an alert, and who is told."""
 
@@ -52,6 +63,7 @@ class RuleSerializer(serializers.ModelSerializer[Rule]):
     key = serializers.CharField(
         max_length=60, required=False, allow_blank=True, help_text="One series of the dimension; empty: each of them."
     )
+    within = WithinSerializer(required=False)
     options = serializers.JSONField(
         required=False, help_text="Options of the kind that differ from the defaults (docs/alerts.md)."
     )
@@ -135,7 +147,8 @@ class AlertRowSerializer(serializers.ModelSerializer[Alert]):
     class Meta:
         model = Alert
         fields = (
-            "id", "monitor", "rule", "rule_name", "kind", "severity", "dimension", "key", "series", "state", "started_at",
+            "id", "monitor", "rule", "rule_name", "kind", "severity", "dimension", "key", "series", "within", "state",
+            "started_at",
             "last_true_at", "fired_at", "resolved_at", "bucket_at", "strength", "is_late", "acknowledged_at",
             "acknowledged_by", "assigned_to", "escalated_at", "told_at", "told_count", "held_back", "usefulness",
         )  # fmt: skip
@@ -196,8 +209,8 @@ class BackTestSerializer(RuleSerializer):
 
     class Meta(RuleSerializer.Meta):
         fields = (
-            "name", "kind", "severity", "measure", "seconds", "dimension", "key", "options", "hold_minutes", "keep_minutes",
-            "begin_at", "end_at",
+            "name", "kind", "severity", "measure", "seconds", "dimension", "key", "within", "options", "hold_minutes",
+            "keep_minutes", "begin_at", "end_at",
         )  # type: ignore[assignment]  # fmt: skip
 
     receivers = escalates_to = inhibited_by = mute_times = None  # type: ignore[assignment]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -128,9 +128,11 @@ def label(asked: Asked, at: datetime) -> str:
 
 def articles_url(asked: Asked, series: TrendSeries, address: str, place: str) -> str:
     """The list of the articles that a point counts."""
-    chosen = {} if asked.dimension == Dimension.TOTAL else {str(asked.dimension): series.key}
-    if asked.measure in (TrendMeasure.NEGATIVE, TrendMeasure.NEGATIVE_SHARE) and asked.dimension != Dimension.ENTITY:
-        chosen["sentiment"] = "negative"
+    chosen: dict[str, Any] = {**asked.within.plain()}
+    if asked.dimension != Dimension.TOTAL:
+        chosen[str(asked.dimension)] = series.key
+    if asked.measure in (TrendMeasure.NEGATIVE, TrendMeasure.NEGATIVE_SHARE) and "entity" not in chosen:
+        chosen["sentiment"] = "negative"  # of an entity it counts how that is spoken of, which the list cannot ask for
     return f"{address}?{urlencode(chosen)}{'&' if chosen else ''}{_clock(asked)}={place}"
 
 
@@ -141,7 +143,8 @@ def place_of(asked: Asked, at: datetime) -> str:
 
 def span_of(asked: Asked) -> str:
     """All of it, as the list of articles takes it."""
-    return f"{_clock(asked)}={iso(asked.begin(asked.start_at))}/{iso(asked.end_at)}"
+    limits = "".join(f"{name}={quote(str(value))}&" for name, value in asked.within.plain().items())
+    return f"{limits}{_clock(asked)}={iso(asked.begin(asked.start_at))}/{iso(asked.end_at)}"
 
 
 def _clock(asked: Asked) -> str:

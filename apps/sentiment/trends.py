@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models import BucketSize, Clock, Dimension, begin_of
+from apps.sentiment.within import Within
 
 MOST_SERIES = 8
 MOST_BUCKETS = 1_000
@@ -78,6 +79,7 @@ class Asked:
     market: str = ""  # only its trading days
     compares: bool = False  # with the period before
     is_voice: bool = False  # share of each series among the chosen ones
+    within: Within = field(default_factory=Within)  # only articles of these
 
     def begin(self, moment: datetime) -> datetime:
         """Of the bucket of a moment; days are those of the time zone, on whole hours of UTC."""

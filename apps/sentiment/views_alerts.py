@@ -15,6 +15,7 @@ from apps.inference.attributing import picture_of
 from apps.sentiment import rule_words, selectors_alerts, services
 from apps.sentiment.filters import AlertFilter
 from apps.sentiment.models import Alert, Monitor, Usefulness
+from apps.sentiment.selectors_tables import series_around
 from apps.sentiment.services.telling import headline
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
@@ -86,7 +87,7 @@ def _sample(row: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
 
 def _chart(found: Alert) -> dict[str, Any]:
     """The series around the moment it fired, as it is counted now; with what was expected then."""
-    series = selectors_alerts.series_around(found)
+    series = series_around(found)
     if not series:
         return {}
     verdict = (found.explanation or {}).get("verdict", {})

@@ -10,6 +10,7 @@ from apps.sentiment import selectors_trends as selectors
 from apps.sentiment.forms_trends import TrendForm
 from apps.sentiment.models import Monitor
 from apps.sentiment.saved_bar import bar_of
+from apps.sentiment.selectors_cells import names_within
 from apps.sentiment.trend_charts import (
     alert_marks,
     articles_url,
@@ -71,6 +72,7 @@ def _shown(request: PageRequest, monitor: Monitor, asked: Asked) -> dict[str, An
     return {
         "trend": trend,
         "measure_name": TrendMeasure(asked.measure).label,
+        "limits": list(names_within(monitor, asked.within).values()),
         "asked": asked,
         "is_count": is_count,
         "offered": [(key, names[key], key in chosen) for key in offered if key in names],

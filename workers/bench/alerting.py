@@ -24,7 +24,7 @@ from apps.sentiment import services
 from apps.sentiment.alerting.rule_options import spec_of
 from apps.sentiment.collecting.items import Confidence, Item
 from apps.sentiment.models import Alert, BucketSize, Grouping, Monitor, Rule, RuleHit, Score, Source, begin_of
-from apps.sentiment.selectors_alerts import table_of
+from apps.sentiment.selectors_tables import table_of
 from core.access import Actor
 from workers import judging
 from workers.bench.beside import at_work

@@ -140,5 +140,15 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddField(
+            model_name="alert",
+            name="within",
+            field=models.JSONField(blank=True, default=dict),
+        ),
+        migrations.AddField(
+            model_name="rule",
+            name="within",
+            field=models.JSONField(blank=True, default=dict),
+        ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
     ]

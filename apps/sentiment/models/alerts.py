@@ -49,6 +49,7 @@ class Alert(models.Model):
     dimension = models.CharField(max_length=10, choices=Dimension.choices)
     key = models.CharField(max_length=60, blank=True)
     series = models.CharField(max_length=300, blank=True)  # its name at the time
+    within = models.JSONField(default=dict, blank=True)  # what its rule was limited to
     state = models.CharField(max_length=10, choices=AlertState.choices)
     started_at = models.DateTimeField()  # when it first held
     last_true_at = models.DateTimeField()

@@ -65,6 +65,7 @@ class Rule(models.Model):
     seconds = models.PositiveIntegerField(_("Bucket"), choices=BucketSize.choices, default=BucketSize.HOUR)
     dimension = models.CharField(_("Series"), max_length=10, choices=Dimension.choices, default=Dimension.TOTAL)
     key = models.CharField(max_length=60, blank=True)  # one series of the dimension; empty: each of them
+    within = models.JSONField(default=dict, blank=True)  # only articles of these: topic, entity, source, language
     options = models.JSONField(default=dict)  # what differs from the defaults of the kind
     hold_minutes = models.PositiveIntegerField(_("Holds for (minutes)"), default=0)  # pending before it fires
     keep_minutes = models.PositiveIntegerField(_("Kept firing for (minutes)"), default=0)  # after it last held

@@ -11,6 +11,8 @@ from apps.sentiment.alerting.phrases import holds_one
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, Article, Rule, RuleHit, RuleKind, Score
+from apps.sentiment.selectors_cells import articles_within
+from apps.sentiment.within import Within
 
 OVERLAP = timedelta(minutes=1)  # scores that were stored while an earlier look was made are looked at again
 NEWS_FOR = timedelta(days=1)  # an article that is scored later than this raises nobody
@@ -51,8 +53,9 @@ def look(rule: Rule, now: datetime) -> Look:
 
 
 def fitting(rule: Rule, options: ArrivalOptions, rows: QuerySet[Article]) -> QuerySet[Article]:
-    """Of these, articles of sources and with a sentiment that the rule asks for, in the order they came."""
-    rows = rows.filter(source__weight__gte=options.least_weight).select_related("source", "story")
+    """Of these, articles that the rule is limited to, of sources and with a sentiment that it asks for, in the order they came."""
+    rows = rows.filter(articles_within(Within.of(rule.within)), source__weight__gte=options.least_weight)
+    rows = rows.select_related("source", "story")
     if options.sentiment:
         newest = Score.objects.filter(article=OuterRef("pk")).order_by("-id")
         rows = rows.annotate(newest=newest.values("sentiment")[:1]).filter(newest=options.sentiment)

@@ -114,9 +114,7 @@ def add_counts(counts: Iterable[Count]) -> None:
         if not article.is_history:
             moments[Clock.RECEIVED] = article.received_at
         for place in _places(article) if places is None else places:
-            is_cell = isinstance(place, Crossing)
-            where = (*place, article.source_id, article.language) if is_cell else (place[0].value, place[1])
-            table, sizes = (CELLS, CELL_SIZES) if is_cell else (BUCKETS, BucketSize)
+            table, sizes, where = _row_of(place, article)
             for clock, moment in moments.items():
                 for seconds in sizes:
                     begin = begin_of(moment, seconds)
@@ -125,6 +123,13 @@ def add_counts(counts: Iterable[Count]) -> None:
                         row[COUNTS.index(name)] += amount
     for table, found in sums.items():
         _store(table, found)
+
+
+def _row_of(place: Place, article: Article) -> tuple[_Table, Iterable[BucketSize], tuple[Any, ...]]:
+    """(table, sizes, columns) of what an article is counted in."""
+    if isinstance(place, Crossing):
+        return CELLS, CELL_SIZES, (*place, article.source_id, article.language)
+    return BUCKETS, BucketSize, (place.dimension.value, place.key)
 
 
 _Sums = dict[tuple[Any, ...], list[int]]

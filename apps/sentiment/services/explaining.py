@@ -24,6 +24,8 @@ from apps.sentiment.models import (
 )
 from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_alerts import lately_similar, of_series
+from apps.sentiment.selectors_cells import articles_within, names_within
+from apps.sentiment.within import Within
 
 FORMAT = 1
 MOST_ARTICLES = 1_000  # of the span, the newest
@@ -81,10 +83,11 @@ def brief(alert: Alert, verdict: Verdict, begin: datetime, end: datetime) -> dic
 
 def _frame(rule: Rule, verdict: Verdict, begin: datetime, end: datetime) -> dict[str, Any]:
     """What was asked and what was said."""
-    names = ("name", "kind", "measure", "seconds", "options", "hold_minutes", "keep_minutes")
+    names = ("name", "kind", "measure", "seconds", "within", "options", "hold_minutes", "keep_minutes")
     return {
         "format": FORMAT,
         "rule": {**{name: getattr(rule, name) for name in names}, "revision": rule.updated_at.isoformat()},
+        "within": names_within(rule.monitor, Within.of(rule.within)),
         "begin": begin.isoformat(),
         "end": end.isoformat(),
         "verdict": verdict.plain(),
@@ -94,7 +97,8 @@ def _frame(rule: Rule, verdict: Verdict, begin: datetime, end: datetime) -> dict
 def articles_of_series(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
     """The articles that were counted in the series of an alert in a span, by their arrival."""
     rows = Article.objects.filter(monitor_id=alert.monitor_id, is_history=False)
-    rows = rows.filter(received_at__gte=begin, received_at__lt=end).filter(of_series(alert.dimension, [alert.key]))
+    rows = rows.filter(articles_within(Within.of(alert.within)), of_series(alert.dimension, [alert.key]))
+    rows = rows.filter(received_at__gte=begin, received_at__lt=end)
     return rows.select_related("source", "story").defer("search")
 
 
@@ -120,7 +124,7 @@ _NEWEST = {"sentiment": "newest", "probability": "newest_probability", "model_ve
 
 def _written(alert: Alert, begin: datetime, end: datetime) -> QuerySet[Article]:
     """The newest articles of a span, the last first."""
-    entity = alert.key if alert.dimension == Dimension.ENTITY else ""
+    entity = alert.key if alert.dimension == Dimension.ENTITY else str(alert.within.get("entity", ""))
     return with_newest(articles_of_series(alert, begin, end), entity=entity).order_by("-id")[:MOST_ARTICLES]
 
 

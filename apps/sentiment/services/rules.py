@@ -27,15 +27,18 @@ from apps.sentiment.models import (
 )
 from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_alerts import is_key
+from apps.sentiment.selectors_cells import names_within
+from apps.sentiment.within import Within
 from core.access import Actor
 from core.errors import Refused, conflict
 from words import say
 
 FIELDS = (
-    "name", "kind", "severity", "is_enabled", "measure", "seconds", "dimension", "key", "options", "hold_minutes", "keep_minutes",
+    "name", "kind", "severity", "is_enabled", "measure", "seconds", "dimension", "key", "within", "options", "hold_minutes",
+    "keep_minutes",
     "grouping", "wait_seconds", "repeat_minutes", "tells_resolved", "escalate_minutes", "mute_times",
 )  # fmt: skip
-JUDGED_BY = ("kind", "measure", "seconds", "dimension", "key", "options")  # what decides when it holds
+JUDGED_BY = ("kind", "measure", "seconds", "dimension", "key", "within", "options")  # what decides when it holds
 CHOICES: dict[str, Sequence[Any]] = {
     "kind": RuleKind.values,
     "severity": Severity.values,
@@ -145,6 +148,7 @@ def set_columns(rule: Rule, columns: Mapping[str, Any]) -> None:
         most = MOST_WAIT_SECONDS
         raise Refused("out_of_bounds", say("Give a number from 0 to {most}.", most=most), field="wait_seconds")
     _check_series(rule)
+    rule.within = _limits(rule)
     _check_times(rule.mute_times)
     if rule.kind == RuleKind.SCORE:
         rule.hold_minutes = 0  # the score says once when a surge begins
@@ -158,6 +162,27 @@ def _check_series(rule: Rule) -> None:
         raise Refused("bad_choice", say("Silence is watched for all articles or by source."), field="dimension")
     if rule.key and not is_key(rule.monitor, rule.dimension, rule.key):
         raise Refused("unknown_series", say("This monitor has no such series."), field="key")
+
+
+def _limits(rule: Rule) -> dict[str, int | str]:
+    """What the rule is limited to, checked. An article that arrives has its topics only when a version has read it."""
+    try:
+        within = Within.told(rule.within)
+    except (TypeError, ValueError) as error:
+        raise Refused(
+            "bad_limits", say("Give ids of a topic, an entity and a source, and a language."), field="within"
+        ) from error
+    asked = within.plain()
+    if asked and rule.kind == RuleKind.NO_DATA:
+        raise Refused("bad_limits", say("A rule that watches for silence has no limits."), field="within")
+    if within.topic and rule.kind in ON_ARRIVAL:
+        message = say("What an article is about is known when it has been read: this kind looks at it before.")
+        raise Refused("bad_limits", message, field="within")
+    if rule.dimension in asked:
+        raise Refused("bad_limits", say("Where it watches and what it is limited to are the same."), field="within")
+    if len(names_within(rule.monitor, within)) < len(asked):
+        raise Refused("unknown_series", say("This monitor has no such series."), field="within")
+    return asked
 
 
 def _check_times(times: Any) -> None:

@@ -236,6 +236,8 @@ def _figures(alert: Alert) -> list[str]:
     """What an alert's explanation says, in a few lines."""
     found = alert.explanation or {}
     lines = [headline(alert)]
+    if limits := found.get("within"):
+        lines.append(say("Only articles of: {names}", names=", ".join(limits.values())))
     stories = [each["title"] for each in found.get("stories", [])[:3]]
     if stories:
         lines.append(say("Stories: {titles}", titles="; ".join(stories)))
@@ -278,6 +280,7 @@ def _payload(alert: Alert) -> dict[str, Any]:
         "dimension": alert.dimension,
         "key": alert.key,
         "series": alert.series,
+        "within": found.get("within", {}),
         "started_at": alert.started_at.isoformat(),
         "fired_at": alert.fired_at.isoformat() if alert.fired_at else None,
         "resolved_at": alert.resolved_at.isoformat() if alert.resolved_at else None,

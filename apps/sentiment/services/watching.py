@@ -159,7 +159,7 @@ def _moved(rule: Rule, alert: Alert | None, after: Course, key: str, series: str
     if alert is None:
         alert = Alert(
             monitor=rule.monitor, rule=rule, rule_name=rule.name, kind=rule.kind, severity=rule.severity,
-            dimension=rule.dimension, key=key, series=series[:300], is_late=now - after.last_true_at > LATE_AFTER,
+            dimension=rule.dimension, key=key, series=series[:300], within=rule.within, is_late=now - after.last_true_at > LATE_AFTER,
             created_at=now,
         )  # fmt: skip
     alert.state, alert.started_at, alert.last_true_at = after.state, after.started_at, after.last_true_at
