@@ -10,7 +10,7 @@ import numpy as np
 
 from apps.sentiment.alerting.rule_options import spec_of
 from apps.sentiment.alerting.verdicts import Verdict, number
-from apps.sentiment.models import Rule, RuleKind
+from apps.sentiment.models import Clock, Rule, RuleKind
 from apps.sentiment.selectors_tables import Table, table_of
 from engine.specs.surge import BaselineSpec, RatioSpec, ScoreSpec, ShareSpec, StaticSpec
 from engine.surge import rise, score
@@ -32,16 +32,16 @@ class Judged:
     memory: bytes | None = None
 
 
-def judge_span(rule: Rule, first_end: datetime, last_end: datetime) -> Iterator[Judged]:
+def judge_span(rule: Rule, first_end: datetime, last_end: datetime, *, clock: str = Clock.RECEIVED) -> Iterator[Judged]:
     """Judge the buckets that end from `first_end` to `last_end`, in order; a rule that remembers goes on from `rule.memory`."""
     size = rule.seconds
     begin, end = int(first_end.timestamp()) // size - 1, int(last_end.timestamp()) // size
     spec = spec_of(rule.kind, rule.options, size)
     if rule.kind in (RuleKind.SCORE, RuleKind.RISE):
-        yield from _with_memory(rule, spec, begin, end)
+        yield from _with_memory(rule, spec, begin, end, clock)
         return
     back = _reach(spec)
-    table = table_of(rule, **needed(spec, begin, end))
+    table = table_of(rule, **needed(spec, begin, end), clock=clock)
     for bucket in range(begin, end):
         verdicts = judge(_history(table, bucket, back), spec)
         yield Judged(_end(bucket, size), _plain(table.keys, verdicts))
@@ -102,12 +102,12 @@ def _end(bucket: int, seconds: int) -> datetime:
     return datetime.fromtimestamp((bucket + 1) * seconds, UTC)
 
 
-def _with_memory(rule: Rule, spec: Any, begin: int, end: int) -> Iterator[Judged]:
+def _with_memory(rule: Rule, spec: Any, begin: int, end: int, clock: str) -> Iterator[Judged]:
     """Rules that remember: what they know of the past is built first where there is none, or a gap."""
     back = _reach(spec) if isinstance(spec, BaselineSpec) else 0
     known = _remembered(rule.memory, spec)
     first = begin if known is not None and known["bucket"] == begin - 1 else begin - WARM_DAYS * spec.day
-    table = table_of(rule, begin=first - back, end=end)
+    table = table_of(rule, begin=first - back, end=end, clock=clock)
     known = known if first == begin else None
     state = _Sums(table, known) if rule.kind == RuleKind.RISE else _Scores(table, spec, first, known)
     for bucket in range(first, end):

@@ -13,9 +13,9 @@ from apps.sentiment import services
 from apps.sentiment.alerting.course import FIRING, Course, step
 from apps.sentiment.alerting.rule_options import arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
-from apps.sentiment.models import Article, Dimension, Replay, Rule, RuleKind, begin_of
+from apps.sentiment.models import Clock, Dimension, Replay, Rule, RuleKind, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL
-from apps.sentiment.selectors_alerts import series_names
+from apps.sentiment.selectors_alerts import articles_by, series_names
 from apps.sentiment.services.arrivals import first_of_story, fitting, holds_for, series_of_hit
 from apps.sentiment.services.watching import keep_seconds_of
 from core.jobs.run import Run
@@ -65,7 +65,7 @@ def run_replay(run: Run) -> dict[str, Any]:
     raised: list[Raised] = []
     for at, rule in enumerate(rules):
         run.progress(at, len(rules), unit="rules")
-        raised += replayed(rule, replay.begin_at, replay.end_at, run.check)
+        raised += replayed(rule, replay.begin_at, replay.end_at, run.check, clock=replay.clock)
     run.progress(len(rules), len(rules), unit="rules", now=True)
     result = summary(raised, replay.begin_at, replay.end_at)
     with run.fenced():
@@ -73,14 +73,21 @@ def run_replay(run: Run) -> dict[str, Any]:
     return {"alerts": result["alert_count"]}
 
 
-def replayed(rule: Rule, begin: datetime, end: datetime, check: Callable[[], None] = lambda: None) -> list[Raised]:
-    """The alerts of one rule over [begin, end), in the order they fire; `check` may raise to stop."""
+def replayed(
+    rule: Rule,
+    begin: datetime,
+    end: datetime,
+    check: Callable[[], None] = lambda: None,
+    *,
+    clock: str = Clock.RECEIVED,
+) -> list[Raised]:
+    """The alerts of one rule over [begin, end) of a clock, in the order they fire; `check` may raise to stop."""
     if rule.kind == RuleKind.NO_DATA:
-        judgements = _silences(rule, begin, end)
+        judgements = _silences(rule, begin, end, clock)
     elif rule.kind in ON_ARRIVAL:
-        judgements = _arrivals(rule, begin, end)
+        judgements = _arrivals(rule, begin, end, clock)
     else:
-        judgements = _buckets(rule, begin, end)
+        judgements = _buckets(rule, begin, end, clock)
     raised = _followed(rule, judgements, check)
     names = series_names(rule.monitor, rule.dimension, sorted({each.key for each in raised}))
     return [replace(each, series=names.get(each.key, each.key)) for each in raised]
@@ -128,31 +135,33 @@ def _raised(rule: Rule, course: Course, verdict: Verdict, judgement: Judgement) 
     )
 
 
-def _buckets(rule: Rule, begin: datetime, end: datetime) -> Iterator[Judgement]:
+def _buckets(rule: Rule, begin: datetime, end: datetime, clock: str) -> Iterator[Judgement]:
     """The buckets that lie in the span, each judged at its end by what came before."""
     size = timedelta(seconds=rule.seconds)
     first = begin_of(begin, rule.seconds)
     first = (first if first >= begin else first + size) + size
     last = begin_of(end, rule.seconds)
     if first <= last:
-        for found in judge_span(rule, first, last):
+        for found in judge_span(rule, first, last, clock=clock):
             yield Judgement(found.at, found.verdicts)
 
 
-def _arrivals(rule: Rule, begin: datetime, end: datetime) -> Iterator[Judgement]:
+def _arrivals(rule: Rule, begin: datetime, end: datetime, clock: str) -> Iterator[Judgement]:
     """Articles one by one as they came; a series is over when its time without a further one has run out."""
     options = arrival_of(rule.options, rule.kind)
-    rows = Article.objects.filter(monitor=rule.monitor, is_history=False, received_at__gte=begin, received_at__lt=end)
-    found = [each for each in fitting(rule, options, rows).iterator(chunk_size=500) if holds_for(options, each)]
+    at = f"{clock}_at"
+    rows = fitting(rule, options, articles_by(rule.monitor, clock, begin, end)).order_by(at, "id")
+    found = [each for each in rows.iterator(chunk_size=500) if holds_for(options, each)]
     if rule.kind == RuleKind.NEW_STORY:
-        found = first_of_story(rule, options, found)
+        found = first_of_story(options, found, clock=clock)
     last: dict[str, datetime] = {}
     keep = timedelta(seconds=keep_seconds_of(rule))
     for each in found:
-        yield from _run_out(last, keep, each.received_at)
+        moment = getattr(each, at)
+        yield from _run_out(last, keep, moment)
         key = series_of_hit(rule.kind, each)
-        last[key] = each.received_at
-        yield Judgement(each.received_at, [Verdict(key, True, 1.0, strength=1.0, method=rule.kind)], [each.pk])
+        last[key] = moment
+        yield Judgement(moment, [Verdict(key, True, 1.0, strength=1.0, method=rule.kind)], [each.pk])
     yield from _run_out(last, keep, end)
 
 
@@ -161,20 +170,16 @@ def _run_out(last: dict[str, datetime], keep: timedelta, now: datetime) -> Itera
         yield Judgement(last.pop(key) + keep, [Verdict(key, False)])
 
 
-def _silences(rule: Rule, begin: datetime, end: datetime) -> Iterator[Judgement]:
+def _silences(rule: Rule, begin: datetime, end: datetime, clock: str) -> Iterator[Judgement]:
     """Gaps between articles, by source or of all."""
-    rows = Article.objects.filter(monitor=rule.monitor, is_history=False)
+    minutes = rule.options["minutes"]
+    allowed = timedelta(minutes=minutes)
+    rows = articles_by(rule.monitor, clock, begin - allowed, end)
     if rule.key:
         rows = rows.filter(source_id=int(rule.key))
     by_source = rule.dimension == Dimension.SOURCE
-    minutes = rule.options["minutes"]
-    allowed = timedelta(minutes=minutes)
     times: dict[str, list[datetime]] = {}
-    for at, source in (
-        rows.filter(received_at__gte=begin - allowed, received_at__lt=end)
-        .order_by("received_at")
-        .values_list("received_at", "source")
-    ):
+    for at, source in rows.order_by(f"{clock}_at").values_list(f"{clock}_at", "source"):
         times.setdefault(str(source) if by_source else "", []).append(at)
     found = []
     for key, seen in times.items():

@@ -13,7 +13,7 @@ from apps.sentiment import rule_words
 from apps.sentiment.alerting.phrases import MOST_PHRASES
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of, fields_of
 from apps.sentiment.forms_within import WithinForm
-from apps.sentiment.models import Dimension, Entity, Grouping, Measure, Monitor, Rule, RuleKind, Source, Topic
+from apps.sentiment.models import Clock, Dimension, Entity, Grouping, Measure, Monitor, Rule, RuleKind, Source, Topic
 from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_cells import names_within
 from apps.sentiment.within import NAMES, Within
@@ -298,6 +298,14 @@ class SpanForm(forms.Form):
 
     begin = forms.DateField(label=_("From day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     end = forms.DateField(label=_("To day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    clock = forms.ChoiceField(
+        label=_("By which time"),
+        choices=Clock.choices,
+        initial=Clock.RECEIVED,
+        help_text=_(
+            "By the time of arrival: what would have happened. By that of publication: with history that was brought in later."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         today = timezone.localdate()

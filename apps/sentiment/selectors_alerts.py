@@ -17,6 +17,7 @@ from apps.sentiment.models import (
     ArticleEntity,
     ArticleTopic,
     BucketSize,
+    Clock,
     Dimension,
     Entity,
     Monitor,
@@ -195,13 +196,20 @@ MOST_OF_A_BUCKET = 3
 MOST_OF_A_REPLAY = 1_000
 
 
-def first_of_buckets(monitor: Monitor, begin: datetime, end: datetime, *, seconds: int) -> list[Article]:
-    """The first articles of each bucket of arrival of a span, by time: enough to see what was written then."""
+def articles_by(monitor: Monitor, clock: str, begin: datetime, end: datetime) -> QuerySet[Article]:
+    """Articles of a span of a clock; by that of arrival without what was brought in later."""
+    rows = Article.objects.filter(monitor=monitor, **{f"{clock}_at__gte": begin, f"{clock}_at__lt": end})
+    return rows.filter(is_history=False) if clock == Clock.RECEIVED else rows
+
+
+def first_of_buckets(replay: Replay, *, seconds: int) -> list[Article]:
+    """The first articles of each bucket of a replay, by time: enough to see what was written then."""
+    at = f"{replay.clock}_at"
     unit = "hour" if seconds == BucketSize.HOUR else "day"
-    place = Window(RowNumber(), partition_by=[Trunc("received_at", unit, tzinfo=UTC)], order_by=F("id").asc())
-    rows = Article.objects.filter(monitor=monitor, is_history=False, received_at__gte=begin, received_at__lt=end)
+    place = Window(RowNumber(), partition_by=[Trunc(at, unit, tzinfo=UTC)], order_by=[F(at).asc(), F("id").asc()])
+    rows = articles_by(replay.monitor, replay.clock, replay.begin_at, replay.end_at)
     rows = rows.annotate(place=place).filter(place__lte=MOST_OF_A_BUCKET).select_related("source")
-    return list(rows.only("title", "received_at", "source__name").order_by("received_at", "id")[:MOST_OF_A_REPLAY])
+    return list(rows.only("title", at, "source__name").order_by(at, "id")[:MOST_OF_A_REPLAY])
 
 
 def people_of(monitor: Monitor) -> QuerySet[User]:

@@ -34,34 +34,35 @@ class Table:
 
 COUNTED = """
     SELECT key, start_at, article_count, story_count FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
+    WHERE monitor_id = %s AND clock = %s AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
       AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
 """
 # Of several versions the one that read most of a bucket, the newest of equals: articles that were read twice count once.
 READ = """
     SELECT DISTINCT ON (key, start_at) key, start_at, article_count, negative_count FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
+    WHERE monitor_id = %s AND clock = %s AND seconds = %s AND dimension = %s AND (%s = '' OR key = %s)
       AND start_at >= %s AND start_at < %s AND model_version_id IS NOT NULL
     ORDER BY key, start_at, article_count DESC, model_version_id DESC
 """
 SEEN = """
     SELECT start_at FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
+    WHERE monitor_id = %s AND clock = %s AND seconds = %s AND dimension = 'total' AND key = ''
       AND start_at >= %s AND start_at < %s AND model_version_id IS NULL
 """
 BEGUN = """
     SELECT min(start_at) FROM sentiment_bucket
-    WHERE monitor_id = %s AND clock = 'received' AND seconds = %s AND dimension = 'total' AND key = ''
+    WHERE monitor_id = %s AND clock = %s AND seconds = %s AND dimension = 'total' AND key = ''
       AND model_version_id IS NULL
 """
 
 
-def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) -> Table:
+def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = (), clock: str = Clock.RECEIVED) -> Table:
     """The counts that a rule looks at in the buckets [begin, end), numbered since 1970, by the clock of arrival.
 
     A bucket in which nobody looked is missing. Where somebody looked, a series without articles has zero. Programs push when
-    they have something, so with such a source every bucket since the first article was looked at. `wanted`: only these
-    buckets are read, where others are not needed.
+    they have something, so with such a source every bucket since the first article was looked at. By the clock of publication
+    all of them were: what was brought in later stands there as if somebody had looked. `wanted`: only these buckets are read,
+    where others are not needed.
 
     Raises:
         Refused: what the rule is limited to is gone.
@@ -71,15 +72,15 @@ def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) ->
     span: list[Any] = [_moment(begin, size), _moment(end, size)]
     if wanted:
         span.append([_moment(each, size) for each in wanted])
-    what: list[Any] = [rule.monitor_id, size, rule.dimension, rule.key, rule.key]
+    what: list[Any] = [rule.monitor_id, clock, size, rule.dimension, rule.key, rule.key]
     reads = rule.needs_scores
     if rule.within:
-        found = _within(rule, _moment(begin, size), _moment(end, size), wanted)
+        found = _within(rule, _moment(begin, size), _moment(end, size), wanted, clock)
     else:
         found = _fetched((_with(READ, chosen) if reads else COUNTED + chosen), [*what, *span])
     keys = _keys(rule, found)
     place = {key: at for at, key in enumerate(keys)}
-    seen = _seen(rule, begin, end, chosen, span)
+    seen = _seen(rule, begin, end, chosen, span, clock)
     counts = np.where(seen, 0.0, np.nan) * np.ones((len(keys), 1))
     negatives = counts.copy() if reads else None
     for key, start_at, first, second in found:
@@ -95,13 +96,13 @@ def table_of(rule: Rule, *, begin: int, end: int, wanted: Sequence[int] = ()) ->
     return Table(keys, begin, counts, negatives)
 
 
-def _within(rule: Rule, begin: datetime, end: datetime, wanted: Sequence[int]) -> list[tuple[Any, ...]]:
+def _within(rule: Rule, begin: datetime, end: datetime, wanted: Sequence[int], clock: str) -> list[tuple[Any, ...]]:
     """What COUNTED or READ find in buckets, from the cells that the rule is limited to."""
     within, is_day = Within.of(rule.within), rule.seconds == BucketSize.DAY
     if len(names_within(rule.monitor, within)) < len(within.plain()):
         raise Refused("limit_gone", say("What the rule is limited to is not there any more."))
     rows = crossed(rule.monitor_id, within, rule.dimension, [rule.key] if rule.key else [])
-    rows = rows.filter(clock=Clock.RECEIVED, seconds=BucketSize.HOUR if is_day else rule.seconds)
+    rows = rows.filter(clock=clock, seconds=BucketSize.HOUR if is_day else rule.seconds)
     rows = rows.filter(start_at__gte=begin, start_at__lt=end, model_version__isnull=not rule.needs_scores)
     rows = rows.annotate(at=TruncDay("start_at", tzinfo=UTC) if is_day else F("start_at"))
     if wanted:
@@ -122,13 +123,14 @@ def _keys(rule: Rule, found: Iterable[tuple[Any, ...]]) -> list[str]:
     return sorted({row[0] for row in found if row[0]})[:MOST_SERIES]
 
 
-def _seen(rule: Rule, begin: int, end: int, chosen: str, span: list[Any]) -> np.ndarray:
+def _seen(rule: Rule, begin: int, end: int, chosen: str, span: list[Any], clock: str) -> np.ndarray:
     """In which buckets somebody looked, bool [B]."""
     size, seen = rule.seconds, np.zeros(end - begin, dtype=bool)
-    for (start_at,) in _fetched(SEEN + chosen, [rule.monitor_id, size, *span]):
+    for (start_at,) in _fetched(SEEN + chosen, [rule.monitor_id, clock, size, *span]):
         seen[_number(start_at, size) - begin] = True
-    if Source.objects.filter(monitor_id=rule.monitor_id, kind=SourceKind.PUSH, is_enabled=True).exists():
-        ((first,),) = _fetched(BEGUN, [rule.monitor_id, size])
+    pushed = Source.objects.filter(monitor_id=rule.monitor_id, kind=SourceKind.PUSH, is_enabled=True)
+    if clock == Clock.PUBLISHED or pushed.exists():
+        ((first,),) = _fetched(BEGUN, [rule.monitor_id, clock, size])
         if first is not None:
             seen[max(0, _number(first, size) - begin) :] = True
     return seen

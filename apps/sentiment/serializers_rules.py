@@ -10,6 +10,7 @@ from apps.sentiment.models import (
     Alert,
     AlertEvent,
     BucketSize,
+    Clock,
     Dimension,
     Grouping,
     Measure,
@@ -23,6 +24,7 @@ from apps.sentiment.services.rules import FIELDS, MOST_MINUTES, MOST_WAIT_SECOND
 
 MOST_ID = 2**63 - 1
 RELATIONS = ("receivers", "escalates_to", "inhibited_by")
+BY_CLOCK = "received: what would have happened; published: with the history that was brought in later."
 
 
 def _minutes(name: str) -> serializers.IntegerField:
@@ -198,6 +200,7 @@ class SpanSerializer(serializers.Serializer[Any]):
 
     begin_at = serializers.DateTimeField()
     end_at = serializers.DateTimeField()
+    clock = serializers.ChoiceField(Clock.choices, required=False, help_text=BY_CLOCK)
 
 
 class BackTestSerializer(RuleSerializer):
@@ -206,11 +209,12 @@ class BackTestSerializer(RuleSerializer):
     name = serializers.CharField(max_length=120, required=False)
     begin_at = serializers.DateTimeField()
     end_at = serializers.DateTimeField()
+    clock = serializers.ChoiceField(Clock.choices, required=False, help_text=BY_CLOCK)
 
     class Meta(RuleSerializer.Meta):
         fields = (
             "name", "kind", "severity", "measure", "seconds", "dimension", "key", "within", "options", "hold_minutes",
-            "keep_minutes", "begin_at", "end_at",
+            "keep_minutes", "clock", "begin_at", "end_at",
         )  # type: ignore[assignment]  # fmt: skip
 
     receivers = escalates_to = inhibited_by = mute_times = None  # type: ignore[assignment]
@@ -236,6 +240,7 @@ class ReplaySerializer(serializers.ModelSerializer[Replay]):
             "is_draft",
             "begin_at",
             "end_at",
+            "clock",
             "rules",
             "result",
             "digest",

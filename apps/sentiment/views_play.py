@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from apps.notifications.models import Severity
 from apps.sentiment import selectors, selectors_alerts
-from apps.sentiment.models import BucketSize, Clock, Replay
+from apps.sentiment.models import BucketSize, Replay
 from core.access import PageRequest, fetch, page
 
 LONGEST_BY_HOUR = 14  # days; longer spans are walked through by day
@@ -34,16 +34,16 @@ def _moments(found: Replay) -> dict[str, Any]:
     monitor = found.monitor
     seconds = BucketSize.HOUR if found.days <= LONGEST_BY_HOUR else BucketSize.DAY
     series = selectors.series_of(
-        monitor, start_at=found.begin_at, end_at=found.end_at, seconds=seconds, clock=Clock.RECEIVED
+        monitor, start_at=found.begin_at, end_at=found.end_at, seconds=seconds, clock=found.clock
     )
     times = selectors.spans_of(series)
     counts = {point["start_at"]: point for point in series.points}
     highest = max((point["article_count"] for point in series.points), default=0)
-    articles = selectors_alerts.first_of_buckets(monitor, found.begin_at, found.end_at, seconds=seconds)
+    articles = selectors_alerts.first_of_buckets(found, seconds=seconds)
     assert found.result is not None
     return {
         "moments": [_moment(at, counts.get(at), highest) for at in times],
-        "articles": [(bisect_right(times, each.received_at) - 1, each) for each in articles],
+        "articles": [(bisect_right(times, getattr(each, f"{found.clock}_at")) - 1, each) for each in articles],
         "alerts": [
             (
                 bisect_right(times, datetime.fromisoformat(each["fired_at"])) - 1,

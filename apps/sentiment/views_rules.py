@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.sentiment import rule_words, selectors_alerts, services
 from apps.sentiment.forms_rules import RuleForm, SilenceForm, SpanForm
-from apps.sentiment.models import Monitor, Replay, Rule, RuleKind, Silence
+from apps.sentiment.models import Article, Clock, Monitor, Replay, Rule, RuleKind, Silence
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
@@ -89,6 +89,8 @@ def _form(request: PageRequest, monitor: Monitor, kind: str, found: Rule | None)
         "kind_name": RuleKind(kind).label,
         "kind_meaning": rule_words.KINDS[kind][0],
         "days": BACK_TEST_DAYS,
+        "clocks": Clock.choices,
+        "has_history": Article.objects.filter(monitor=monitor, is_history=True).exists(),
         "verdicts": _verdicts(monitor, found) if found else [],
         "alerts": selectors_alerts.alerts_of(monitor).filter(rule=found)[:8] if found else [],
     }
@@ -126,8 +128,9 @@ def back_test(request: PageRequest, pk: int, kind: str) -> HttpResponse:
         try:
             columns = form.columns()
             context["replay"] = services.back_test(
-                actor=request.actor, monitor=monitor, begin_at=begin, end_at=now, **columns
-            )
+                actor=request.actor, monitor=monitor, begin_at=begin, end_at=now,
+                clock=request.POST.get("clock", Clock.RECEIVED), **columns,
+            )  # fmt: skip
         except Refused as refused:
             context["problem"] = refused.message
     else:
@@ -197,6 +200,7 @@ def replays(request: PageRequest, pk: int) -> HttpResponse:
                 actor=request.actor, monitor=found,
                 begin_at=_day(found, form.cleaned_data["begin"]),
                 end_at=min(_day(found, form.cleaned_data["end"] + timedelta(days=1)), timezone.now()),
+                clock=form.cleaned_data["clock"],
             )  # fmt: skip
         except Refused as refused:
             form.add_error(None, refused.message)

@@ -150,5 +150,12 @@ class Migration(migrations.Migration):
             name="within",
             field=models.JSONField(blank=True, default=dict),
         ),
+        migrations.AddField(
+            model_name="replay",
+            name="clock",
+            field=models.CharField(
+                choices=[("published", "Published"), ("received", "Received")], default="received", max_length=10
+            ),
+        ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
     ]

@@ -13,7 +13,7 @@ from apps.sentiment.alerting.course import FIRING, PENDING, RESOLVED
 from apps.sentiment.models.articles import Article
 from apps.sentiment.models.monitors import Monitor
 from apps.sentiment.models.rules import Rule, RuleKind
-from apps.sentiment.models.scores import Dimension
+from apps.sentiment.models.scores import Clock, Dimension
 from core.jobs.models import Job
 from core.words import WordsJSONField
 
@@ -151,6 +151,7 @@ class RuleHit(models.Model):
 class Replay(models.Model):
     """Rules run over what was counted in a past span: one that is not saved yet (a back-test), or all of a monitor.
 
+    By the clock of arrival it is what would have happened; by that of publication history counts that was brought in later.
     `digest` is the same for the same rules over the same counts.
     """
 
@@ -160,6 +161,7 @@ class Replay(models.Model):
     is_draft = models.BooleanField(default=False)
     begin_at = models.DateTimeField()
     end_at = models.DateTimeField()
+    clock = models.CharField(max_length=10, choices=Clock.choices, default=Clock.RECEIVED)
     result = WordsJSONField(null=True, blank=True)
     digest = models.CharField(max_length=64, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

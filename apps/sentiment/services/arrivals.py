@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from apps.sentiment.alerting.phrases import holds_one
 from apps.sentiment.alerting.rule_options import ArrivalOptions, arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
-from apps.sentiment.models import Alert, Article, Rule, RuleHit, RuleKind, Score
+from apps.sentiment.models import Alert, Article, Clock, Rule, RuleHit, RuleKind, Score
 from apps.sentiment.selectors_cells import articles_within
 from apps.sentiment.within import Within
 
@@ -48,7 +48,7 @@ def look(rule: Rule, now: datetime) -> Look:
     counted = set(RuleHit.objects.filter(rule=rule, article__in=found).values_list("article_id", flat=True))
     hits = [each for each in found if each.pk not in counted and holds_for(options, each)]
     if rule.kind == RuleKind.NEW_STORY:
-        hits = first_of_story(rule, options, hits)
+        hits = first_of_story(options, hits)
     return Look(hits, seen, is_all)
 
 
@@ -69,12 +69,17 @@ def holds_for(options: ArrivalOptions, article: Article) -> bool:
     return wanted and not holds_one(text, options.without)
 
 
-def first_of_story(rule: Rule, options: ArrivalOptions, found: Sequence[Article]) -> list[Article]:
+def first_of_story(options: ArrivalOptions, found: Sequence[Article], *, clock: str = Clock.RECEIVED) -> list[Article]:
     """Those with which a source of this weight tells its story for the first time."""
     stories = {each.story_id for each in found if each.story_id is not None}
-    told = Article.objects.filter(story_id__in=stories, source__weight__gte=options.least_weight, is_history=False)
+    told = Article.objects.filter(story_id__in=stories, source__weight__gte=options.least_weight)
+    told = (
+        told.order_by("published_at", "id")
+        if clock == Clock.PUBLISHED
+        else told.filter(is_history=False).order_by("id")
+    )
     first: dict[int | None, int] = {}
-    for story, pk in told.order_by("id").values_list("story_id", "pk"):
+    for story, pk in told.values_list("story_id", "pk"):
         first.setdefault(story, pk)
     return [each for each in found if each.story_id is None or first.get(each.story_id) == each.pk]
 

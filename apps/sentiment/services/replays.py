@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.sentiment.models import Monitor, Replay, Rule
+from apps.sentiment.models import Clock, Monitor, Replay, Rule
 from apps.sentiment.services.rules import set_columns, told
 from core.access import Actor
 from core.errors import Refused
@@ -31,19 +31,29 @@ LEFT_OUT = (
 """Columns that change who is told and not what happens."""
 
 
-def back_test(*, actor: Actor, monitor: Monitor, begin_at: datetime, end_at: datetime, **columns: Any) -> Replay:
+def back_test(
+    *,
+    actor: Actor,
+    monitor: Monitor,
+    begin_at: datetime,
+    end_at: datetime,
+    clock: str = Clock.RECEIVED,
+    **columns: Any,
+) -> Replay:
     """How often a rule would have fired; it need not be saved."""
     rule = Rule(monitor=monitor, name=str(columns.pop("name", "") or say("Rule")))
     set_columns(rule, columns)
-    return _ask(actor, monitor, [told(rule)], begin_at, end_at, is_draft=True)
+    return _ask(actor, monitor, [told(rule)], begin_at, end_at, clock, is_draft=True)
 
 
-def replay(*, actor: Actor, monitor: Monitor, begin_at: datetime, end_at: datetime) -> Replay:
+def replay(
+    *, actor: Actor, monitor: Monitor, begin_at: datetime, end_at: datetime, clock: str = Clock.RECEIVED
+) -> Replay:
     """All rules that are on, over a past span. The same rules over the same counts give the same digest."""
     rules = [told(rule) for rule in Rule.objects.filter(monitor=monitor, is_enabled=True).order_by("id")]
     if not rules:
         raise Refused("no_rules", say("This monitor has no rule that is on."))
-    return _ask(actor, monitor, rules, begin_at, end_at, is_draft=False)
+    return _ask(actor, monitor, rules, begin_at, end_at, clock, is_draft=False)
 
 
 @transaction.atomic
@@ -53,9 +63,12 @@ def _ask(
     rules: Sequence[Mapping[str, Any]],
     begin: datetime,
     end: datetime,
+    clock: str,
     *,
     is_draft: bool,
 ) -> Replay:
+    if clock not in Clock.values:
+        raise Refused("bad_choice", say("This is not one of the choices."), field="clock")
     if not begin < end <= timezone.now() + timedelta(minutes=1):
         raise Refused("bad_span", say("Choose a span in the past that ends after it begins."), field="end_at")
     if end - begin > LONGEST:
@@ -69,7 +82,14 @@ def _ask(
     )
     kept = [{name: value for name, value in rule.items() if name not in LEFT_OUT} for rule in rules]
     made = Replay.objects.create(
-        monitor=monitor, job=job, rules=kept, is_draft=is_draft, begin_at=begin, end_at=end, created_by=actor.user
+        monitor=monitor,
+        job=job,
+        rules=kept,
+        is_draft=is_draft,
+        begin_at=begin,
+        end_at=end,
+        clock=clock,
+        created_by=actor.user,
     )
     job.page = f"monitors/replays/{made.pk}"
     job.save(update_fields=["page"])
