@@ -153,6 +153,9 @@ class RuleForm(WithinForm):
         """The choices that depend on the monitor."""
         fields: dict[str, Any] = self.fields
         self.offer(self.monitor)
+        for name in ("entity", "language"):
+            if name in fields:
+                fields[name].widget.attrs.pop("size")  # as wide as the others
         receivers = Receiver.objects.filter(workspace=self.monitor.workspace_id).order_by("name")
         rules = Rule.objects.filter(monitor=self.monitor).order_by("name")
         rules = rules.exclude(pk=self.rule.pk) if self.rule else rules
