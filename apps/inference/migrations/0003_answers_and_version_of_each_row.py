@@ -42,6 +42,6 @@ class Migration(migrations.Migration):
         migrations.AddField("prediction", "answer_tokens", models.PositiveIntegerField(null=True)),
         migrations.AlterField("prediction", "probability", models.FloatField(null=True)),
         migrations.AddField("prediction", "model_version", version_key(null=True)),
-        migrations.RunSQL(FILL, migrations.RunSQL.noop),
+        migrations.RunSQL(FILL, migrations.RunSQL.noop, elidable=True),
         migrations.AlterField("prediction", "model_version", version_key()),
     ]

@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
                 "SET CONSTRAINTS ALL IMMEDIATE",  # a table whose checks are outstanding cannot be altered
             ],
             migrations.RunSQL.noop,
+            elidable=True,
         ),
         migrations.RemoveField(
             model_name='onlinerequest',

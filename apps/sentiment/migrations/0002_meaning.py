@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
             name='is_first',
             field=models.BooleanField(default=False),
         ),
-        migrations.RunSQL(FIRST, migrations.RunSQL.noop),
+        migrations.RunSQL(FIRST, migrations.RunSQL.noop, elidable=True),
         migrations.AddField(
             model_name='monitor',
             name='link_threshold',

@@ -25,5 +25,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             "UPDATE training_trainingjob SET recipe = 'sft' WHERE recipe = 'chat'",
             migrations.RunSQL.noop,
+            elidable=True,
         ),
     ]
