@@ -108,37 +108,43 @@ def add_counts(counts: Iterable[Count]) -> None:
 
     What was brought in later is no news: the clock of arrival, by which alarms are raised, does not count it.
     """
-    sums: dict[_Table, _Sums] = {table: defaultdict(lambda: [0] * len(COUNTS)) for table in (BUCKETS, CELLS)}
+    buckets: _Sums = defaultdict(lambda: [0] * len(COUNTS))
+    cells: _Sums = defaultdict(lambda: [0] * len(COUNTS))
     for article, version, names, places, amount in counts:
-        moments = {Clock.PUBLISHED: article.published_at}
-        if not article.is_history:
-            moments[Clock.RECEIVED] = article.received_at
+        columns = [_COLUMN[name] for name in names]
+        spans = _spans(article)
         for place in _places(article) if places is None else places:
-            table, sizes, where = _row_of(place, article)
-            for clock, moment in moments.items():
-                for seconds in sizes:
-                    begin = begin_of(moment, seconds)
-                    row = sums[table][article.monitor_id, version, clock.value, seconds.value, *where, begin]
-                    for name in names:
-                        row[COUNTS.index(name)] += amount
-    for table, found in sums.items():
-        _store(table, found)
-
-
-def _row_of(place: Place, article: Article) -> tuple[_Table, Iterable[BucketSize], tuple[Any, ...]]:
-    """(table, sizes, columns) of what an article is counted in."""
-    if isinstance(place, Crossing):
-        return CELLS, CELL_SIZES, (*place, article.source_id, article.language)
-    return BUCKETS, BucketSize, (place.dimension.value, place.key)
+            if isinstance(place, Crossing):
+                sums, where = cells, (*place, article.source_id, article.language)
+            else:
+                sums, where = buckets, (place.dimension.value, place.key)
+            for clock, seconds, begin in spans:
+                if sums is cells and seconds not in CELL_SIZES:
+                    continue
+                row = sums[article.monitor_id, version, clock, seconds, *where, begin]
+                for column in columns:
+                    row[column] += amount
+    _store(BUCKETS, buckets)
+    _store(CELLS, cells)
 
 
 _Sums = dict[tuple[Any, ...], list[int]]
+_COLUMN = {name: at for at, name in enumerate(COUNTS)}
+
+
+def _spans(article: Article) -> list[tuple[str, int, datetime]]:
+    """(clock, seconds, begin) of what an article falls into."""
+    moments = {Clock.PUBLISHED.value: article.published_at}
+    if not article.is_history:
+        moments[Clock.RECEIVED.value] = article.received_at
+    sizes = BucketSize.values
+    return [(clock, size, begin_of(moment, size)) for clock, moment in moments.items() for size in sizes]
 
 
 def _store(table: _Table, sums: _Sums) -> None:
     rows = [(*place, *row) for place, row in sums.items() if any(row)]
     known = len(table.where)
-    rows.sort(key=lambda row: tuple(str(part) for part in row[:known]))  # all writers in one order: no deadlock
+    rows.sort(key=lambda row: (row[0], row[1] or 0, *row[2:known]))  # all writers in one order: no deadlock
     if not rows:
         return
     with connection.cursor() as cursor:
