@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.sentiment import rule_words, selectors_alerts, services
 from apps.sentiment.forms_rules import RuleForm, SilenceForm, SpanForm
-from apps.sentiment.models import Article, Clock, Monitor, Replay, Rule, RuleKind, Silence
+from apps.sentiment.models import Clock, Monitor, Replay, Rule, RuleKind, Silence
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
@@ -90,7 +90,6 @@ def _form(request: PageRequest, monitor: Monitor, kind: str, found: Rule | None)
         "kind_meaning": rule_words.KINDS[kind][0],
         "days": BACK_TEST_DAYS,
         "clocks": Clock.choices,
-        "has_history": Article.objects.filter(monitor=monitor, is_history=True).exists(),
         "verdicts": _verdicts(monitor, found) if found else [],
         "alerts": selectors_alerts.alerts_of(monitor).filter(rule=found)[:8] if found else [],
     }
