@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.accounts.models import AuditEntry
+from core.spreadsheets import harmless
 
 COLUMNS = (
     "id",
@@ -25,7 +26,6 @@ COLUMNS = (
 )
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
 PIECE = 1000
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(rows: QuerySet[AuditEntry], kind: str) -> Iterator[str]:
@@ -66,4 +66,4 @@ def _cell(name: str, value: Any) -> str:
     text = (
         value.isoformat() if name == "at" else json.dumps(value, ensure_ascii=False) if name == "detail" else str(value)
     )
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return harmless(text)

@@ -13,10 +13,9 @@ from apps.inference.selectors import exported_rows
 from apps.inference.tasks import use_of
 from apps.registry.models import ModelVersion
 from core.errors import Refused
+from core.spreadsheets import harmless
 from core.streaming import streamed
 from words import say
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def download(batch_job: BatchJob, format: str) -> StreamingHttpResponse:
@@ -51,7 +50,7 @@ def _csv(batch_job: BatchJob) -> Iterator[str]:
 
 def _csv_spreadsheet(batch_job: BatchJob) -> Iterator[str]:
     yield "\ufeff"
-    yield from _table(batch_job, lambda cell: f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell)
+    yield from _table(batch_job, harmless)
 
 
 def _table(batch_job: BatchJob, clean: Callable[[str], str]) -> Iterator[str]:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from core.parquet_out import GroupWriter, write_file
 from engine.specs.records import parquet_columns
 
-GROUP_ROWS = 10_000
-GROUP_BYTES = 32_000_000  # a row group is closed at either bound, so that memory stays bounded
 EPOCH = (1980, 1, 1, 0, 0, 0)
 _HF_SPLITS = {"": "unsplit", "dev": "validation"}
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
@@ -34,57 +32,24 @@ def version_schema(kind: str, *, without: tuple[str, ...] = ()) -> pa.Schema:
     return pa.schema([(name, _TYPES[type_]) for name, type_ in parquet_columns(kind) if name not in without])
 
 
-class _Writer:
-    """Collects rows and writes them as row groups whose bounds depend on the rows alone."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._file = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, version="2.6")
-        self._schema, self._rows, self._bytes = schema, list[dict[str, Any]](), 0
-        self.rows = 0
-
-    def __enter__(self) -> "_Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        self._file.close()
-
-    def write(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        self._bytes += sum(
-            len(v) if isinstance(v, str) else 64 * len(v) for v in row.values() if isinstance(v, str | list)
-        )
-        self.rows += 1
-        if len(self._rows) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._file.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows, self._bytes = [], 0
-
-
 def write_parquet(kind: str, rows: Iterable[dict[str, Any]], path: Path, *, example_ids: bool) -> int:
     """Rows (fields, external_id, split, meta as JSON text, example_id) as one Parquet file; how many there were."""
-    with _Writer(path, version_schema(kind, without=() if example_ids else ("example_id",))) as writer:
-        for row in rows:
-            writer.write(row)
-    return writer.rows
+    return write_file(path, rows, version_schema(kind, without=() if example_ids else ("example_id",)))
 
 
 def write_huggingface(kind: str, rows: Iterable[dict[str, Any]], path: Path, *, name: str) -> int:
     """A zip with data/{split}-00000-of-00001.parquet and README.md; dev is named validation, no split unsplit."""
     schema = version_schema(kind, without=("example_id", "split"))
-    writers: dict[str, _Writer] = {}
+    writers: dict[str, GroupWriter] = {}
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         with ExitStack() as stack:
             for row in rows:
                 split = _HF_SPLITS.get(row["split"], row["split"])
                 if split not in writers:
-                    writers[split] = stack.enter_context(_Writer(Path(folder) / split, schema))
+                    writers[split] = stack.enter_context(GroupWriter(Path(folder) / split, schema))
                 writers[split].write(row)
             if not writers:
-                writers["train"] = stack.enter_context(_Writer(Path(folder) / "train", schema))
+                writers["train"] = stack.enter_context(GroupWriter(Path(folder) / "train", schema))
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             _add(
                 archive,
