@@ -47,6 +47,7 @@ ACTIONS: dict[str, str | Promise] = {
     "guard_policy.delete": _("guard policy deleted"),
     "monitor.change": _("monitor changed"),
     "monitor.create": _("monitor made"),
+    "monitor.export": _("articles of a monitor exported"),
     "rule.create": _("rule of a monitor made"),
     "rule.change": _("rule of a monitor changed"),
     "rule.delete": _("rule of a monitor deleted"),

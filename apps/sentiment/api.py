@@ -24,6 +24,17 @@ from words import say
 TAG = ["sentiment"]
 READ, WRITE = "sentiment.read", "sentiment.write"
 AHEAD = timedelta(hours=1)  # how far a clock of others may be ahead of ours
+ARTICLE_FILTERS = [
+    OpenApiParameter("q", str, description="Words, in any language."),
+    OpenApiParameter("source", int),
+    OpenApiParameter("sentiment", str, enum=["negative", "neutral", "positive", "abstained", "unread"]),
+    OpenApiParameter("topic", int, description="With those below it."),
+    OpenApiParameter("entity", str, description="Id, name or alias."),
+    OpenApiParameter("language", str),
+    OpenApiParameter("since", str, description="Day of publication, YYYY-MM-DD."),
+    OpenApiParameter("until", str),
+    VIEW,
+]
 
 
 class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
@@ -116,17 +127,7 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
         operation_id="monitors_articles",
         summary="List articles",
         tags=TAG,
-        parameters=[
-            OpenApiParameter("q", str, description="Words, in any language."),
-            OpenApiParameter("source", int),
-            OpenApiParameter("sentiment", str, enum=["negative", "neutral", "positive", "abstained", "unread"]),
-            OpenApiParameter("topic", int, description="With those below it."),
-            OpenApiParameter("entity", str, description="Id, name or alias."),
-            OpenApiParameter("language", str),
-            OpenApiParameter("since", str, description="Day of publication, YYYY-MM-DD."),
-            OpenApiParameter("until", str),
-            VIEW,
-        ],
+        parameters=ARTICLE_FILTERS,
         responses=shapes.ArticleSerializer(many=True),
     )
     def articles(self, request: Request, pk: int) -> Response:

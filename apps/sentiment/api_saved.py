@@ -1,9 +1,9 @@
 """REST endpoints of saved views."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from django.http import QueryDict
+from django.http import HttpResponseBase, QueryDict
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -19,6 +19,7 @@ from core.api.views import WorkspaceViewSet
 from core.errors import Refused
 from words import say
 
+A = TypeVar("A", bound=HttpResponseBase)
 TAG = ["sentiment"]
 READ = "sentiment.read"
 GONE_HEADER = "X-Lingxi-Gone"
@@ -211,7 +212,7 @@ def filters_of(actor: Actor, monitor: Monitor, kind: str, params: QueryDict) -> 
     return found.data, found.gone
 
 
-def told_what_is_gone(answer: Response, gone: list[Gone]) -> Response:
+def told_what_is_gone(answer: A, gone: list[Gone]) -> A:
     """The answer with a header that names the filters that were left out."""
     if gone:
         answer[GONE_HEADER] = ",".join(dict.fromkeys(each.field for each in gone))

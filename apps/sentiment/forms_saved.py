@@ -128,7 +128,7 @@ def _form(monitor: Monitor, kind: str, data: QueryDict) -> Any:
 
 def _kept_articles(monitor: Monitor, data: QueryDict) -> Kept:
     form = _form(monitor, ViewKind.ARTICLES, data)
-    _check(form)
+    check(form)
     found = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
     wrong = [name for name in ("published", "received") if name in found and None in moments_of(found[name])]
     if wrong:
@@ -144,7 +144,7 @@ def _kept_articles(monitor: Monitor, data: QueryDict) -> Kept:
 
 def _kept_trend(monitor: Monitor, data: QueryDict) -> Kept:
     form = _form(monitor, ViewKind.TRENDS, data)
-    _check(form)
+    check(form)
     given = form.cleaned_data
     values: Values = {name: str(form.data[name]) for name in ("measure", "dimension", "span", "clock")}
     if given["span"] == "dates":
@@ -177,7 +177,8 @@ def _can_be_kept(text: str) -> bool:
     return "\0" not in text and not has_lone_surrogate(text)
 
 
-def _check(form: Any) -> None:
+def check(form: Any) -> None:
+    """Refused with all that a page's form finds wrong."""
     if not form.is_valid():
         raise _refused(
             [(name if name in form.fields else "", error) for name in form.errors for error in form.errors[name]]

@@ -60,6 +60,11 @@ class Bar:
         return self.data.urlencode()
 
     @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The same as a form's hidden inputs."""
+        return [(name, value) for name, values in self.data.lists() for value in values]
+
+    @property
     def kept_query(self) -> str:
         """What would be kept, as a form sends it."""
         return urlencode(self.kept.values, doseq=True) if self.kept else ""

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.sentiment import corrected, selectors, services, trend_charts
 from apps.sentiment import selectors_meaning as meaning
 from apps.sentiment.corrected import with_corrections
+from apps.sentiment.downloads import CONTENT_TYPES, menu
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms import MonitorForm, SourceForm
 from apps.sentiment.models import Article, BucketSize, Dimension, Monitor, Source
@@ -163,7 +164,9 @@ def articles(request: PageRequest, pk: int) -> HttpResponse:
     rows = filters.qs if filters.is_valid() else Article.objects.none()
     shown = keyset(request, rows, size=50)
     with_corrections(request.actor.workspace, shown.rows)
-    context = {"monitor": found, "filter": filters, "bar": bar, "page": shown}
+    context = {"monitor": found, "filter": filters, "bar": bar, "page": shown, "has_texts": True}
+    if shown.rows:
+        context["downloads"] = menu(request.actor, "sentiment:articles_export", CONTENT_TYPES, pk=found.pk)
     return render(request, "sentiment/articles.html", context)
 
 

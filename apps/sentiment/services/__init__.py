@@ -4,6 +4,7 @@ from apps.sentiment.services.alerts import acknowledge, assign, close, judge, no
 from apps.sentiment.services.backfills import forget_backfill_files, receive_backfill, start_backfill
 from apps.sentiment.services.corrections import SENTIMENT, correct_article, take_back
 from apps.sentiment.services.entities import change_entity, create_entity, delete_entity
+from apps.sentiment.services.exports import export_articles
 from apps.sentiment.services.hooks import require_signed, rotate_hook_secret, taken_once
 from apps.sentiment.services.hosts import forget_hosts
 from apps.sentiment.services.ingest import MOST_ITEMS, Taken, ingest, not_taken
@@ -62,6 +63,7 @@ __all__ = [
     "delete_topic",
     "delete_view",
     "end_silence",
+    "export_articles",
     "fetch_now",
     "finish_replay",
     "forget_backfill_files",

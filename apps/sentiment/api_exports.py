@@ -1,0 +1,45 @@
+"""REST endpoints that give a monitor's articles, trends and alerts as files."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+
+from apps.sentiment import downloads
+from apps.sentiment.api import ARTICLE_FILTERS, READ, TAG
+from apps.sentiment.models import Monitor
+from core.access import fetch
+from core.api.views import WorkspaceView
+
+FILES: dict[tuple[int, str], Any] = {
+    (200, "text/csv"): OpenApiTypes.STR,
+    (200, "application/x-ndjson"): OpenApiTypes.STR,
+}
+
+
+def _kind(forms: Any) -> OpenApiParameter:
+    said = "csv and jsonl are exact; in spreadsheet (CSV) no cell is calculated."
+    return OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=list(forms), description=said)
+
+
+class ArticleExportView(WorkspaceView):
+    """Articles of a monitor as a file."""
+
+    read_permission = write_permission = READ
+
+    @extend_schema(
+        operation_id="monitors_articles_export",
+        summary="Export articles",
+        tags=TAG,
+        parameters=[
+            _kind(downloads.CONTENT_TYPES),
+            *ARTICLE_FILTERS,
+            OpenApiParameter("texts", bool, description="With what was written; texts that were let go are empty."),
+        ],
+        responses={**FILES, (200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, pk: int, kind: str) -> Any:
+        """All that the filters of the list show, by ascending id; it is sent as it is read and told in the audit trail."""
+        monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
+        return downloads.articles_file(actor=self.actor, monitor=monitor, params=request.query_params, form=kind)

@@ -1,0 +1,57 @@
+"""What a monitor's pages show as files, for pages and API alike: asked by the same filters, or by a saved view."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import Http404, QueryDict, StreamingHttpResponse
+from django.utils.translation import gettext_lazy
+
+from apps.sentiment import article_files, services
+from apps.sentiment.api_saved import filters_of, told_what_is_gone
+from apps.sentiment.filters import ArticleFilter
+from apps.sentiment.forms_saved import FIELDS, check
+from apps.sentiment.models import Article, Monitor, ViewKind
+from core import parquet_out, rows_out
+from core.access import Actor
+from core.pages import workspace_url
+from core.streaming import streamed
+
+CONTENT_TYPES = {**rows_out.CONTENT_TYPES, "parquet": parquet_out.CONTENT_TYPE}
+NAMES = {"csv": "CSV", "spreadsheet": gettext_lazy("CSV for spreadsheets"), "jsonl": "JSON Lines", "parquet": "Parquet"}
+ENDINGS = {"spreadsheet": "csv"}
+WANTED = ("1", "true", "on", "yes")
+
+
+def menu(actor: Actor, page: str, forms: Iterable[str], **kwargs: Any) -> list[tuple[str, str]]:
+    """(name, address) of each form that a page offers."""
+    return [(str(NAMES[form]), workspace_url(actor, page, kind=form, **kwargs)) for form in forms]
+
+
+def articles_file(*, actor: Actor, monitor: Monitor, params: QueryDict, form: str) -> StreamingHttpResponse:
+    """Exactly the articles that these filters show, with `texts` also what was written.
+
+    Raises:
+        Refused: filters that are not valid, or that leave too many.
+        Http404: another form than those of `CONTENT_TYPES`.
+    """
+    _must_be(form, CONTENT_TYPES)
+    asked, gone = filters_of(actor, monitor, ViewKind.ARTICLES, params)
+    filters: Any = ArticleFilter(asked, Article.objects.filter(monitor=monitor), monitor=monitor)
+    check(filters.form)
+    with_texts = params.get("texts", "").lower() in WANTED
+    told = {name: asked[name] for name in FIELDS[ViewKind.ARTICLES] if asked.get(name)}
+    rows = services.export_articles(
+        actor=actor, monitor=monitor, rows=filters.qs, form=form, with_texts=with_texts, filters=told
+    )
+    return told_what_is_gone(
+        _file(article_files.written(monitor, rows, form, with_texts=with_texts), f"articles-{monitor.pk}", form), gone
+    )
+
+
+def _must_be(form: str, forms: Any) -> None:
+    if form not in forms:
+        raise Http404
+
+
+def _file(pieces: Any, name: str, form: str) -> StreamingHttpResponse:
+    return streamed(pieces, filename=f"{name}.{ENDINGS.get(form, form)}", content_type=CONTENT_TYPES[form])
