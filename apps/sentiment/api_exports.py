@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from apps.sentiment import downloads
 from apps.sentiment.api import ARTICLE_FILTERS, READ, TAG
+from apps.sentiment.api_trends import TREND_FILTERS
 from apps.sentiment.models import Monitor
 from core.access import fetch
 from core.api.views import WorkspaceView
@@ -43,3 +44,21 @@ class ArticleExportView(WorkspaceView):
         """All that the filters of the list show, by ascending id; it is sent as it is read and told in the audit trail."""
         monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
         return downloads.articles_file(actor=self.actor, monitor=monitor, params=request.query_params, form=kind)
+
+
+class TrendExportView(WorkspaceView):
+    """A trend of a monitor as a file."""
+
+    read_permission = write_permission = READ
+
+    @extend_schema(
+        operation_id="monitors_trend_export",
+        summary="Export a trend",
+        tags=TAG,
+        parameters=[_kind(downloads.TEXTS), *TREND_FILTERS],
+        responses=FILES,
+    )
+    def get(self, request: Request, pk: int, kind: str) -> Any:
+        """A row for each bucket and series with all figures; what is not known is empty, and no zero."""
+        monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
+        return downloads.trend_file(actor=self.actor, monitor=monitor, params=request.query_params, form=kind)

@@ -18,6 +18,25 @@ from apps.sentiment.trends import Figures, Trend, TrendMeasure
 from core.access import fetch
 from core.api.views import WorkspaceView
 
+TREND_FILTERS = [
+    OpenApiParameter("measure", str, enum=TrendMeasure.values),
+    OpenApiParameter("dimension", str, enum=Dimension.values),
+    OpenApiParameter("key", str, many=True, description="Up to 8 series; the largest when missing."),
+    OpenApiParameter("span", str, enum=[*SPANS, "dates"]),
+    OpenApiParameter("since", str, description="First day in the monitor's time zone, YYYY-MM-DD."),
+    OpenApiParameter("until", str, description="Last day."),
+    OpenApiParameter("seconds", int, enum=BucketSize.values, description="By the span when missing."),
+    OpenApiParameter("clock", str, enum=Clock.values),
+    OpenApiParameter("market", str, enum=Market.values, description="Only its trading days."),
+    OpenApiParameter("compare", bool, description="With as many buckets before."),
+    OpenApiParameter("voice", bool, description="Values are shares among the series."),
+    OpenApiParameter("topic", int, description="Only articles about it; not where the trend is split by topic."),
+    OpenApiParameter("entity", str, description="Only articles that speak of it: its id, name or an alias."),
+    OpenApiParameter("source", int, description="Only articles of it."),
+    OpenApiParameter("language", str, description="Only articles in it, such as zh."),
+    VIEW,
+]
+
 
 class TrendPointSerializer(serializers.Serializer[Any]):
     """One bucket of a series; a bucket that is missing is not zero."""
@@ -108,26 +127,7 @@ class TrendView(WorkspaceView):
         operation_id="monitors_trend",
         summary="Trend of a monitor",
         tags=["sentiment"],
-        parameters=[
-            OpenApiParameter("measure", str, enum=TrendMeasure.values),
-            OpenApiParameter("dimension", str, enum=Dimension.values),
-            OpenApiParameter("key", str, many=True, description="Up to 8 series; the largest when missing."),
-            OpenApiParameter("span", str, enum=[*SPANS, "dates"]),
-            OpenApiParameter("since", str, description="First day in the monitor's time zone, YYYY-MM-DD."),
-            OpenApiParameter("until", str, description="Last day."),
-            OpenApiParameter("seconds", int, enum=BucketSize.values, description="By the span when missing."),
-            OpenApiParameter("clock", str, enum=Clock.values),
-            OpenApiParameter("market", str, enum=Market.values, description="Only its trading days."),
-            OpenApiParameter("compare", bool, description="With as many buckets before."),
-            OpenApiParameter("voice", bool, description="Values are shares among the series."),
-            OpenApiParameter(
-                "topic", int, description="Only articles about it; not where the trend is split by topic."
-            ),
-            OpenApiParameter("entity", str, description="Only articles that speak of it: its id, name or an alias."),
-            OpenApiParameter("source", int, description="Only articles of it."),
-            OpenApiParameter("language", str, description="Only articles in it, such as zh."),
-            VIEW,
-        ],
+        parameters=TREND_FILTERS,
         responses=TrendSerializer,
     )
     def get(self, request: Request, pk: int) -> Response:

@@ -8,7 +8,7 @@ from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
 from apps.sentiment.api_backfills import BackfillViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
-from apps.sentiment.api_exports import ArticleExportView
+from apps.sentiment.api_exports import ArticleExportView, TrendExportView
 from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
 from apps.sentiment.api_rules import AlertViewSet, ReplayViewSet, RuleViewSet, SilenceViewSet
 from apps.sentiment.api_saved import SavedViewViewSet
@@ -22,6 +22,7 @@ urlpatterns = [
     path("monitors/<int:pk>/digest", DigestView.as_view()),
     path("monitors/<int:pk>/series", MonitorViewSet.as_view({"get": "series"})),
     path("monitors/<int:pk>/trend", TrendView.as_view()),
+    path("monitors/<int:pk>/trend/export.<str:kind>", TrendExportView.as_view()),
     path("monitors/<int:pk>/articles", MonitorViewSet.as_view({"get": "articles"})),
     path("monitors/<int:pk>/articles/export.<str:kind>", ArticleExportView.as_view()),
     path("monitors/<int:monitor>/views", SavedViewViewSet.as_view({"get": "list", "post": "create"})),

@@ -6,17 +6,21 @@ from typing import Any
 from django.http import Http404, QueryDict, StreamingHttpResponse
 from django.utils.translation import gettext_lazy
 
-from apps.sentiment import article_files, services
+from apps.sentiment import article_files, services, trend_files
 from apps.sentiment.api_saved import filters_of, told_what_is_gone
 from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms_saved import FIELDS, check
+from apps.sentiment.forms_trends import TrendForm
 from apps.sentiment.models import Article, Monitor, ViewKind
+from apps.sentiment.selectors_trends import trend_of
 from core import parquet_out, rows_out
 from core.access import Actor
 from core.pages import workspace_url
 from core.streaming import streamed
 
-CONTENT_TYPES = {**rows_out.CONTENT_TYPES, "parquet": parquet_out.CONTENT_TYPE}
+TEXTS = rows_out.CONTENT_TYPES
+TABLES = ("csv", "spreadsheet")  # what a page offers of figures
+CONTENT_TYPES = {**TEXTS, "parquet": parquet_out.CONTENT_TYPE}
 NAMES = {"csv": "CSV", "spreadsheet": gettext_lazy("CSV for spreadsheets"), "jsonl": "JSON Lines", "parquet": "Parquet"}
 ENDINGS = {"spreadsheet": "csv"}
 WANTED = ("1", "true", "on", "yes")
@@ -46,6 +50,22 @@ def articles_file(*, actor: Actor, monitor: Monitor, params: QueryDict, form: st
     return told_what_is_gone(
         _file(article_files.written(monitor, rows, form, with_texts=with_texts), f"articles-{monitor.pk}", form), gone
     )
+
+
+def trend_file(*, actor: Actor, monitor: Monitor, params: QueryDict, form: str) -> StreamingHttpResponse:
+    """What the page of trends draws, with all figures: a row for each bucket and series.
+
+    Raises:
+        Refused: what the page would not take.
+        Http404: another form than those of text.
+    """
+    _must_be(form, TEXTS)
+    asked, gone = filters_of(actor, monitor, ViewKind.TRENDS, params)
+    question = TrendForm(asked, monitor=monitor)
+    check(question)
+    rows = list(trend_files.rows_of(monitor, trend_of(monitor, question.asked())))
+    pieces = rows_out.lines_of([rows] if rows else [], form, trend_files.COLUMNS, lambda row: row)
+    return told_what_is_gone(_file(pieces, f"trend-{monitor.pk}", form), gone)
 
 
 def _must_be(form: str, forms: Any) -> None:

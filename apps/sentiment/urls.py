@@ -32,6 +32,7 @@ urlpatterns = [
     path("<int:pk>/articles/export.<str:kind>", views_exports.articles, name="articles_export"),
     path("<int:pk>/live", views_live.live, name="live"),
     path("<int:pk>/trends", views_trends.trends, name="trends"),
+    path("<int:pk>/trends/export.<str:kind>", views_exports.trend, name="trend_export"),
     path("<int:pk>/trends/terms", views_trends.terms, name="trend_terms"),
     path("<int:pk>/views", views_saved.save, name="save_view"),
     path("views/<int:pk>", views_saved.change, name="change_view"),

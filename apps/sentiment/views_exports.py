@@ -16,3 +16,11 @@ def articles(request: PageRequest, pk: int, kind: str) -> HttpResponseBase:
     """The articles that the filters show, as a file."""
     found = fetch(request.actor, Monitor, READ, pk=pk)
     return downloads.articles_file(actor=request.actor, monitor=found, params=request.GET, form=kind)
+
+
+@require_GET
+@page(READ)
+def trend(request: PageRequest, pk: int, kind: str) -> HttpResponseBase:
+    """What the page of trends draws, as a file."""
+    found = fetch(request.actor, Monitor, READ, pk=pk)
+    return downloads.trend_file(actor=request.actor, monitor=found, params=request.GET, form=kind)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.sentiment import selectors_trends as selectors
+from apps.sentiment.downloads import TABLES, menu
 from apps.sentiment.forms_trends import TrendForm
 from apps.sentiment.models import Monitor
 from apps.sentiment.saved_bar import bar_of
@@ -42,6 +43,8 @@ def trends(request: PageRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         try:
             context |= _shown(request, found, form.asked())
+            if context["has_figures"]:
+                context["downloads"] = menu(request.actor, "sentiment:trend_export", TABLES, pk=found.pk)
         except Refused as refused:
             show_refusal(form, refused)
     return render(request, "sentiment/trends.html", context, status=422 if form.errors else 200)
