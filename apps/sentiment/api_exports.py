@@ -6,8 +6,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
-from apps.sentiment import downloads
+from apps.sentiment import downloads, selectors_alerts
 from apps.sentiment.api import ARTICLE_FILTERS, READ, TAG
+from apps.sentiment.api_rules import ALERT_FILTERS, of_asked_monitor
 from apps.sentiment.api_trends import TREND_FILTERS
 from apps.sentiment.models import Monitor
 from core.access import fetch
@@ -62,3 +63,21 @@ class TrendExportView(WorkspaceView):
         """A row for each bucket and series with all figures; what is not known is empty, and no zero."""
         monitor = fetch(self.actor, Monitor, self.read_permission, pk=pk)
         return downloads.trend_file(actor=self.actor, monitor=monitor, params=request.query_params, form=kind)
+
+
+class AlertExportView(WorkspaceView):
+    """Alerts as a file."""
+
+    read_permission = write_permission = READ
+
+    @extend_schema(
+        operation_id="alerts_export",
+        summary="Export alerts",
+        tags=TAG,
+        parameters=[_kind(downloads.TEXTS), *ALERT_FILTERS],
+        responses=FILES,
+    )
+    def get(self, request: Request, kind: str) -> Any:
+        """All that the filters of the list show, by ascending id, with what was seen when they fired."""
+        rows = of_asked_monitor(selectors_alerts.alerts_everywhere(self.actor), request)
+        return downloads.alerts_file(actor=self.actor, rows=rows, params=request.query_params, form=kind)

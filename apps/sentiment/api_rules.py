@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -152,6 +153,24 @@ class SilenceViewSet(WorkspaceViewSet):
         return Response(status=204)
 
 
+ALERT_FILTERS = [
+    OpenApiParameter("monitor", int),
+    OpenApiParameter("state", str, enum=["open", "pending", "firing", "resolved"]),
+    OpenApiParameter("severity", str, enum=["info", "warning", "critical"]),
+    OpenApiParameter("kind", str, enum=RuleKind.values),
+    OpenApiParameter("mine", str, enum=["me", "nobody"]),
+    OpenApiParameter("usefulness", str, enum=[each for each in Usefulness.values if each]),
+]
+
+
+def of_asked_monitor(rows: QuerySet[Alert], request: Request) -> QuerySet[Alert]:
+    """Those of the monitor that a request names, else all."""
+    asked = request.query_params.get("monitor")
+    if not asked:
+        return rows
+    return rows.filter(monitor_id=int(asked)) if selectors_alerts.is_id(asked) else rows.none()
+
+
 class AlertViewSet(WorkspaceViewSet):
     """Alerts of monitors."""
 
@@ -165,21 +184,12 @@ class AlertViewSet(WorkspaceViewSet):
         operation_id="alerts_list",
         summary="List alerts",
         tags=TAG,
-        parameters=[
-            OpenApiParameter("monitor", int),
-            OpenApiParameter("state", str, enum=["open", "pending", "firing", "resolved"]),
-            OpenApiParameter("severity", str, enum=["info", "warning", "critical"]),
-            OpenApiParameter("kind", str, enum=RuleKind.values),
-            OpenApiParameter("mine", str, enum=["me", "nobody"]),
-            OpenApiParameter("usefulness", str, enum=[each for each in Usefulness.values if each]),
-        ],
+        parameters=ALERT_FILTERS,
         responses=shapes.AlertRowSerializer(many=True),
     )
     def list(self, request: Request) -> Response:
         """Of all monitors or one, the newest first."""
-        rows = self.get_queryset().defer("explanation", "evidence")
-        if asked := request.query_params.get("monitor"):
-            rows = rows.filter(monitor_id=int(asked)) if selectors_alerts.is_id(asked) else rows.none()
+        rows = of_asked_monitor(self.get_queryset(), request).defer("explanation", "evidence")
         filters = AlertFilter(request.query_params, rows, user=self.actor.user)
         if not filters.is_valid():
             raise serializers.ValidationError(filters.errors)

@@ -8,7 +8,7 @@ from apps.sentiment.api import ArticleViewSet, MonitorViewSet, SourceViewSet
 from apps.sentiment.api_backfills import BackfillViewSet
 from apps.sentiment.api_corrections import CorrectionViewSet, LessonViewSet
 from apps.sentiment.api_digests import DigestView
-from apps.sentiment.api_exports import ArticleExportView, TrendExportView
+from apps.sentiment.api_exports import AlertExportView, ArticleExportView, TrendExportView
 from apps.sentiment.api_meaning import EntityViewSet, TopicViewSet
 from apps.sentiment.api_rules import AlertViewSet, ReplayViewSet, RuleViewSet, SilenceViewSet
 from apps.sentiment.api_saved import SavedViewViewSet
@@ -56,6 +56,7 @@ urlpatterns = [
     path("monitors/<int:monitor>/silences", SilenceViewSet.as_view({"get": "list", "post": "create"})),
     path("silences/<int:pk>", SilenceViewSet.as_view({"delete": "destroy"})),
     path("alerts", AlertViewSet.as_view({"get": "list"})),
+    path("alerts/export.<str:kind>", AlertExportView.as_view()),
     path("alerts/<int:pk>", AlertViewSet.as_view({"get": "retrieve"})),
     path("alerts/<int:pk>/acknowledge", AlertViewSet.as_view({"post": "acknowledge"})),
     path("alerts/<int:pk>/close", AlertViewSet.as_view({"post": "close"})),

@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404, QueryDict, StreamingHttpResponse
 from django.utils.translation import gettext_lazy
 
-from apps.sentiment import article_files, services, trend_files
+from apps.sentiment import alert_files, article_files, services, trend_files
 from apps.sentiment.api_saved import filters_of, told_what_is_gone
-from apps.sentiment.filters import ArticleFilter
+from apps.sentiment.filters import AlertFilter, ArticleFilter
 from apps.sentiment.forms_saved import FIELDS, check
 from apps.sentiment.forms_trends import TrendForm
-from apps.sentiment.models import Article, Monitor, ViewKind
+from apps.sentiment.models import Alert, Article, Monitor, ViewKind
 from apps.sentiment.selectors_trends import trend_of
 from core import parquet_out, rows_out
 from core.access import Actor
@@ -66,6 +67,19 @@ def trend_file(*, actor: Actor, monitor: Monitor, params: QueryDict, form: str) 
     rows = list(trend_files.rows_of(monitor, trend_of(monitor, question.asked())))
     pieces = rows_out.lines_of([rows] if rows else [], form, trend_files.COLUMNS, lambda row: row)
     return told_what_is_gone(_file(pieces, f"trend-{monitor.pk}", form), gone)
+
+
+def alerts_file(*, actor: Actor, rows: QuerySet[Alert], params: QueryDict, form: str) -> StreamingHttpResponse:
+    """The alerts among `rows` that the filters of the inbox show.
+
+    Raises:
+        Refused: filters that are not valid.
+        Http404: another form than those of text.
+    """
+    _must_be(form, TEXTS)
+    filters: Any = AlertFilter(params, rows, user=actor.user)
+    check(filters.form)
+    return _file(alert_files.written(filters.qs, form), "alerts", form)
 
 
 def _must_be(form: str, forms: Any) -> None:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.accounts.models import User
 from apps.inference.attributing import picture_of
 from apps.sentiment import rule_words, selectors_alerts, services
+from apps.sentiment.downloads import TABLES, menu
 from apps.sentiment.filters import AlertFilter
 from apps.sentiment.models import Alert, Monitor, Usefulness
 from apps.sentiment.selectors_tables import series_around
@@ -48,9 +49,17 @@ def _inbox(request: PageRequest, rows: QuerySet[Alert], monitor: Monitor | None)
         "filter": filters,
         "filtered": is_filtered(request, filters),
         "page": keyset(request, found, size=50),
+        "downloads": _downloads(request, monitor),
+        "pairs": [(name, value) for name in filters.filters if (value := request.GET.get(name))],
     }
     part = request.headers.get("HX-Request") == "true"
     return render(request, "sentiment/_alerts.html" if part else "sentiment/alerts.html", context)
+
+
+def _downloads(request: PageRequest, monitor: Monitor | None) -> list[tuple[str, str]]:
+    if monitor is None:
+        return menu(request.actor, "sentiment:inbox_export", TABLES)
+    return menu(request.actor, "sentiment:alerts_export", TABLES, pk=monitor.pk)
 
 
 @require_GET

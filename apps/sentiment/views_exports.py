@@ -3,7 +3,7 @@
 from django.http import HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from apps.sentiment import downloads
+from apps.sentiment import downloads, selectors_alerts
 from apps.sentiment.models import Monitor
 from core.access import PageRequest, fetch, page
 
@@ -24,3 +24,19 @@ def trend(request: PageRequest, pk: int, kind: str) -> HttpResponseBase:
     """What the page of trends draws, as a file."""
     found = fetch(request.actor, Monitor, READ, pk=pk)
     return downloads.trend_file(actor=request.actor, monitor=found, params=request.GET, form=kind)
+
+
+@require_GET
+@page(READ)
+def alerts_everywhere(request: PageRequest, kind: str) -> HttpResponseBase:
+    """Alerts of all monitors, as a file."""
+    rows = selectors_alerts.alerts_everywhere(request.actor)
+    return downloads.alerts_file(actor=request.actor, rows=rows, params=request.GET, form=kind)
+
+
+@require_GET
+@page(READ)
+def alerts(request: PageRequest, pk: int, kind: str) -> HttpResponseBase:
+    """Alerts of a monitor, as a file."""
+    rows = selectors_alerts.alerts_of(fetch(request.actor, Monitor, READ, pk=pk))
+    return downloads.alerts_file(actor=request.actor, rows=rows, params=request.GET, form=kind)
