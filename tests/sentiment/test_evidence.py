@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.registry.models import ModelVersion
 from apps.registry.services import register_version
 from apps.sentiment import services
 from apps.sentiment.models import Alert, Article, ArticleEntity, ArticleTopic, Source, TargetScore
+from apps.sentiment.services.evidence import alert_without_evidence
 from apps.sentiment.services.scoring import Said
 from core.access import Actor
 from workers.evidence import Evidence, prove_next
@@ -104,6 +106,27 @@ def test_texts_that_no_version_has_read_yet_are_waited_for_a_while(alarmed: Aler
     Alert.objects.filter(pk=alarmed.pk).update(fired_at=timezone.now() - timedelta(minutes=11))
 
     assert prove_next(Models())
+
+
+def test_many_alerts_whose_texts_wait_are_looked_through_by_one_query(alarmed: Alert) -> None:
+    first, second = (each["id"] for each in alarmed.explanation["samples"])
+    Article.objects.filter(pk=first).update(scoring="waiting")
+    waiting, ready = ({"samples": [{"id": pk}]} for pk in (first, second))
+    found, now = Alert.objects.values().get(), timezone.now()
+    rows = [
+        Alert(**{**found, "id": None, "key": str(at), "explanation": waiting, "fired_at": now - timedelta(seconds=at)})
+        for at in range(10)
+    ]
+    Alert.objects.bulk_create(rows)
+    Alert.objects.create(
+        **{**found, "id": None, "key": "x", "explanation": ready, "fired_at": now - timedelta(minutes=2)}
+    )
+
+    with CaptureQueriesContext(connection) as caught:
+        chosen = alert_without_evidence(now)
+
+    assert chosen is not None and chosen.key == "x"
+    assert len(caught) == 2
 
 
 def test_old_alerts_and_those_of_monitors_without_a_version_stay_as_they_are(alarmed: Alert, actor: Actor) -> None:

@@ -33,13 +33,21 @@ def alert_without_evidence(now: datetime) -> Alert | None:
     """The alert that fired last of those that are explained and lack evidence, where a version says how texts are meant."""
     rows = Alert.objects.filter(fired_at__gt=now - WITHIN, explanation__isnull=False, evidence__isnull=True)
     rows = rows.exclude(monitor__sentiment_model="").select_related("monitor").order_by("-fired_at")
-    return next((alert for alert in rows[:LOOKED_THROUGH] if not _is_read_soon(alert, now)), None)
+    alerts = list(rows[:LOOKED_THROUGH])
+    fresh = {alert.pk: _samples(alert) for alert in alerts if _is_fresh(alert, now)}
+    unread = _unread({pk for ids in fresh.values() for pk in ids})
+    return next((alert for alert in alerts if unread.isdisjoint(fresh.get(alert.pk, ()))), None)
 
 
-def _is_read_soon(alert: Alert, now: datetime) -> bool:
-    """Whether its texts still wait for a version: what is told on arrival is told before it is read."""
-    waiting = Article.objects.filter(pk__in=_samples(alert), scoring=ScoringState.WAITING)
-    return alert.fired_at is not None and alert.fired_at > now - READ_WITHIN and waiting.exists()
+def _is_fresh(alert: Alert, now: datetime) -> bool:
+    """Whether its texts may be read soon: what is told on arrival is told before it is read."""
+    return alert.fired_at is not None and alert.fired_at > now - READ_WITHIN
+
+
+def _unread(articles: set[int]) -> set[int]:
+    """Those of these articles that still wait for a version."""
+    rows = Article.objects.filter(pk__in=articles, scoring=ScoringState.WAITING)
+    return set(rows.values_list("pk", flat=True))
 
 
 def _samples(alert: Alert) -> list[int]:
