@@ -1,12 +1,13 @@
 """Saved views: what is kept of a page, who sees and changes it, and what is said of what is gone."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, connection, transaction
 from django.http import Http404, QueryDict
 
 from apps.accounts.access import actor_of_member
@@ -224,6 +225,51 @@ def test_who_saves_several_times_at_once_does_not_get_past_the_bound(
         found = list(pool.map(saved, ("A", "a", "B", "C")))
 
     assert (sum(found), SavedView.objects.count()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("changes", [False, True])
+def test_two_who_share_at_once_do_not_get_past_the_bound(
+    save: Save, bobs: Actor, monkeypatch: pytest.MonkeyPatch, changes: bool
+) -> None:
+    monkeypatch.setattr(saved_views, "MOST_SHARED", 1)
+    private = save("Bob's", by=bobs)
+
+    def shared() -> str:
+        try:
+            if changes:
+                services.change_view(actor=bobs, view=private, is_shared=True)
+            else:
+                save("Bob's next", by=bobs, is_shared=True)
+        except Refused as refused:
+            return refused.code
+        finally:
+            close_old_connections()
+        return "shared"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            save("Alice's", is_shared=True)
+            other = pool.submit(shared)
+            until(lambda: other.done() or somebody_waits())  # for what alice has not committed yet
+        said = other.result(10)
+
+    assert (said, SavedView.objects.filter(is_shared=True).count()) == ("too_many_views", 1)
+
+
+def somebody_waits() -> bool:
+    """Whether a lock is waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _each in range(1_000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("nothing happened")
 
 
 def test_a_shared_view_is_changed_by_its_owner_and_by_whoever_may_change_the_monitor(

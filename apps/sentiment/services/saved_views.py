@@ -131,6 +131,9 @@ def _to_change(actor: Actor, view: SavedView) -> SavedView:
 
 
 def _check_shared(monitor: Monitor) -> None:
+    """Room for one more. The monitor stays locked until it is there: of several at once each sees those before."""
+    if not Monitor.objects.select_for_update(no_key=True).filter(pk=monitor.pk).exists():
+        raise Http404
     if SavedView.objects.filter(monitor=monitor, is_shared=True).count() >= MOST_SHARED:
         said = say("This monitor has {most} shared views. Stop sharing one first.", most=MOST_SHARED)
         raise conflict("too_many_views", said)
