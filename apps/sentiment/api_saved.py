@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from apps.sentiment import services
 from apps.sentiment.forms_saved import FIELDS, Gone, Kept, kept_of, opened, query_of
 from apps.sentiment.models import Monitor, SavedView, ViewKind
-from apps.sentiment.selectors_saved import views_of
+from apps.sentiment.selectors_saved import is_opening, views_of
 from core.access import Actor, fetch
 from core.api.views import WorkspaceViewSet
 from core.errors import Refused
@@ -73,10 +73,15 @@ class SavedViewSerializer(serializers.ModelSerializer[SavedView]):
     kind = serializers.ChoiceField(ViewKind.choices, help_text="Whose filters it keeps; it stays as it is.")
     name = serializers.CharField(max_length=100)
     filters = FiltersField(help_text="As the endpoint of the kind takes them: /articles or /trend of the monitor.")
+    is_opening = serializers.BooleanField(
+        read_only=True, default=False, help_text="Whether the caller's page of this kind opens with it."
+    )
 
     class Meta:
         model = SavedView
-        fields = ("id", "monitor", "kind", "name", "owner", "is_shared", "filters", "created_at", "updated_at")
+        fields = (
+            "id", "monitor", "kind", "name", "owner", "is_shared", "is_opening", "filters", "created_at", "updated_at"
+        )  # fmt: skip
         read_only_fields = ("id", "created_at", "updated_at")
 
 
@@ -166,7 +171,9 @@ class SavedViewViewSet(WorkspaceViewSet):
         if "filters" in values:
             kept = _kept(view.monitor, view.kind, values.pop("filters"))
             values |= {"filters": kept.values, "names": kept.names}
-        return self.etag_response(services.change_view(actor=self.actor, view=view, **values))
+        changed = services.change_view(actor=self.actor, view=view, **values)
+        changed.is_opening = is_opening(self.actor, changed)  # type: ignore[attr-defined]
+        return self.etag_response(changed)
 
     @extend_schema(
         operation_id="monitors_views_destroy", summary="Delete a saved view", tags=TAG, responses={204: None}
@@ -177,6 +184,34 @@ class SavedViewViewSet(WorkspaceViewSet):
         self.check_if_match(view)
         services.delete_view(actor=self.actor, view=view)
         return Response(status=204)
+
+    @extend_schema(
+        operation_id="monitors_views_open_with",
+        summary="Let a page open with a saved view",
+        tags=TAG,
+        request=None,
+        responses=OneSavedViewSerializer,
+    )
+    def open_with(self, request: Request, monitor: int, pk: int) -> Response:
+        """The page of its kind, for the caller alone, in place of another view."""
+        return self._opening(monitor, pk, is_wanted=True)
+
+    @extend_schema(
+        operation_id="monitors_views_open_without",
+        summary="Let a page open without a saved view",
+        tags=TAG,
+        request=None,
+        responses=OneSavedViewSerializer,
+    )
+    def open_without(self, request: Request, monitor: int, pk: int) -> Response:
+        """Where it opened with this one; another stays."""
+        return self._opening(monitor, pk, is_wanted=False)
+
+    def _opening(self, monitor: int, pk: int, *, is_wanted: bool) -> Response:
+        view = view_of(self.actor, self._monitor(monitor), pk)
+        services.open_with(actor=self.actor, view=view, is_wanted=is_wanted)
+        view.is_opening = is_wanted  # type: ignore[attr-defined]
+        return Response(self.get_serializer(view).data)
 
     def _monitor(self, pk: int) -> Monitor:
         return fetch(self.actor, Monitor, READ, pk=pk)
@@ -189,8 +224,8 @@ class SavedViewViewSet(WorkspaceViewSet):
 
 def view_of(actor: Actor, monitor: Monitor, pk: int | str) -> SavedView:
     """A view of a monitor that the actor may see, else 404."""
-    rows = SavedView.objects.filter(monitor=monitor).select_related("monitor", "owner__user")
-    return fetch(actor, rows, READ, within="monitor__workspace", pk=pk)
+    found: SavedView = fetch(actor, views_of(actor, monitor), READ, within="monitor__workspace", pk=pk)
+    return found
 
 
 def filters_of(actor: Actor, monitor: Monitor, kind: str, params: QueryDict) -> tuple[QueryDict, list[Gone]]:

@@ -15,6 +15,7 @@ from apps.sentiment.api_saved import SavedViewViewSet
 from apps.sentiment.api_trends import TrendView
 
 ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+OPENING: dict[str, Any] = {"put": "open_with", "delete": "open_without"}
 
 urlpatterns = [
     path("monitors", MonitorViewSet.as_view({"get": "list", "post": "create"})),
@@ -27,6 +28,7 @@ urlpatterns = [
     path("monitors/<int:pk>/articles/export.<str:kind>", ArticleExportView.as_view()),
     path("monitors/<int:monitor>/views", SavedViewViewSet.as_view({"get": "list", "post": "create"})),
     path("monitors/<int:monitor>/views/<int:pk>", SavedViewViewSet.as_view(ONE)),
+    path("monitors/<int:monitor>/views/<int:pk>/opening", SavedViewViewSet.as_view(OPENING)),
     path("monitors/<int:monitor>/sources", SourceViewSet.as_view({"get": "list", "post": "create"})),
     path("sources/<int:pk>", SourceViewSet.as_view(ONE)),
     path("sources/<int:pk>/read", SourceViewSet.as_view({"post": "read"})),

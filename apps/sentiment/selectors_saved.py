@@ -16,3 +16,8 @@ def views_of(actor: Actor, monitor: Monitor) -> QuerySet[Any]:
     return (
         rows.select_related("owner__user", "monitor").annotate(is_opening=Exists(opening)).order_by(Lower("name"), "id")
     )
+
+
+def is_opening(actor: Actor, view: SavedView) -> bool:
+    """Whether the actor's page opens with a view."""
+    return OpeningView.objects.filter(view=view, member__user=actor.user).exists()

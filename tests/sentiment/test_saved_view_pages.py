@@ -285,6 +285,36 @@ def test_programs_keep_read_change_and_delete_views(
     assert caller.get(one).status_code == 404
 
 
+def test_programs_say_with_which_view_a_page_opens_for_each_person_alone(
+    client: Client,
+    api: Callable[..., APIClient],
+    actor: Actor,
+    bob: User,
+    charlie: User,
+    articles: str,
+    keep: Callable[..., SavedView],
+) -> None:
+    first, other = keep("First", "q=harbour", is_shared="on"), keep("Other", "q=port")
+    caller, bobs = api(actor), api(actor_of_member(bob, actor.workspace.slug))
+    one, two = (f"/api/v1/monitors/{view.monitor_id}/views/{view.pk}" for view in (first, other))
+
+    def opening(who: APIClient) -> list[str]:
+        found = who.get(one.rsplit("/", 1)[0]).json()["results"]
+        return [row["name"] for row in found if row["is_opening"]]
+
+    answers = [caller.put(f"{each}/opening") for each in (one, two, two)]
+
+    assert [(each.status_code, each.json()["is_opening"]) for each in answers] == [(200, True)] * 3
+    assert (opening(caller), opening(bobs)) == (["Other"], [])
+    assert client.get(articles).context["bar"].open == other
+    assert (caller.get(one).json()["is_opening"], caller.get(two).json()["is_opening"]) == (False, True)
+    assert caller.patch(two, {"name": "Another"}, format="json").json()["is_opening"]
+    assert caller.delete(f"{one}/opening").status_code == 200 and opening(caller) == ["Another"]
+    assert not caller.delete(f"{two}/opening").json()["is_opening"] and opening(caller) == []
+    assert [bobs.put(f"{each}/opening").status_code for each in (one, two)] == [200, 404]
+    assert api(actor_of_member(charlie, "elsewhere")).put(f"{one}/opening").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("given", "status", "field"),
     [
