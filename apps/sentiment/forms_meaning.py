@@ -76,7 +76,10 @@ class ImportForm(forms.Form):
 
     file = forms.FileField(
         label=_("CSV file"),
-        help_text=_("Columns: name, kind, tickers, is_enabled, alias, language, is_ambiguous, required, forbidden."),
+        help_text=_(
+            "Columns: name, kind, tickers, is_enabled, alias, language, is_ambiguous, required, forbidden."
+            " Part words of a cell by semicolons. A new entity is found by its own name, too."
+        ),
     )
 
 

@@ -43,7 +43,10 @@ class EntitySerializer(serializers.ModelSerializer[Entity]):
         help_text="600519.SH, 0700.HK or AAPL.",
     )
     aliases = EntityAliasSerializer(  # type: ignore[call-arg]
-        many=True, required=False, max_length=MOST_ALIASES, help_text="Replaced as a whole. Without any, its name."
+        many=True,
+        required=False,
+        max_length=MOST_ALIASES,
+        help_text="Replaced as a whole. Of a new entity its name is one, too.",
     )
 
     class Meta:

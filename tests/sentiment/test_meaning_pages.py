@@ -59,8 +59,9 @@ def test_an_entity_is_made_and_changed_with_its_aliases(client: Client, room: st
 
     entity = Entity.objects.get()
     assert entity.tickers == ["ORCH", "0700.HK"]
-    assert list(entity.aliases.values_list("text", "is_ambiguous", "required")) == [
-        ("Orchard", True, ["phone", "手机"])
+    assert list(entity.aliases.order_by("id").values_list("text", "is_ambiguous", "required")) == [
+        ("Orchard Inc", False, []),
+        ("Orchard", True, ["phone", "手机"]),
     ]
     page = client.get(f"{room}entities/{entity.pk}").content.decode()
     assert "phone, 手机" in page
@@ -179,9 +180,62 @@ def test_a_file_is_imported_and_says_what_was_refused(client: Client, room: str,
     assert set(acme.aliases.values_list("text", flat=True)) == {"Acme", "Acme Corp"}
 
 
+def test_a_new_entity_is_found_by_its_own_name_beside_its_aliases(actor: Actor) -> None:
+    table = "name,alias,is_ambiguous\nKestrel Bank,北门银行,no\nApple,apple,yes\n"
+
+    services.upsert_entities(actor=actor, items=read_csv(table.encode()))
+    services.create_entity(actor=actor, name="Vela Airlines", aliases=[{"text": "Vela", "is_ambiguous": True}])
+
+    names = list(Alias.objects.order_by("id").values_list("entity__name", "text", "is_ambiguous"))
+    assert names == [
+        ("Kestrel Bank", "Kestrel Bank", False),
+        ("Kestrel Bank", "北门银行", False),
+        ("Apple", "apple", True),
+        ("Vela Airlines", "Vela Airlines", False),
+        ("Vela Airlines", "Vela", True),
+    ]
+    services.upsert_entities(actor=actor, items=read_csv("name,alias\nKestrel Bank,北门银行\n".encode()))
+    assert list(Alias.objects.filter(entity__name="Kestrel Bank").values_list("text", flat=True)) == ["北门银行"]
+
+
+def test_a_row_without_a_name_or_with_a_word_that_means_neither_is_refused(client: Client, room: str) -> None:
+    table = "name,is_enabled,alias,is_ambiguous\n,yes,Lost,no\nMaybe,perhaps,Maybe,no\nOdd,yes,Odd,sometimes\n,,,\nGood,否,Good,是\n"
+
+    page = client.post(f"{room}entities/import", {"file": SimpleUploadedFile("t.csv", table.encode())}).content.decode()
+
+    assert "A row without a name" in page
+    assert "“perhaps” is neither yes nor no" in page
+    assert "“sometimes” is neither yes nor no" in page
+    assert list(Entity.objects.values_list("name", "is_enabled")) == [("Good", False)]
+    assert Alias.objects.get().is_ambiguous
+
+
+def test_words_of_a_cell_are_parted_by_commas_where_there_is_no_semicolon(actor: Actor) -> None:
+    table = 'name,alias,required,forbidden\nVela,Vela,"airline, 航班，flight","late, very;ship"\n'
+
+    services.upsert_entities(actor=actor, items=read_csv(table.encode()))
+
+    alias = Alias.objects.get()
+    assert (alias.required, alias.forbidden) == (["airline", "航班", "flight"], ["late, very", "ship"])
+    alias.required = ["one, two"]
+    alias.save()
+    written = "".join(csv_lines(Entity.objects.all(), for_spreadsheets=False))
+    assert read_csv(written.encode())[0]["aliases"][0]["required"] == ["one, two"]
+
+
+@pytest.mark.parametrize("name", ["贵州茅台", "朱镕基研究中国的公司和银行", "华晨堃钰股份有限公司的中国公司"])
+def test_a_table_that_a_chinese_spreadsheet_saved_is_read(name: str) -> None:
+    assert read_csv(f"name,kind\n{name},company\n".encode("gb18030"))[0]["name"] == name
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
-    [(b"\xff\xfe", "not_utf8"), (b"alias\nx\n", "no_name_column"), (b"name\n" + b"x" * 2_000 + b"\n", "bad_csv")],
+    [
+        ("name\nMüller & Söhne\nCafé\n".encode("cp1252"), "not_utf8"),
+        (b"\xff\xfe", "not_utf8"),
+        (b"alias\nx\n", "no_name_column"),
+        (b"name\n" + b"x" * 2_000 + b"\n", "bad_csv"),
+    ],
 )
 def test_a_file_that_is_no_table_is_refused(data: bytes, code: str) -> None:
     limit = csv.field_size_limit(1_000)

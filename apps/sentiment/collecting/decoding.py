@@ -6,6 +6,7 @@ from core.errors import Refused
 from words import say
 
 SAMPLE_BYTES = 65_536
+LEAST_LIKENESS = 0.12  # share of frequent characters
 MOST_IN_RUNS = 0.5  # of its bytes beyond ASCII more stand side by side: no text in a European language's Latin-1
 
 # Names as the web uses them -> Python's codec. Only these: a declaration must not choose zip, punycode or utf-7.
@@ -66,6 +67,16 @@ def decode(data: bytes, content_type: str = "") -> str:
     return _XML_PROLOG.sub("", _UNWANTED.sub("", text), count=1)
 
 
+def chinese_of(data: bytes) -> str | None:
+    """The text of a file that a program in China saved in its own encoding; None where the bytes are none such.
+
+    GB2312 has no half of a character below A1, so letters with accents of other encodings, which stand alone, are none.
+    """
+    if (text := _strict(data, "gb2312")) is None and _likeness(data[:SAMPLE_BYTES], "gb18030") > LEAST_LIKENESS:
+        text = _strict(data, "gb18030")
+    return text
+
+
 def _decode(data: bytes, content_type: str) -> str:
     for mark, codec in _MARKS:
         if data.startswith(mark):
@@ -120,7 +131,7 @@ def _detected(data: bytes, declared: list[str]) -> str:
     sample = data[:SAMPLE_BYTES]
     scores = {codec: _likeness(sample, codec) for codec in _FREQUENT}
     best = max(scores, key=lambda codec: scores[codec])
-    if scores[best] > 0.12:
+    if scores[best] > LEAST_LIKENESS:
         return data.decode(best, "replace")
     if declared:
         return data.decode(declared[0], "replace")

@@ -25,13 +25,13 @@ LONGEST_NAME = 120
 
 @transaction.atomic
 def create_entity(*, actor: Actor, aliases: Sequence[Mapping[str, Any]] | None = None, **columns: Any) -> Entity:
-    """An entity with its aliases; without any its name is one."""
+    """An entity with its aliases; its name is the first of them unless it stands among them."""
     if Entity.objects.filter(workspace=actor.workspace).count() >= MOST_ENTITIES:
         raise too_many()
     entity = Entity(workspace=actor.workspace)
     set_columns(entity, columns)
     _save(entity)
-    _set_aliases(entity, aliases if aliases is not None else [{"text": entity.name}])
+    _set_aliases(entity, with_own_name(entity.name, aliases or ()))
     tables_changed(actor.workspace)
     audit(actor=actor, action="entity.create", obj=entity, after=_told(entity))
     return entity
@@ -91,6 +91,7 @@ def set_columns(entity: Entity, columns: Mapping[str, Any]) -> None:
     _check_length(entity.name, "name")
     if entity.kind not in EntityKind.values:
         raise Refused("unknown_kind", say("Choose one of: {kinds}.", kinds=", ".join(EntityKind.values)), field="kind")
+    _check_yes_or_no(entity.is_enabled, "is_enabled")
     entity.tickers = list(dict.fromkeys(found for each in entity.tickers if (found := normal(str(each)))))
     for ticker in entity.tickers:
         if not forms_of(ticker):
@@ -120,6 +121,12 @@ def _set_aliases(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> None:
     Alias.objects.bulk_create([alias for alias in wanted.values() if not alias.pk])
 
 
+def with_own_name(name: str, aliases: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Aliases of a new entity: nobody who names a company expects that its name alone is not found."""
+    is_there = any(str(each.get("text", "")).strip().casefold() == name.casefold() for each in aliases)
+    return [*aliases] if is_there else [{"text": name}, *aliases]
+
+
 def alias_rows(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> dict[str, Alias]:
     """Text -> the alias that is asked for, not stored."""
     if len(aliases) > MOST_ALIASES:
@@ -130,6 +137,7 @@ def alias_rows(entity: Entity, aliases: Sequence[Mapping[str, Any]]) -> dict[str
         alias.text = alias.text.strip()
         if alias.text:
             _check_length(alias.text, "aliases")
+            _check_yes_or_no(alias.is_ambiguous, "aliases")
             alias.required = words_of(alias.required, "aliases")
             alias.forbidden = words_of(alias.forbidden, "aliases")
             wanted.setdefault(alias.text, alias)
@@ -140,6 +148,11 @@ def _check_length(text: str, field: str) -> None:
     if len(text) > LONGEST_NAME or "\0" in text:
         said = say("A name has at most {most} characters.", most=LONGEST_NAME)
         raise Refused("long_name", said, field=field)
+
+
+def _check_yes_or_no(value: Any, field: str) -> None:
+    if not isinstance(value, bool):
+        raise Refused("not_yes_or_no", say("“{word}” is neither yes nor no.", word=str(value)[:40]), field=field)
 
 
 def _told(entity: Entity) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from apps.sentiment.services.entities import (
     set_columns,
     told,
     too_many,
+    with_own_name,
 )
 from apps.sentiment.services.linking import tables_changed
 from core.access import Actor
@@ -79,8 +80,10 @@ class _Table:
                 raise too_many()
             set_columns(entity, columns)
             row = _Row(entity, dict(known.aliases) if known else {}, known.before if known else None)
-            if aliases is not None or known is None:
-                row.aliases = _merged(row.aliases, entity, aliases if aliases is not None else [{"text": name}])
+            if known is None:
+                aliases = with_own_name(name, aliases or ())
+            if aliases is not None:
+                row.aliases = _merged(row.aliases, entity, aliases)
         except Refused as refused:
             return Upserted(name, "refused", problem=refused)
         state = "created" if known is None else "unchanged" if row.now == known.now else "changed"
