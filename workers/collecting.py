@@ -197,8 +197,13 @@ def _sitemap(answer: Answer, source: Source) -> Sitemap:
 
 
 def _ingested(source: Source, items: Sequence[Item]) -> list[services.Taken]:
-    """Take items. What a source held before it was first read, and what is old when it is found, is no news: nobody is alarmed."""
+    """Take items, the earliest first, so that stories begin with whoever told them first and lists show the newest on top.
+
+    What a source held before it was first read, and what is old when it is found, is no news: nobody is alarmed.
+    """
     now = timezone.now()
+    items = list(reversed(items))  # feeds name the newest first
+    items.sort(key=lambda each: each.published_at or now)
     is_first = source.last_success_at is None
     parts: dict[bool, list[Item]] = {True: [], False: []}
     for item in items:
@@ -221,7 +226,14 @@ def _take(source: Source, items: Sequence[Item], reading: Reading) -> None:
 
 
 def _tell(reading: Reading, problems: Sequence[Problem]) -> None:
-    reading.problems += [{"code": each.code, "message": str(each.message), "item": each.identity} for each in problems]
+    reading.problems += [
+        {"code": each.code, "message": str(each.message), "item": each.identity or _place(each)} for each in problems
+    ]
+
+
+def _place(problem: Problem) -> str:
+    """Which item it was, counted from one; empty for the whole."""
+    return f"#{problem.position + 1}" if problem.position >= 0 else ""
 
 
 def _require_something(found: Sequence[object], problems: Sequence[Problem]) -> None:

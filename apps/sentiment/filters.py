@@ -12,7 +12,7 @@ from apps.datasets.models import Correction
 from apps.notifications.models import Severity
 from apps.sentiment.models import Alert, AlertState, Article, AspectKind, RuleKind, Sentiment, Source, Topic, Usefulness
 from apps.sentiment.selectors import meant_as, without_score
-from apps.sentiment.selectors_alerts import in_language
+from apps.sentiment.selectors_alerts import in_language, is_id
 from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
 from apps.sentiment.services.aspects import NO, YES, of_kind
 from core.search import found_by
@@ -141,6 +141,7 @@ class ArticleFilter(FilterSet):
     entity = CharFilter(
         method="with_entity", label=_("Entity"), widget=forms.TextInput(attrs={"size": 12, "placeholder": _("Any")})
     )
+    story = CharFilter(method="with_story", widget=forms.HiddenInput)
     language = CharFilter(
         method="with_language", label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"})
     )
@@ -152,7 +153,7 @@ class ArticleFilter(FilterSet):
     class Meta:
         model = Article
         fields = (
-            "q", "source", "sentiment", "topic", "entity", "language", "since", "until", "published", "received",
+            "q", "source", "sentiment", "topic", "entity", "story", "language", "since", "until", "published", "received",
         )  # fmt: skip
 
     def __init__(self, *args: Any, monitor: Any = None, **kwargs: Any) -> None:
@@ -170,6 +171,10 @@ class ArticleFilter(FilterSet):
         if begin is None or end is None:
             return rows.none()
         return rows.filter(**{f"{name}_at__gte": begin, f"{name}_at__lt": end})
+
+    def with_story(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
+        """Articles that tell one story."""
+        return rows.filter(story=int(value)) if is_id(value) else rows.none()
 
     def with_words(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles that hold every word; Chinese from one character on."""

@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive
 
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Confidence, Item
@@ -25,8 +28,9 @@ def take_push(source: Source, data: Any) -> dict[str, Any]:
     items: list[Item] = []
     refused: dict[int, list[dict[str, Any]]] = {}
     given = asked.validated_data["items"]
+    zone = ZoneInfo(source.time_zone or source.monitor.time_zone)
     for at, each in enumerate(given):
-        item, problems = item_of(each)
+        item, problems = item_of(each, zone)
         if item is None:
             refused[at] = problems
         else:
@@ -35,7 +39,7 @@ def take_push(source: Source, data: Any) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
     for at, each in enumerate(given):
         if at in refused:
-            name = str(each.get("external_id", ""))[:200]
+            name = _name_of(each)
             results.append({"external_id": name, "state": "refused", "article": None, "problems": refused[at]})
             continue
         one = next(taken)
@@ -50,14 +54,22 @@ def take_push(source: Source, data: Any) -> dict[str, Any]:
     counts = {
         f"{state}_count": sum(row["state"] == state for row in results) for state in ("created", "seen", "refused")
     }
+    if refused:
+        services.note_push(source, results)
     return {**counts, "results": results}
 
 
-def item_of(values: Any) -> tuple[Item | None, list[dict[str, Any]]]:
-    """(the article that was given, nothing), or (None, why not)."""
+def _name_of(values: Any) -> str:
+    """The id that an item gives itself; empty where it gives none."""
+    return str(values.get("external_id", ""))[:200] if isinstance(values, dict) else ""
+
+
+def item_of(values: Any, zone: ZoneInfo) -> tuple[Item | None, list[dict[str, Any]]]:
+    """(the article that was given, nothing), or (None, why not). A time that names no zone is one of `zone`."""
     read = PushedSerializer(data=values)
-    if not read.is_valid():
-        return None, [problem.as_dict() for problem in flatten(read.errors)]
+    with timezone.override(zone):
+        if not read.is_valid():
+            return None, [problem.as_dict() for problem in flatten(read.errors)]
     told = read.validated_data
     published = told["published_at"]
     if published is not None and published > timezone.now() + AHEAD:
@@ -73,8 +85,14 @@ def item_of(values: Any) -> tuple[Item | None, list[dict[str, Any]]]:
         title=told["title"].strip(),
         body=told["body"],
         published_at=published,
-        confidence=Confidence.STATED if published else Confidence.NONE,
+        confidence=_confidence(values["published_at"]) if published else Confidence.NONE,
         author=told["author"],
         language=told["language"],
     )
     return item, []
+
+
+def _confidence(told: Any) -> Confidence:
+    """How sure a time is that was given: with its zone, or without."""
+    read = parse_datetime(str(told))
+    return Confidence.ZONE_ASSUMED if read is not None and is_naive(read) else Confidence.STATED

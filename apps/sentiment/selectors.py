@@ -177,6 +177,26 @@ def _lags(sources: Sequence[int]) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
+class SourceFigures:
+    """What came of a source lately, and what was left out of it."""
+
+    article_count: int
+    dropped_count: int
+
+
+def figures_of(source: Source, *, now: datetime | None = None) -> SourceFigures:
+    """Of the last seven days, by the clock of arrival."""
+    since = (now or timezone.now()) - timedelta(days=7)
+    place = {"monitor": source.monitor_id, "clock": Clock.RECEIVED, "seconds": BucketSize.HOUR, "model_version": None}
+    buckets = Bucket.objects.filter(**place, dimension=Dimension.SOURCE, key=str(source.pk), start_at__gte=since)
+    readings = Fetch.objects.filter(source=source, at__gte=since)
+    return SourceFigures(
+        buckets.aggregate(sum=Sum("article_count"))["sum"] or 0,
+        readings.aggregate(sum=Sum("dropped_count"))["sum"] or 0,
+    )
+
+
+@dataclass(frozen=True)
 class Series:
     """Counts of consecutive buckets. `points` holds only what was counted: a bucket that is missing is not zero."""
 

@@ -173,10 +173,15 @@ class PushedSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+@extend_schema_field(PushedSerializer)
+class PushedField(serializers.JSONField):
+    """One article, read by itself afterwards, so that one of another shape takes no other with it."""
+
+
 class PushSerializer(serializers.Serializer[Any]):
     """Up to 1,000 articles of one source; one that is refused takes no other with it."""
 
-    items = serializers.ListField(child=serializers.DictField(), min_length=1, max_length=MOST_ITEMS)
+    items = serializers.ListField(child=PushedField(allow_null=True), min_length=1, max_length=MOST_ITEMS)
     is_history = serializers.BooleanField(
         default=False, help_text="Older articles that are brought in later: charts show them, nobody is alarmed."
     )

@@ -19,6 +19,7 @@ from apps.sentiment.filters import ArticleFilter
 from apps.sentiment.forms import MonitorForm, SourceForm
 from apps.sentiment.models import Article, BucketSize, Dimension, Monitor, Source
 from apps.sentiment.saved_bar import bar_of
+from apps.sentiment.services import hosts
 from core.access import PageRequest, fetch, page
 from core.errors import Refused
 from core.once import once
@@ -230,6 +231,8 @@ def source(request: PageRequest, pk: int) -> HttpResponse:
         "source": found,
         "monitor": found.monitor,
         "health": selectors.health_of(found),
+        "figures": selectors.figures_of(found),
+        "waits_until": hosts.waits_until(found),
         "form": form,
         "page": keyset(request, selectors.readings_of(found), size=25),
         "unread": selectors.unread_pages_of(found)[:UNREAD_SHOWN],

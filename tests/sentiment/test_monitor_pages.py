@@ -13,7 +13,7 @@ from apps.accounts.models import AuditEntry
 from apps.registry.models import ModelVersion
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
-from apps.sentiment.models import Article, Fetch, Monitor, Score, Source
+from apps.sentiment.models import Article, Fetch, Host, Monitor, Score, Source
 from apps.sentiment.selectors import healths_of, sources_of
 from core.access import Actor
 
@@ -104,6 +104,86 @@ def test_articles_are_filtered_by_words_meaning_and_day(
     assert titles("since=2026-03-04") == [False, True]
     assert titles("sentiment=unread") == [True, True]
     assert titles("sentiment=negative") == [False, False]
+
+
+def test_a_story_leads_to_its_articles_and_a_language_finds_all_its_scripts(
+    client: Client, place: str, pushed_source: Source, written: Written
+) -> None:
+    items = [
+        written(1, "北门银行发布公告称业绩下滑"),
+        written(2, "北門銀行發佈公告稱業績下滑，體現經濟壓力"),
+        written(3, "Harbour opens"),
+    ]
+    services.ingest(pushed_source, items, now=AT)
+    monitor = f"{place}{pushed_source.monitor_id}"
+    story = Article.objects.get(title="Harbour opens").story_id
+
+    def shown(query: str) -> list[bool]:
+        page = client.get(f"{monitor}/articles?{query}").content.decode()
+        return [words in page for words in ("北门银行", "北門銀行", "Harbour opens")]
+
+    assert f"/articles?story={story}" in client.get(monitor).content.decode()
+    assert shown(f"story={story}") == [False, False, True]
+    assert shown("story=²") == shown("story=99999999999999999999") == [False, False, False]
+    assert shown("language=zh") == shown("language=ZH") == [True, True, False]
+    assert shown("language=zh-hant") == [False, True, False]
+    assert shown("language=e") == [False, False, False]
+
+
+def test_a_source_page_tells_what_came_lately_and_that_it_waits_for_its_host(
+    client: Client, place: str, pushed_source: Source, brand_monitor: Monitor, written: Written
+) -> None:
+    now = timezone.now()
+    services.ingest(pushed_source, [written(1, published_at=now - timedelta(minutes=5)), written(2)], now=now)
+    feed = Source.objects.create(
+        monitor=brand_monitor, kind="feed", name="Daily", url="https://x.example.com/a", next_fetch_at=now
+    )
+    asked = client.get(f"{place}sources/{feed.pk}").content.decode()
+    Host.objects.create(name="x.example.com:443", next_at=now + timedelta(hours=1))
+
+    page = client.get(f"{place}sources/{pushed_source.pk}").content.decode()
+    waiting = client.get(f"{place}sources/{feed.pk}").content.decode()
+
+    assert "arrived in 7 days" in page and '<div class="lx-stat-value">2</div>' in page
+    assert "must not be asked before" not in page
+    assert "begins within seconds" in asked
+    assert "begins within seconds" not in waiting and "must not be asked before" in waiting
+    Source.objects.update(next_fetch_at=now + timedelta(hours=2))
+    assert "must not be asked before" not in client.get(f"{place}sources/{feed.pk}").content.decode()
+
+
+def test_what_a_push_left_out_stands_on_the_page_of_its_source(
+    client: Client, place: str, api: Callable[..., APIClient], actor: Actor, pushed_source: Source
+) -> None:
+    address = f"/api/v1/sources/{pushed_source.pk}/articles"
+    good = {"external_id": "a", "title": "Shares fall"}
+
+    whole = api(actor).post(address, {"items": [good]}, format="json")
+    mixed = api(actor).post(address, {"items": [good, "words", ["list"], None, {"external_id": "b"}]}, format="json")
+
+    assert (whole.status_code, mixed.status_code) == (207, 207)
+    assert [row["state"] for row in mixed.json()["results"]] == ["seen", *["refused"] * 4]
+    reading = Fetch.objects.get()
+    assert (reading.item_count, reading.seen_count, reading.dropped_count) == (5, 1, 4)
+    page = client.get(f"{place}sources/{pushed_source.pk}").content.decode()
+    assert "Pushes of which something was left out" in page and "Send a title, a body or both." in page
+
+
+def test_a_pushed_time_without_a_zone_is_one_of_the_source(
+    api: Callable[..., APIClient], actor: Actor, pushed_source: Source
+) -> None:
+    items = [
+        {"external_id": "a", "title": "Here", "published_at": "2026-03-02T08:00:00"},
+        {"external_id": "b", "title": "There", "published_at": "2026-03-02T08:00:00Z"},
+    ]
+
+    api(actor).post(f"/api/v1/sources/{pushed_source.pk}/articles", {"items": items}, format="json")
+
+    told = Article.objects.order_by("id").values_list("published_at", "confidence")
+    assert list(told) == [
+        (datetime(2026, 3, 2, 0, 0, tzinfo=UTC), "zone_assumed"),  # Shanghai, as the monitor
+        (datetime(2026, 3, 2, 8, 0, tzinfo=UTC), "stated"),
+    ]
 
 
 def test_a_source_page_shows_its_readings_with_what_was_dropped_and_why(

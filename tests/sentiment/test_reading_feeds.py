@@ -98,6 +98,30 @@ def read(feed_source: Source) -> Read:
     return once
 
 
+def test_what_a_feed_names_first_is_taken_last(read: Read, paper: Paper) -> None:
+    items = [("3", "Newest", "10:00"), ("4", "Undated", ""), ("2", "Middle", "09:00"), ("1", "Oldest", "08:00")]
+    told = "".join(
+        f"<item><guid>{guid}</guid><title>{title}</title>"
+        + (f"<pubDate>Mon, 02 Mar 2026 {at}:00 GMT</pubDate>" if at else "")
+        + "</item>"
+        for guid, title, at in items
+    )
+    paper.body = f'<?xml version="1.0"?><rss version="2.0"><channel><title>D</title>{told}</channel></rss>'.encode()
+
+    read()
+
+    assert list(Article.objects.order_by("id").values_list("title", flat=True)) == [
+        "Oldest", "Middle", "Newest", "Undated",
+    ]  # fmt: skip
+
+
+def test_an_item_without_an_id_that_is_left_out_is_told_by_its_place(read: Read, paper: Paper) -> None:
+    paper.headers["Content-Type"] = "application/feed+json"
+    paper.body = b'{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "1", "title": "One"}, "words"]}'
+
+    assert [each["item"] for each in read().problems] == ["#2"]
+
+
 def test_a_feed_is_read_and_the_second_time_only_asked_whether_it_changed(read: Read, paper: Paper) -> None:
     first, second = read(), read()
 

@@ -100,6 +100,9 @@ class SourceKind(models.TextChoices):
     FILE = "file", _("File")
 
 
+PUSHED = (SourceKind.PUSH, SourceKind.WEBHOOK)  # programs send when they have something, so nobody has to look
+
+
 class Source(models.Model):
     """Where articles come from. A feed is due at `next_fetch_at`; whoever claims it moves that on.
 
@@ -146,6 +149,11 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether programs send its articles."""
+        return self.kind in PUSHED
 
 
 class Fetch(models.Model):

@@ -13,7 +13,13 @@ from apps.sentiment.services.linking import lexis_of, link_again, link_next, try
 from apps.sentiment.services.many_entities import Upserted, upsert_entities
 from apps.sentiment.services.monitors import change_monitor, create_monitor, delete_monitor
 from apps.sentiment.services.pages import page_failed, page_was_read, try_pages_again, without_waiting
-from apps.sentiment.services.readings import claim_source, claim_sources, record_reading, wait_seconds_of
+from apps.sentiment.services.readings import (
+    claim_source,
+    claim_sources,
+    note_push,
+    record_reading,
+    wait_seconds_of,
+)
 from apps.sentiment.services.replays import back_test, finish_replay, replay
 from apps.sentiment.services.retention import forget_bands, forget_bodies, forget_buckets
 from apps.sentiment.services.rules import add_silence, change_rule, create_rule, delete_rule, end_silence
@@ -81,6 +87,7 @@ __all__ = [
     "make_lesson",
     "may_change",
     "not_taken",
+    "note_push",
     "note",
     "open_with",
     "page_failed",

@@ -75,6 +75,15 @@ def let_go(
     )
 
 
+def waits_until(source: Source, *, now: datetime | None = None) -> datetime | None:
+    """Until when a source that is due waits because its host must not be asked; None where it does not wait."""
+    now = now or timezone.now()
+    if not source.is_enabled or source.next_fetch_at is None or source.next_fetch_at > now:
+        return None
+    rows = Host.objects.filter(name=source.host or host_of(source.url), next_at__gt=now + AHEAD)
+    return rows.values_list("next_at", flat=True).first()
+
+
 def held(now: datetime) -> list[str]:
     """Hosts that are read at this moment, or not to be asked yet."""
     kept = Q(busy_until__gte=now) | Q(next_at__gt=now + AHEAD)

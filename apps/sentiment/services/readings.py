@@ -1,5 +1,7 @@
 """Readings of sources: claimed by moving their time on, recorded as their health."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,8 +113,8 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
         mark_watched(source, _watched_since(source, now), now)
     if Source.objects.filter(host=source.host, is_enabled=True, next_fetch_at__lte=now).exclude(pk=source.pk).exists():
         enqueue(COLLECT)  # the next one of this host need not wait for the clock
-    made = Fetch.objects.create(
-        source=source,
+    return _kept(
+        source,
         at=now,
         seconds=reading.seconds,
         status=reading.status,
@@ -125,6 +127,28 @@ def record_reading(source: Source, reading: Reading) -> Fetch | None:
         error_code=reading.error_code,
         error_message=reading.error_message,
     )
+
+
+def note_push(source: Source, results: Sequence[Mapping[str, Any]]) -> Fetch:
+    """Keep what a push left out as a reading of the source; pushes of which all was taken leave no line."""
+    states = Counter(each["state"] for each in results)
+    problems = [
+        {"code": problem["code"], "message": problem["message"], "item": each["external_id"]}
+        for each in results
+        for problem in each["problems"][:1]
+    ]
+    return _kept(
+        source,
+        item_count=len(results),
+        new_count=states["created"],
+        seen_count=states["seen"],
+        dropped_count=states["refused"],
+        problems=problems[:PROBLEMS_KEPT],
+    )
+
+
+def _kept(source: Source, **columns: Any) -> Fetch:
+    made = Fetch.objects.create(source=source, **columns)
     old = Fetch.objects.filter(source=source).order_by("-id").values_list("pk", flat=True)[FETCHES_KEPT:]
     Fetch.objects.filter(pk__in=list(old)).delete()
     return made
