@@ -94,6 +94,16 @@ def test_an_alert_is_read_acknowledged_assigned_judged_and_closed(
     assert caller.post(f"{url}/close").status_code == 409
 
 
+def test_assigning_what_is_assigned_so_leaves_no_step(caller: APIClient, raised_alert: Alert, alice: User) -> None:
+    url = f"/api/v1/alerts/{raised_alert.pk}"
+
+    for user in (None, alice.email, alice.email, None):
+        assert caller.post(f"{url}/assign", {"user": user}, format="json").status_code == 200
+
+    steps = [(each["kind"], each["detail"]) for each in caller.get(url).json()["events"]]
+    assert steps[2:] == [("assigned", alice.email), ("assigned", "")]
+
+
 def test_acknowledging_twice_changes_nothing(caller: APIClient, raised_alert: Alert) -> None:
     first = caller.post(f"/api/v1/alerts/{raised_alert.pk}/acknowledge").json()
 

@@ -22,9 +22,22 @@ def bring(delivery: Delivery) -> Outcome:
     try:
         message(delivery).send()
     except (smtplib.SMTPException, OSError) as error:
-        reason = f"{type(error).__name__}: {error}"[:2_000]
-        raise NotDelivered(reason, is_final=_is_final(error), status=_code(error)) from error
+        raise NotDelivered(_reason(error), is_final=_is_final(error), status=_code(error)) from error
     return Outcome(250)
+
+
+def _reason(error: Exception) -> str:
+    """What the server said, as it said it; else what went wrong."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        said = [f"{whom}: {code} {_read(text)}" for whom, (code, text) in error.recipients.items()]
+        return "; ".join(said)[:2_000]
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{error.smtp_code} {_read(error.smtp_error)}"[:2_000]
+    return f"{type(error).__name__}: {error}"[:2_000]
+
+
+def _read(text: bytes | str) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
 def _is_final(error: Exception) -> bool:

@@ -37,7 +37,6 @@ def assign(*, actor: Actor, alert: Alert, user: User | None) -> Alert:
     if user is not None and not people_of(alert.monitor).filter(pk=user.pk).exists():
         raise Refused("unknown_person", say("Nobody of this name sees the monitor."), field="user")
     changed = Alert.objects.filter(pk=alert.pk).exclude(assigned_to=user).update(assigned_to=user)
-    changed = changed or Alert.objects.filter(pk=alert.pk, assigned_to=None).update(assigned_to=user)
     if changed:
         made = _step(actor, alert, AlertEvent.Kind.ASSIGNED, str(user or ""))
         if user is not None and user != actor.user:
