@@ -15,7 +15,7 @@ from apps.sentiment.alerting.rule_options import arrival_of
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Clock, Dimension, Replay, Rule, RuleKind, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL
-from apps.sentiment.selectors_alerts import articles_by, series_names
+from apps.sentiment.selectors_alerts import articles_by, names_of
 from apps.sentiment.services.arrivals import first_of_story, fitting, holds_for, series_of_hit
 from apps.sentiment.services.watching import keep_seconds_of
 from core.jobs.run import Run
@@ -89,7 +89,7 @@ def replayed(
     else:
         judgements = _buckets(rule, begin, end, clock)
     raised = _followed(rule, judgements, check)
-    names = series_names(rule.monitor, rule.dimension, sorted({each.key for each in raised}))
+    names = names_of(rule, sorted({each.key for each in raised}))
     return [replace(each, series=names.get(each.key, each.key)) for each in raised]
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db.models import Q
@@ -297,22 +298,21 @@ def _lines(text: str) -> list[str]:
 
 
 class SpanForm(forms.Form):
-    """A span in the past, by days."""
+    """A span in the past, by days of the monitor."""
 
     begin = forms.DateField(label=_("From day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     end = forms.DateField(label=_("To day"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     clock = forms.ChoiceField(
         label=_("By which time"),
         choices=Clock.choices,
-        initial=Clock.RECEIVED,
         help_text=_(
             "By the time of arrival: what would have happened. By that of publication: with history that was brought in later."
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        today = timezone.localdate()
-        kwargs["initial"] = {"begin": today - timedelta(days=7), "end": today}
+    def __init__(self, *args: Any, monitor: Monitor, **kwargs: Any) -> None:
+        today = timezone.localdate(timezone=ZoneInfo(monitor.time_zone))
+        kwargs["initial"] = {"begin": today - timedelta(days=7), "end": today, "clock": Clock.RECEIVED.value}
         super().__init__(*args, **kwargs)
 
 

@@ -26,6 +26,7 @@ from apps.sentiment.models import (
     RuleKind,
     Silence,
     Source,
+    Story,
     Topic,
     Usefulness,
 )
@@ -81,6 +82,14 @@ def series_names(monitor: Monitor, dimension: str, keys: Sequence[str]) -> dict[
     ids = [int(key) for key in keys if is_id(key)]
     rows = tables[dimension].filter(workspace=monitor.workspace_id, pk__in=ids)
     return {str(pk): name for pk, name in rows.values_list("pk", "name")}
+
+
+def names_of(rule: Rule, keys: Sequence[str]) -> dict[str, str]:
+    """Series of a rule by key, with the names people know them by; new stories by their titles."""
+    if rule.kind != RuleKind.NEW_STORY:
+        return series_names(rule.monitor, rule.dimension, keys)
+    rows = Story.objects.filter(monitor=rule.monitor_id, pk__in=[int(key) for key in keys if is_id(key)])
+    return {str(pk): title for pk, title in rows.values_list("pk", "title")}
 
 
 def rules_of(monitor: Monitor) -> QuerySet[Rule]:

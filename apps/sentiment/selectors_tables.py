@@ -10,7 +10,8 @@ from django.db import connection
 from django.db.models import F, Sum
 from django.db.models.functions import TruncDay
 
-from apps.sentiment.models import Alert, BucketSize, Clock, Dimension, Measure, Rule, Source, SourceKind
+from apps.sentiment.models import Alert, BucketSize, Clock, Dimension, Measure, Rule, Source
+from apps.sentiment.models.monitors import PUSHED
 from apps.sentiment.selectors_cells import crossed, names_within
 from apps.sentiment.within import Within
 from core.errors import Refused
@@ -128,7 +129,7 @@ def _seen(rule: Rule, begin: int, end: int, chosen: str, span: list[Any], clock:
     size, seen = rule.seconds, np.zeros(end - begin, dtype=bool)
     for (start_at,) in _fetched(SEEN + chosen, [rule.monitor_id, clock, size, *span]):
         seen[_number(start_at, size) - begin] = True
-    pushed = Source.objects.filter(monitor_id=rule.monitor_id, kind=SourceKind.PUSH, is_enabled=True)
+    pushed = Source.objects.filter(monitor_id=rule.monitor_id, kind__in=PUSHED, is_enabled=True)
     if clock == Clock.PUBLISHED or pushed.exists():
         ((first,),) = _fetched(BEGUN, [rule.monitor_id, clock, size])
         if first is not None:

@@ -23,8 +23,8 @@ from apps.sentiment.models import (
     Monitor,
     Score,
     Source,
-    SourceKind,
 )
+from apps.sentiment.models.monitors import PUSHED
 from apps.sentiment.selectors_alerts import of_series, series_names
 from apps.sentiment.selectors_cells import articles_within, crossed
 from apps.sentiment.trends import COUNTED, MOST_SERIES, Asked, Figures, Trend, TrendSeries, summed
@@ -177,7 +177,7 @@ def _looked_at(monitor: Monitor, asked: Asked, begins: list[datetime], end_at: d
     rows = _at(Bucket.objects.filter(monitor=monitor, **total), asked, begins[0], end_at).filter(clock__in=clocks)
     rows = rows.values_list("at", flat=True).distinct()
     seen = {at.astimezone(UTC) for at in rows}
-    if Source.objects.filter(monitor=monitor, kind=SourceKind.PUSH, is_enabled=True).exists():
+    if Source.objects.filter(monitor=monitor, kind__in=PUSHED, is_enabled=True).exists():
         every = Bucket.objects.filter(monitor=monitor, seconds=BucketSize.HOUR, clock=Clock.RECEIVED, **total)
         first = every.aggregate(first=Min("start_at"))["first"]
         seen.update(at for at in begins if first is not None and asked.begin(first) <= at)

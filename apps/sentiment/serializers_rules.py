@@ -195,6 +195,13 @@ class JudgeSerializer(serializers.Serializer[Any]):
     usefulness = serializers.ChoiceField(Usefulness.choices, allow_blank=True)
 
 
+CLOCK = {
+    "choices": Clock.choices,
+    "default": Clock.RECEIVED.value,
+    "help_text": "By the time of arrival as it was judged, or by that of publication, with history that was brought in.",
+}
+
+
 class SpanSerializer(serializers.Serializer[Any]):
     """A span in the past."""
 
@@ -238,6 +245,7 @@ class ReplaySerializer(serializers.ModelSerializer[Replay]):
             "job",
             "state",
             "is_draft",
+            "clock",
             "begin_at",
             "end_at",
             "clock",

@@ -98,7 +98,7 @@ def _form(request: PageRequest, monitor: Monitor, kind: str, found: Rule | None)
 
 def _verdicts(monitor: Monitor, found: Rule) -> list[dict[str, Any]]:
     """What a rule said last, with the names of its series."""
-    names = selectors_alerts.series_names(monitor, found.dimension, [each["key"] for each in found.verdicts])
+    names = selectors_alerts.names_of(found, [each["key"] for each in found.verdicts])
     return [
         {**each, "name": names.get(each["key"]) or _("All articles"), "how": rule_words.METHODS.get(each["method"], "")}
         for each in found.verdicts
@@ -192,7 +192,7 @@ def replays(request: PageRequest, pk: int) -> HttpResponse:
     """Replays of a monitor, and the form of a new one."""
     permission = WRITE if request.method == "POST" else READ
     found = fetch(request.actor, Monitor, permission, pk=pk)
-    form = SpanForm(request.POST or None)
+    form = SpanForm(request.POST or None, monitor=found)
     if request.method == "POST" and form.is_valid():
         try:
             made = services.replay(

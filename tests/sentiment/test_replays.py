@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 from django.utils import timezone
-from rest_framework.test import APIClient
 
+from apps.accounts.models import User
 from apps.sentiment import services
 from apps.sentiment.collecting.items import Item
+from apps.sentiment.forms_rules import SpanForm
 from apps.sentiment.models import Alert, Monitor, Replay, Rule, Source
 from apps.sentiment.services.replays import back_test, replay
 from core.access import Actor
@@ -116,6 +119,101 @@ def test_a_back_test_saves_no_rule_and_says_how_often_it_would_have_fired(
     assert not Rule.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "columns", "fired_at"),
+    [
+        ("static", {"options": {"threshold": 8, "least_count": 0}}, [timedelta(hours=-71)]),
+        ("surge", {"options": {"alpha": 1e-6}}, [timedelta(hours=-71)]),
+        ("keyword", {"options": {"words": ["breach"]}}, [timedelta(hours=-72)]),
+        ("new_story", {"options": {"words": ["breach"], "least_weight": 1}}, [timedelta(hours=-72)]),
+        ("no_data", {"options": {"minutes": 90}}, [timedelta(minutes=30)]),
+    ],
+)
+def test_by_the_time_of_publication_history_is_judged_as_if_it_had_arrived_then(
+    pushed_source: Source,
+    brand_monitor: Monitor,
+    written: Callable[..., Item],
+    kind: str,
+    columns: dict[str, Any],
+    fired_at: list[timedelta],
+) -> None:
+    ordinary = [written(hour, published_at=NOON - (hour + 1) * HOUR) for hour in range(24 * 21)]
+    surge = [
+        written(1_000 + number, f"A breach at bank {number} of town {number * 7}", published_at=NOON - 72 * HOUR)
+        for number in range(20)
+    ]
+    services.ingest(pushed_source, [*ordinary, *surge[:1]], now=NOON, is_history=True)
+    services.ingest(pushed_source, surge[1:] if kind in ("static", "surge") else [], now=NOON, is_history=True)
+    rule = Rule(monitor=brand_monitor, name="Draft", kind=kind, measure="article_count", **columns)
+    span = (NOON - timedelta(days=7), NOON + HOUR)
+
+    found = replayed(rule, *span, clock="published")
+
+    assert [each.fired_at - NOON for each in found] == fired_at
+    assert replayed(rule, *span) == []
+    if kind == "new_story":
+        assert found[0].series == surge[0].title
+
+
+def test_a_back_test_by_the_time_of_publication_is_asked_by_page_and_program(
+    client: Client, alice: User, pushed_source: Source, written: Callable[..., Item]
+) -> None:
+    client.force_login(alice)
+    room, monitor = "/w/harbour/monitors/", pushed_source.monitor_id
+    now = timezone.now()
+    old = [
+        written(number, f"Breach {number} in town {number * 3}", published_at=now - 50 * HOUR * number)
+        for number in (1, 2, 3)
+    ]
+    services.ingest(pushed_source, old, is_history=True)
+    form = {"words": "breach", "severity": "warning", "least_weight": "1", "keep_minutes": "0", "grouping": "rule",
+            "repeat_minutes": "0", "escalate_minutes": "0", "days": "30"}  # fmt: skip
+
+    page = client.get(f"{room}{monitor}/rules/new/keyword").content.decode()
+    for asked in ({}, {"clock": "published"}):
+        assert client.post(f"{room}{monitor}/rules/back-test/keyword", {**form, **asked}).status_code == 200
+        run_next("io")
+    made = client.post(
+        f"/api/v1/monitors/{monitor}/rules/back-test",
+        {"kind": "keyword", "options": {"words": ["breach"]}, "clock": "published",
+         "begin_at": (now - timedelta(days=30)).isoformat(), "end_at": now.isoformat()},
+        content_type="application/json",
+    )  # fmt: skip
+    run_next("io")
+
+    assert 'id="back-test-clock"' in page
+    by_arrival, by_publication, by_program = Replay.objects.order_by("id")
+    assert (by_arrival.clock, by_arrival.result["alert_count"]) == ("received", 0)
+    assert (by_publication.clock, by_publication.result["alert_count"]) == ("published", 3)
+    assert (made.json()["clock"], by_program.digest) == ("published", by_publication.digest)
+    told = client.get(f"{room}replays/{by_publication.pk}/play").content.decode()
+    assert "Breach 1 in town 3" in told
+    assert client.get(f"{room}{monitor}/replays").content.decode().count("by time of publication") == 2
+    wrong = {"begin_at": now - timedelta(days=3), "end_at": now, "clock": "x"}
+    assert client.post(f"/api/v1/monitors/{monitor}/replays", wrong, content_type="application/json").status_code == 422
+
+
+def test_the_days_of_a_replay_are_those_of_the_monitor(brand_monitor: Monitor) -> None:
+    brand_monitor.time_zone = "Pacific/Kiritimati"  # 26 hours ahead of the reader
+
+    with timezone.override(ZoneInfo("Etc/GMT+12")):
+        form = SpanForm(monitor=brand_monitor)
+
+        assert form.initial["end"] > timezone.localdate()
+
+
+def test_a_webhook_tells_of_every_hour_as_a_push_does(
+    brand_monitor: Monitor, actor: Actor, written: Callable[..., Item], ruled: Ruled
+) -> None:
+    source = services.add_source(actor=actor, monitor=brand_monitor, kind="webhook", name="Partner")
+    services.ingest(source, [written(1)], now=NOON - 5 * HOUR)
+    rule = ruled("static", since=NOON - 4 * HOUR, options={"threshold": 0, "direction": "below", "least_count": 0})
+
+    watch_rule(rule.pk, NOON + timedelta(seconds=15))
+
+    assert Alert.objects.get().state == "firing"
+
+
 def test_a_span_must_lie_in_the_past_and_hold_rules(brand_monitor: Monitor, actor: Actor, ruled: Ruled) -> None:
     now = timezone.now()
 
@@ -140,26 +238,6 @@ def brought_in(pushed_source: Source, written: Callable[..., Item]) -> Source:
     return pushed_source
 
 
-@pytest.mark.parametrize(
-    ("kind", "columns", "fired"),
-    [
-        ("static", {"options": {"threshold": 8, "least_count": 0}}, [NOON - 71 * HOUR]),
-        ("surge", {"options": {"alpha": 0.001}}, [NOON - 71 * HOUR]),
-        ("score", {}, [NOON - 71 * HOUR]),
-    ],
-)
-def test_history_that_was_brought_in_is_replayed_by_its_time_of_publication(
-    brought_in: Source, ruled: Ruled, kind: str, columns: dict[str, object], fired: list[datetime]
-) -> None:
-    rule = ruled(kind, since=NOON, **columns)
-
-    assert replayed(rule, NOON - 168 * HOUR, NOON) == []
-    found = replayed(rule, NOON - 168 * HOUR, NOON, clock="published")
-
-    assert [each.fired_at for each in found] == fired
-    assert found[0].verdict["observed"] == 11
-
-
 def test_words_stories_and_silence_are_replayed_by_the_time_of_publication(
     brought_in: Source, ruled: Ruled, written: Callable[..., Item]
 ) -> None:
@@ -181,43 +259,3 @@ def test_words_stories_and_silence_are_replayed_by_the_time_of_publication(
     assert len(replayed(silence, *span, clock="published")) == 2  # after noon the next report comes sooner
     for rule in (words, story, silence):
         assert all(not each.articles for each in replayed(rule, *span))
-
-
-def test_a_replay_keeps_its_clock_on_pages_and_in_the_api(
-    brought_in: Source, ruled: Ruled, actor: Actor, client: Client, api: Callable[..., APIClient]
-) -> None:
-    monitor = brought_in.monitor
-    now = timezone.now()
-    services.ingest(  # two days ago, in the page's own time
-        brought_in,
-        [
-            Item(f"b-{at}", "", f"A breach at shop {at} of town {at}", "", published_at=now - timedelta(days=2))
-            for at in range(9)
-        ],
-        is_history=True,
-    )
-    ruled("static", since=NOON, options={"threshold": 8, "least_count": 0})
-    caller, span = api(actor), {"begin_at": now - timedelta(days=5), "end_at": now}
-
-    assert (
-        caller.post(f"/api/v1/monitors/{monitor.pk}/replays", {**span, "clock": "x"}, format="json").status_code == 422
-    )
-    made = caller.post(f"/api/v1/monitors/{monitor.pk}/replays", {**span, "clock": "published"}, format="json")
-    assert (made.status_code, made.json()["clock"]) == (202, "published")
-    rule = {"kind": "static", "measure": "article_count", "options": {"threshold": 8, "least_count": 0}, **span}
-    for clock in ("published", "received"):
-        body = {**rule, "clock": clock}
-        assert caller.post(f"/api/v1/monitors/{monitor.pk}/rules/back-test", body, format="json").status_code == 202
-    while run_next("io"):
-        pass
-    found = {(each.is_draft, each.clock): each.result["alert_count"] for each in Replay.objects.all()}
-    assert found == {(False, "published"): 1, (True, "published"): 1, (True, "received"): 0}
-
-    client.force_login(actor.user)
-    place = f"/w/{actor.workspace.slug}/monitors"
-    assert "back-test-clock" in client.get(f"{place}/{monitor.pk}/rules/new/static").content.decode()
-    shown = client.get(f"{place}/{monitor.pk}/replays").content.decode()
-    assert shown.count("by time of publication") == 2
-    played = client.get(f"{place}/replays/{made.json()['id']}/play")
-    assert len(played.context["articles"]) == 3
-    assert len(played.context["alerts"]) == 1

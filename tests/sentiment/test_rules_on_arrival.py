@@ -158,7 +158,9 @@ def test_a_first_rate_source_tells_a_story_for_the_first_time_once(
     watch_rule(rule.pk, NOON + 6 * MINUTE)
 
     assert Alert.objects.count() == 1
-    assert [each["source"] for each in Alert.objects.get().explanation["samples"]] == ["Agency"]
+    alert = Alert.objects.get()
+    assert [each["source"] for each in alert.explanation["samples"]] == ["Agency"]
+    assert (alert.series, str(alert)) == ("Cranes stop", f"{rule.name}: Cranes stop")
 
 
 def test_silence_of_a_source_is_told_and_ends_with_its_next_article(

@@ -96,7 +96,7 @@ class Alert(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.rule_name} {self.series}".strip()
+        return f"{self.rule_name}: {self.series}" if self.series else self.rule_name
 
 
 class EventKind(models.TextChoices):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
@@ -229,7 +230,8 @@ def _title(kind: str, alerts: Sequence[Alert]) -> str:
 
 
 def _line(alert: Alert) -> str:
-    return say("{name} since {at}", name=str(alert), at=f"{alert.started_at:%Y-%m-%d %H:%M} UTC")
+    zone = ZoneInfo(alert.monitor.time_zone)
+    return say("{name} since {at}", name=str(alert), at=f"{alert.started_at.astimezone(zone):%Y-%m-%d %H:%M} ({zone})")
 
 
 def _figures(alert: Alert) -> list[str]:

@@ -14,7 +14,7 @@ from apps.sentiment.alerting.course import FIRING, INACTIVE, PENDING, RESOLVED, 
 from apps.sentiment.alerting.verdicts import Verdict
 from apps.sentiment.models import Alert, AlertEvent, Article, Rule, ScoringState, begin_of
 from apps.sentiment.models.rules import ON_ARRIVAL, ON_BUCKETS
-from apps.sentiment.selectors_alerts import series_names
+from apps.sentiment.selectors_alerts import names_of
 from apps.sentiment.services.explaining import brief
 from core.queue import Task, enqueue
 
@@ -105,7 +105,7 @@ def record(
     by_key = {each.key: each for each in verdicts}
     new = [key for key, each in by_key.items() if each.holds and key not in open_alerts]
     new.sort(key=lambda key: -(by_key[key].strength or 0))
-    names = series_names(rule.monitor, rule.dimension, new) if new else {}
+    names = names_of(rule, new) if new else {}
     fired: list[Alert] = []
     taken = closed_by_hand(rule, new, at)
     new = [key for key in new if key not in taken]
