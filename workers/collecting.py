@@ -131,7 +131,7 @@ def _take_page(source: Source, item: Item, reading: Reading) -> None:
             confidence=dated.confidence,
         )
     except Refused as refused:
-        _tell(reading, [Problem(refused.code, str(refused.message), -1, item.url)])
+        _tell(reading, [Problem(refused.code, refused.message, -1, item.url)])
         if not item.title:
             services.page_failed(source, item, refused.message)
             return
@@ -227,7 +227,7 @@ def _take(source: Source, items: Sequence[Item], reading: Reading) -> None:
 
 def _tell(reading: Reading, problems: Sequence[Problem]) -> None:
     reading.problems += [
-        {"code": each.code, "message": str(each.message), "item": each.identity or _place(each)} for each in problems
+        {"code": each.code, "message": each.message, "item": each.identity or _place(each)} for each in problems
     ]
 
 

@@ -49,7 +49,7 @@ def _judge(rules: Sequence[int], now: datetime) -> None:
             watching.not_judged(pk, refused.message)
         except Exception as error:
             logger.exception("rule %s cannot be judged", pk)
-            watching.not_judged(pk, f"{type(error).__name__}: {error}")
+            watching.not_judged(pk, f"{type(error).__name__}: {error}"[:2_000])
 
 
 def watch_rule(pk: int, now: datetime) -> list[Alert]:

@@ -17,12 +17,22 @@ from apps.sentiment.forms_within import WithinForm
 from apps.sentiment.models import Clock, Dimension, Entity, Grouping, Measure, Monitor, Rule, RuleKind, Source, Topic
 from apps.sentiment.models.rules import ON_ARRIVAL
 from apps.sentiment.selectors_cells import names_within
+from apps.sentiment.services.rules import MOST_WAIT_SECONDS
 from apps.sentiment.within import NAMES, Within
 from engine.specs.fields import FieldInfo
 
 OPTION = "option_"
 RELATIONS = ("receivers", "escalates_to", "inhibited_by")
-TOLD = ("name", "severity", "grouping", "repeat_minutes", "escalate_minutes", "tells_resolved", "is_enabled")
+TOLD = (
+    "name",
+    "severity",
+    "grouping",
+    "wait_seconds",
+    "repeat_minutes",
+    "escalate_minutes",
+    "tells_resolved",
+    "is_enabled",
+)
 MOST_NAMED = 300  # series that a form offers one by one
 DAYS = (_("Mon"), _("Tue"), _("Wed"), _("Thu"), _("Fri"), _("Sat"), _("Sun"))
 EACH = {
@@ -87,6 +97,13 @@ class RuleForm(WithinForm):
         label=_("Who is told"), queryset=Receiver.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
     )
     grouping = forms.ChoiceField(label=_("One message for"), choices=Grouping.choices, initial=Grouping.RULE)
+    wait_seconds = forms.IntegerField(
+        label=_("Wait for others (seconds)"),
+        min_value=0,
+        max_value=MOST_WAIT_SECONDS,
+        initial=10,
+        help_text=_("Before the first message, so that alerts that fire together are told together."),
+    )
     repeat_minutes = forms.IntegerField(
         label=_("Tell again after (minutes)"),
         min_value=0,
@@ -197,7 +214,9 @@ class RuleForm(WithinForm):
 
     def quiet(self) -> list[Any]:
         """What is seldom needed."""
-        return self.named("escalate_minutes", "escalates_to", "inhibited_by", "mute_days", "mute_begin", "mute_end")
+        return self.named(
+            "wait_seconds", "escalate_minutes", "escalates_to", "inhibited_by", "mute_days", "mute_begin", "mute_end"
+        )
 
     def columns(self) -> dict[str, Any]:
         """What services take."""
@@ -237,7 +256,7 @@ class RuleForm(WithinForm):
 
 
 def _initial(rule: Rule, kind: str) -> dict[str, Any]:
-    names = ("name", "severity", "measure", "seconds", "hold_minutes", "keep_minutes", "grouping", "repeat_minutes",
+    names = ("name", "severity", "measure", "seconds", "hold_minutes", "keep_minutes", "grouping", "wait_seconds", "repeat_minutes",
              "tells_resolved", "escalate_minutes", "is_enabled")  # fmt: skip
     found: dict[str, Any] = {name: getattr(rule, name) for name in names}
     found["series"] = f"{rule.dimension}:{rule.key}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.db import connection
@@ -178,22 +179,29 @@ def _lags(sources: Sequence[int]) -> dict[int, float]:
 
 @dataclass(frozen=True)
 class SourceFigures:
-    """What came of a source lately, and what was left out of it."""
+    """What of a source was published lately, and what was left out: of its last reading, or of the pushes of as long."""
 
     article_count: int
     dropped_count: int
 
 
 def figures_of(source: Source, *, now: datetime | None = None) -> SourceFigures:
-    """Of the last seven days, by the clock of arrival."""
+    """Of seven days. A feed tells the same broken items at every reading, so theirs do not add up."""
     since = (now or timezone.now()) - timedelta(days=7)
-    place = {"monitor": source.monitor_id, "clock": Clock.RECEIVED, "seconds": BucketSize.HOUR, "model_version": None}
+    place = {"monitor": source.monitor_id, "clock": Clock.PUBLISHED, "seconds": BucketSize.HOUR, "model_version": None}
     buckets = Bucket.objects.filter(**place, dimension=Dimension.SOURCE, key=str(source.pk), start_at__gte=since)
-    readings = Fetch.objects.filter(source=source, at__gte=since)
-    return SourceFigures(
-        buckets.aggregate(sum=Sum("article_count"))["sum"] or 0,
-        readings.aggregate(sum=Sum("dropped_count"))["sum"] or 0,
-    )
+    readings = Fetch.objects.filter(source=source, error_code="").exclude(status=304)
+    if source.is_pushed:
+        dropped = readings.filter(at__gte=since).aggregate(sum=Sum("dropped_count"))["sum"]
+    else:
+        dropped = readings.order_by("-id").values_list("dropped_count", flat=True).first()
+    return SourceFigures(buckets.aggregate(sum=Sum("article_count"))["sum"] or 0, dropped or 0)
+
+
+def repeats(readings: Sequence[Fetch]) -> set[int]:
+    """Readings (the newest first) whose problems are those of the one before, by number."""
+    pairs = pairwise(readings)
+    return {newer.pk for newer, older in pairs if newer.problems and newer.problems == older.problems}
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ class JudgeSerializer(serializers.Serializer[Any]):
     usefulness = serializers.ChoiceField(Usefulness.choices, allow_blank=True)
 
 
-CLOCK = {
+CLOCK: dict[str, Any] = {
     "choices": Clock.choices,
     "default": Clock.RECEIVED.value,
     "help_text": "By the time of arrival as it was judged, or by that of publication, with history that was brought in.",

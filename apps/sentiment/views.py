@@ -121,7 +121,7 @@ def _chart(series: selectors.Series) -> dict[str, Any]:
     }
     if not found:
         return {}
-    form = "MONTH_DAY_FORMAT" if series.seconds == BucketSize.DAY else "SHORT_DATETIME_FORMAT"
+    form = _("M j") if series.seconds == BucketSize.DAY else "SHORT_DATETIME_FORMAT"
     times = selectors.spans_of(series)
     shown = [each for each in TONES if any(point[each[0]] for point in found.values())]
     return {
@@ -227,6 +227,7 @@ def source(request: PageRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("Saved."))
             return redirect(workspace_url(request.actor, "sentiment:source", pk=found.pk))
+    shown = keyset(request, selectors.readings_of(found), size=25)
     context = {
         "source": found,
         "monitor": found.monitor,
@@ -234,7 +235,8 @@ def source(request: PageRequest, pk: int) -> HttpResponse:
         "figures": selectors.figures_of(found),
         "waits_until": hosts.waits_until(found),
         "form": form,
-        "page": keyset(request, selectors.readings_of(found), size=25),
+        "page": shown,
+        "repeats": selectors.repeats(shown.rows),
         "unread": selectors.unread_pages_of(found)[:UNREAD_SHOWN],
     }
     return render(request, "sentiment/source.html", context, status=422 if form.errors else 200)

@@ -238,7 +238,7 @@ def _chart(found: Replay) -> dict[str, Any]:
     first, last = found.begin_at.astimezone(zone).date(), found.end_at.astimezone(zone).date()
     span = [first + timedelta(days=at) for at in range((last - first).days + 1)]
     return {
-        "categories": [formats.date_format(day, "MONTH_DAY_FORMAT") for day in span],
+        "categories": [formats.date_format(day, _("M j")) for day in span],
         "series": [{"name": _("Alerts"), "values": [days.count(day) for day in span]}],
         "counts": True,
     }

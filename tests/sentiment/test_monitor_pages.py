@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import AuditEntry
 from apps.registry.models import ModelVersion
-from apps.sentiment import services
+from apps.sentiment import selectors, services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.models import Article, Fetch, Host, Monitor, Score, Source
 from apps.sentiment.selectors import healths_of, sources_of
@@ -134,7 +134,8 @@ def test_a_source_page_tells_what_came_lately_and_that_it_waits_for_its_host(
     client: Client, place: str, pushed_source: Source, brand_monitor: Monitor, written: Written
 ) -> None:
     now = timezone.now()
-    services.ingest(pushed_source, [written(1, published_at=now - timedelta(minutes=5)), written(2)], now=now)
+    recent = [written(number, published_at=now - timedelta(minutes=number)) for number in (1, 2)]
+    services.ingest(pushed_source, [*recent, written(3)], now=now)
     feed = Source.objects.create(
         monitor=brand_monitor, kind="feed", name="Daily", url="https://x.example.com/a", next_fetch_at=now
     )
@@ -144,12 +145,28 @@ def test_a_source_page_tells_what_came_lately_and_that_it_waits_for_its_host(
     page = client.get(f"{place}sources/{pushed_source.pk}").content.decode()
     waiting = client.get(f"{place}sources/{feed.pk}").content.decode()
 
-    assert "arrived in 7 days" in page and '<div class="lx-stat-value">2</div>' in page
+    assert "published in 7 days" in page and '<div class="lx-stat-value">2</div>' in page
     assert "must not be asked before" not in page
     assert "begins within seconds" in asked
     assert "begins within seconds" not in waiting and "must not be asked before" in waiting
     Source.objects.update(next_fetch_at=now + timedelta(hours=2))
     assert "must not be asked before" not in client.get(f"{place}sources/{feed.pk}").content.decode()
+
+
+def test_what_a_feed_leaves_out_at_every_reading_is_told_and_counted_once(
+    client: Client, place: str, brand_monitor: Monitor
+) -> None:
+    source = Source.objects.create(monitor=brand_monitor, kind="feed", name="Daily", url="https://x.example.com")
+    problems = [{"code": "empty_item", "message": "Nothing in it.", "item": "a"}]
+    for _reading in range(3):
+        Fetch.objects.create(source=source, status=200, dropped_count=1, problems=problems)
+    Fetch.objects.create(source=source, status=304)
+
+    page = client.get(f"{place}sources/{source.pk}").content.decode()
+
+    assert page.count("Nothing in it.") == 1
+    assert page.count("Left out as at the reading before.") == 2
+    assert selectors.figures_of(source).dropped_count == 1
 
 
 def test_what_a_push_left_out_stands_on_the_page_of_its_source(

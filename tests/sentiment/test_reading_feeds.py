@@ -10,12 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone, translation
 
+from apps.accounts.models import User
 from apps.sentiment import services
 from apps.sentiment.models import Article, Fetch, Host, Monitor, Source
 from apps.sentiment.services.readings import pause_of
 from core.access import Actor
+from words import say
 from workers.collecting import read_source
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>Daily</title>
@@ -96,6 +100,24 @@ def read(feed_source: Source) -> Read:
         return Fetch.objects.latest("id")
 
     return once
+
+
+def test_what_went_wrong_is_told_in_the_readers_language(
+    read: Read, paper: Paper, feed_source: Source, client: Client, alice: User
+) -> None:
+    client.force_login(alice)
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = "zh-hans"
+    paper.body = FEED.replace("</channel>", "<item><guid>3</guid></item></channel>").encode()
+    read()
+    paper.status = 500
+    read()
+
+    page = client.get(f"/w/harbour/monitors/sources/{feed_source.pk}").content.decode()
+
+    with translation.override("zh-hans"):
+        assert str(say("The item has neither a title nor a text.")) in page
+        assert str(say("The address answers with status {status}.", status=500)) in page
+    assert "neither a title" not in page and "answers with status" not in page
 
 
 def test_what_a_feed_names_first_is_taken_last(read: Read, paper: Paper) -> None:

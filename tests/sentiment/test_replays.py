@@ -167,7 +167,7 @@ def test_a_back_test_by_the_time_of_publication_is_asked_by_page_and_program(
     ]
     services.ingest(pushed_source, old, is_history=True)
     form = {"words": "breach", "severity": "warning", "least_weight": "1", "keep_minutes": "0", "grouping": "rule",
-            "repeat_minutes": "0", "escalate_minutes": "0", "days": "30"}  # fmt: skip
+            "wait_seconds": "10", "repeat_minutes": "0", "escalate_minutes": "0", "days": "30"}  # fmt: skip
 
     page = client.get(f"{room}{monitor}/rules/new/keyword").content.decode()
     for asked in ({}, {"clock": "published"}):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models.monitors import Source
 from core.jobs.models import Job
+from core.words import WordsJSONField
 
 
 class Backfill(models.Model):
@@ -26,7 +27,7 @@ class Backfill(models.Model):
     new_count = models.PositiveIntegerField(default=0)
     seen_count = models.PositiveIntegerField(default=0)
     refused_count = models.PositiveIntegerField(default=0)
-    problems = models.JSONField(default=list)  # the first few: {"row", "message"}
+    problems = WordsJSONField(default=list)  # the first few: {"row", "message"}
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 

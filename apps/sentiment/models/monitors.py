@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.roles import ADMIN, OWNER
 from core.access import Actor
 from core.sealing import SealedField
+from core.words import WordsField, WordsJSONField
 
 MOST_WEIGHT = 3
 RUNNING = (OWNER, ADMIN)  # the roles that see every monitor
@@ -36,7 +37,7 @@ class Monitor(models.Model):
     topic_threshold = models.FloatField(_("Topics from"), default=0.5)  # a probability
     link_threshold = models.FloatField(_("Entities from"), default=0.5)  # a confidence
     linking_below = models.BigIntegerField(null=True)  # articles with a smaller id are still to be linked anew
-    scoring_error = models.TextField(blank=True)  # why its articles wait for a version at this moment
+    scoring_error = WordsField(blank=True)  # why its articles wait for a version at this moment
     body_days = models.PositiveIntegerField(_("Days that texts are kept"), default=365)
     is_restricted = models.BooleanField(_("Only for named members"), default=False, db_default=False)
     members = models.ManyToManyField(  # who sees it then, besides who made it and who runs the workspace
@@ -133,7 +134,7 @@ class Source(models.Model):
     last_success_at = models.DateTimeField(null=True, blank=True)
     last_article_at = models.DateTimeField(null=True, blank=True)  # when the newest article was received
     failure_count = models.PositiveIntegerField(default=0)  # in a row
-    last_error = models.TextField(blank=True)
+    last_error = WordsField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -168,9 +169,9 @@ class Fetch(models.Model):
     new_count = models.PositiveIntegerField(default=0)
     seen_count = models.PositiveIntegerField(default=0)
     dropped_count = models.PositiveIntegerField(default=0)
-    problems = models.JSONField(default=list)  # the first few: {"code", "message", "item"}
+    problems = WordsJSONField(default=list)  # the first few: {"code", "message", "item"}
     error_code = models.CharField(max_length=60, blank=True)
-    error_message = models.TextField(blank=True)
+    error_message = WordsField(blank=True)
 
     class Meta:
         verbose_name = _("reading")

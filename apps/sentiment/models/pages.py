@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.sentiment.models.articles import Article
 from apps.sentiment.models.monitors import Source
+from core.words import WordsField
 
 
 class UnreadPage(models.Model):
@@ -17,7 +18,7 @@ class UnreadPage(models.Model):
     identity = models.CharField(max_length=64)  # as an article's
     url = models.URLField(max_length=2_000)
     failure_count = models.PositiveIntegerField(default=0)  # in a row
-    reason = models.TextField(blank=True)
+    reason = WordsField(blank=True)
     last_at = models.DateTimeField(default=timezone.now)
     next_at = models.DateTimeField(null=True)
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.notifications.models import Receiver, Severity
 from apps.sentiment.models.monitors import Monitor
 from apps.sentiment.models.scores import BucketSize, Dimension
+from core.words import WordsField
 
 
 class RuleKind(models.TextChoices):
@@ -81,7 +82,7 @@ class Rule(models.Model):
     evaluated_until = models.DateTimeField(null=True, blank=True)
     seen_article = models.BigIntegerField(default=0)  # the newest one that a rule on arrival has looked at
     evaluated_at = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True)  # why it could not be judged
+    error = WordsField(blank=True)  # why it could not be judged
     verdicts = models.JSONField(default=list)  # what was said last of its strongest series
     memory = models.BinaryField(null=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

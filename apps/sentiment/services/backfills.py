@@ -191,7 +191,7 @@ def store_rows(*, run: Run, backfill: Backfill, rows: list[RawRow | RowError], n
             else item_of(row, backfill.mapping, now=now, zone=_zone(backfill))
         )
         if item is None:
-            refused.append({"row": row.number, "message": str(reason)})
+            refused.append({"row": row.number, "message": reason})
         else:
             items.append(item)
     with run.fenced():

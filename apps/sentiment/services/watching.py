@@ -220,7 +220,7 @@ def judged(
 
 def not_judged(pk: int, reason: str) -> None:
     """A rule that cannot be judged says why; it is tried again, and no other waits for it."""
-    Rule.objects.filter(pk=pk).update(error=reason[:2_000])
+    Rule.objects.filter(pk=pk).update(error=reason)
 
 
 def arrived(monitor_id: int) -> None:
