@@ -177,8 +177,8 @@ def test_the_form_tries_a_rule_on_the_days_before(
     url = f"/w/harbour/monitors/{brand_monitor.pk}/rules/back-test/static"
     form = {
         "severity": "warning", "measure": "article_count", "series": "total:", "seconds": 3600, "hold_minutes": 0, "keep_minutes": 0,
-        "grouping": "rule", "repeat_minutes": 0, "escalate_minutes": 0, "option_threshold": 20, "option_direction": "above",
-        "option_least_count": 0, "option_least_buckets": 4, "days": "7",
+        "grouping": "rule", "wait_seconds": 0, "repeat_minutes": 0, "escalate_minutes": 0, "option_threshold": 20,
+        "option_direction": "above", "option_least_count": 0, "option_least_buckets": 4, "days": "7",
     }  # fmt: skip
 
     asked = client.post(url, form)
