@@ -100,7 +100,6 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=2_000,
         widget=forms.URLInput,
-        help_text=_("Leave it empty where a program pushes articles."),
     )
     time_zone = forms.ChoiceField(
         label=_("Time zone"),

@@ -107,7 +107,7 @@ def _chart(found: Alert) -> dict[str, Any]:
             values = [round(value, 2) if at == found.bucket_at else None for at, _count in series]
             chart.append({"name": name, "values": values})
     return {
-        "categories": [formats.date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT") for at, _count in series],
+        "categories": [formats.date_format(timezone.localtime(at), _("M j, H:i")) for at, _count in series],
         "series": chart,
     }
 

@@ -180,6 +180,21 @@ def test_a_file_is_imported_and_says_what_was_refused(client: Client, room: str,
     assert set(acme.aliases.values_list("text", flat=True)) == {"Acme", "Acme Corp"}
 
 
+def test_two_topics_of_one_name_do_not_stand_beside_one_another(actor: Actor, brand_monitor: Monitor) -> None:
+    recalls = services.create_topic(actor=actor, name="Recalls")
+    below = services.create_topic(actor=actor, name="Recalls", key="below", parent=recalls)
+    services.create_topic(actor=actor, name="Recalls", key="own", monitor=brand_monitor)
+
+    with pytest.raises(Refused) as made:
+        services.create_topic(actor=actor, name="recalls", key="again")
+    with pytest.raises(Refused) as moved:
+        services.change_topic(actor=actor, topic=below, parent=None)
+    services.change_topic(actor=actor, topic=below, words=["recall"])
+
+    assert made.value.code == moved.value.code == "name_taken"
+    assert Topic.objects.count() == 3
+
+
 def test_a_new_entity_is_found_by_its_own_name_beside_its_aliases(actor: Actor) -> None:
     table = "name,alias,is_ambiguous\nKestrel Bank,北门银行,no\nApple,apple,yes\n"
 

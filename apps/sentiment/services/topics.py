@@ -36,6 +36,7 @@ def create_topic(*, actor: Actor, **columns: Any) -> Topic:
         raise conflict("too_many_topics", say("There are at most {most} topics in a workspace.", most=MOST_TOPICS))
     topic = Topic(workspace=actor.workspace)
     _set(topic, columns)
+    _check_name(topic)
     _save(topic)
     audit(actor=actor, action="topic.create", obj=topic, after=_told(topic))
     return topic
@@ -47,10 +48,13 @@ def change_topic(*, actor: Actor, topic: Topic, **columns: Any) -> Topic:
     found = Topic.objects.select_for_update().get(pk=topic.pk)
     before = _told(found)
     _set(found, columns)
-    if _told(found) == before:
+    after = _told(found)
+    if after == before:
         return found
+    if any(after[name] != before[name] for name in ("name", "parent", "monitor")):
+        _check_name(found)
     _save(found)
-    audit(actor=actor, action="topic.change", obj=found, before=before, after=_told(found))
+    audit(actor=actor, action="topic.change", obj=found, before=before, after=after)
     return found
 
 
@@ -116,6 +120,13 @@ def _set(topic: Topic, columns: Mapping[str, Any]) -> None:
         if parent.pk == topic.pk:
             raise Refused("own_parent", say("A topic cannot stand below itself."), field="parent")
         parent = parent.parent
+
+
+def _check_name(topic: Topic) -> None:
+    """Two of one name beside one another cannot be told apart in lists and charts."""
+    beside = Topic.objects.filter(workspace=topic.workspace, monitor=topic.monitor, parent=topic.parent)
+    if beside.filter(name__iexact=topic.name).exclude(pk=topic.pk).exists():
+        raise conflict("name_taken", say("There is a topic of this name in this place already."))
 
 
 def words_of(words: Sequence[str], field: str) -> list[str]:
