@@ -110,6 +110,7 @@ def add_counts(counts: Iterable[Count]) -> None:
     """
     buckets: _Sums = defaultdict(lambda: [0] * len(COUNTS))
     cells: _Sums = defaultdict(lambda: [0] * len(COUNTS))
+    where: tuple[Any, ...]
     for article, version, names, places, amount in counts:
         columns = [_COLUMN[name] for name in names]
         spans = _spans(article)
