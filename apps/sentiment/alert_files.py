@@ -26,7 +26,7 @@ OWN = (
 TIMES = ("started_at", "fired_at", "resolved_at", "acknowledged_at", "judged_at")
 PEOPLE = ("resolved_by", "acknowledged_by", "assigned_to", "judged_by")
 COLUMNS = (
-    "id", "monitor", "monitor_name", "rule", "rule_name", "kind", "severity", "dimension", "key", "series", "state",
+    "id", "monitor", "monitor_name", "rule", "rule_name", "kind", "severity", "dimension", "key", "series", "within", "state",
     "started_at", "fired_at", "resolved_at", "resolved_by", "acknowledged_at", "acknowledged_by", "assigned_to",
     "usefulness", "judged_at", "judged_by", *VERDICT, "strength", "is_late", "held_back",
 )  # fmt: skip
@@ -35,7 +35,9 @@ COLUMNS = (
 def written(rows: QuerySet[Alert], form: str) -> Iterator[str]:
     """Pieces of a file of alerts by ascending id, in `form`: csv, spreadsheet or jsonl."""
     found = rows.select_related(None).select_related("monitor", *PEOPLE).defer("explanation", "evidence")
-    found = found.annotate(verdict=F("explanation__verdict"))  # of the explanation, which is long, the figures alone
+    found = found.annotate(
+        verdict=F("explanation__verdict"), limits=F("explanation__within")
+    )  # not all of what is long
     return as_text(found, form, COLUMNS, lambda row: _record(row, form))
 
 
@@ -49,6 +51,7 @@ def _record(row: Any, form: str) -> dict[str, Any]:
         **{name: at and at.astimezone(zone).isoformat() for name, at in times.items()},
         **{name: str(user) if user else None for name, user in people.items()},
         **{name: verdict.get(name) for name in VERDICT},
+        "within": row.limits or None,
         "monitor": row.monitor_id,
         "monitor_name": row.monitor.name,
         "rule": row.rule_id,

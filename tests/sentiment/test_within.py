@@ -1,5 +1,6 @@
 """Trends, rules and alerts of some articles alone: those of one topic, entity, source or language."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.registry.models import ModelVersion
-from apps.sentiment import services
+from apps.sentiment import alert_files, services
 from apps.sentiment.collecting.items import Item
 from apps.sentiment.forms_saved import kept_of, opened
 from apps.sentiment.models import Alert, Article, Entity, Expectation, Rule, SavedView, Source, Topic
@@ -209,6 +210,8 @@ def test_a_rule_counts_only_what_it_is_limited_to_and_its_alert_is_explained_by_
     said = alert.explanation
     assert said["verdict"]["observed"] == said["article_count"] == 3
     assert said["within"] == {"topic": "Recall"}
+    (line,) = "".join(alert_files.written(Alert.objects.all(), "jsonl")).splitlines()
+    assert json.loads(line)["within"] == {"topic": "Recall"}
     assert all("召回" in each["title"] for each in said["samples"])
     again = replayed(Rule.objects.get(pk=rule.pk), NOON - HOUR, NOON)
     assert [(each.series, each.verdict["observed"]) for each in again] == [("Acme", 3.0)]
