@@ -14,16 +14,17 @@ from apps.sentiment.collecting import declared, scripts, shown
 from apps.sentiment.collecting.habits import habits_of, month_first
 from apps.sentiment.collecting.identity import identity_of
 from apps.sentiment.collecting.items import OLDEST, SKEW, Confidence, Moment
-from apps.sentiment.collecting.shown import SHORT, Clue, Reader
+from apps.sentiment.collecting.shown import EXACT, SHORT, Clue, Reader
 from apps.sentiment.collecting.trees import Block, blocks, parse
 from apps.sentiment.collecting.zones import told_zone
 
 JUST_WRITTEN = timedelta(minutes=2)  # a declared time this close to the reading may be the server's clock
-_EXACT = (Confidence.STATED, Confidence.ZONE_ASSUMED)
 _SEEN = ("label", "named", "headline", "above")
+_DATA = ("meta", "script")  # not better than what readers see, but more exact
 _ADDRESS = (
     re.compile(r"(?<!\d)(?P<year>(?:19|20)\d\d)[/_-]?(?P<month>0[1-9]|1[0-2])[/_-]?(?P<day>0[1-9]|[12]\d|3[01])(?!\d)"),
     re.compile(r"(?<!\d)(?P<year>(?:19|20)\d\d)/(?P<month>[1-9]|1[0-2])/(?P<day>[1-9]|[12]\d|3[01])(?!\d)"),
+    re.compile(r"(?<!\d)(?P<day_first>\d\d([-_])\d\d\2(?:19|20)\d\d)(?!\d)"),
     re.compile(r"(?P<year>20\d\d)/(?P<month>[a-z]{3})[a-z]*/(?P<day>\d{1,2})(?!\d)", re.I),
 )
 
@@ -77,11 +78,16 @@ def _trusted(clues: list[Clue], reader: Reader) -> Clue:
 
 
 def _with_time(best: Clue, others: list[Clue], lines: list[Block], reader: Reader) -> Clue:
-    """Where the best clue has only a day, another of the same day that has the time, or a clock that stands alone."""
+    """Where the best clue has only a day, another of the same day that has the time, or a clock that stands alone; where it
+    is counted back ("2 days ago"), what the page's own data say of about that age."""
+    if best.moment.confidence is Confidence.RELATIVE:
+        age = reader.now - best.moment.at
+        told = (clue for clue in others if clue.where in _DATA and clue.moment.confidence in EXACT)
+        return next((clue for clue in told if age / 2 <= reader.now - clue.moment.at <= age * 2), best)
     if best.moment.confidence not in (Confidence.DAY, Confidence.GUESSED):
         return best
     day = reader.day(best.moment)
-    same = [clue for clue in others if clue.moment.confidence in _EXACT and reader.day(clue.moment) == day]
+    same = [clue for clue in others if clue.moment.confidence in EXACT and reader.day(clue.moment) == day]
     if same or best.moment.confidence != Confidence.DAY:
         return same[0] if same else best
     moment = shown.lone_clock(day, lines, reader)
@@ -91,21 +97,27 @@ def _with_time(best: Clue, others: list[Clue], lines: list[Block], reader: Reade
 def _clues(tree: Any, lines: list[Block], url: str, address: list[Clue], reader: Reader) -> Iterator[Clue]:
     """All dates of a page, the most trustworthy first."""
     identity = identity_of(tree, url)
-    weak = []
+    weak, films = [], []
     for written, where, changed in declared.dates(tree, identity):
         if moment := reader.one(written):
             if where == "weak":
                 weak.append(Clue(moment, "meta", changed))
+            elif where == "early":
+                if abs(moment.at - reader.now) > JUST_WRITTEN:
+                    yield Clue(moment, "time", changed)
+            elif where == "film":
+                films.append(Clue(moment, "microdata", changed))
             else:
                 yield Clue(moment, where, changed)
     seen = shown.dates(lines, reader)
     ranked = {rank: [clue for clue in seen if clue.where == rank] for rank in (*_SEEN, "end", "late")}
-    yield from ranked["label"]
+    yield from sorted(ranked["label"], key=lambda clue: clue.loose)
     yield from weak
     yield from (clue for rank in ("named", "headline", "above") for clue in ranked[rank])
     for written in scripts.dates(tree, identity):
         if moment := reader.one(written):
             yield Clue(moment, "script")
+    yield from films
     yield from shown.datelines(lines, reader.habits.near, reader)
     yield from address
     yield from ranked["end"]
@@ -116,10 +128,13 @@ def _clues(tree: Any, lines: list[Block], url: str, address: list[Clue], reader:
 def _address(url: str, reader: Reader) -> Iterator[Clue]:
     for pattern in _ADDRESS:
         for match in pattern.finditer(url[:2_000]):
+            told = match.groupdict()
             written = (
-                f"{match['day']} {match['month']} {match['year']}"
-                if match["month"].isalpha()
-                else "{year}-{month}-{day}".format(**match.groupdict())
+                told["day_first"].replace("_", "-")
+                if "day_first" in told
+                else "{day} {month} {year}".format(**told)
+                if told["month"].isalpha()
+                else "{year}-{month}-{day}".format(**told)
             )
             if moment := reader.one(written):
                 yield Clue(Moment(moment.at, Confidence.GUESSED), "address")

@@ -14,7 +14,7 @@ MOST_ATTRIBUTES = 100  # of an element; one with more is no date
 MOST_PARTS = 40  # of a paragraph that is looked at for sentences
 # Names without case, blanks and marks, the more telling first.
 _META_PUBLISHED = (
-    "articlepublishedtime", "articlepublished", "ogarticlepublishedtime", "ogpublishedtime", "datepublished", "publishdate",
+    "articlepublishedtime", "articlepublished", "ogarticlepublishedtime", "ogpublishedtime", "ogtime", "datepublished", "publishdate",
     "publisheddate", "publishtime", "publicationdate", "pubdate", "apubtime", "weiboarticlecreateat", "btpubdate", "sailthrudate",
     "parselypubdate", "originalpublicationdate", "articledateoriginal", "rnewsdatepublished", "cxenseparserecspublishtime",
     "cxenseparsepublishtime", "citationonlinedate", "citationpublicationdate", "dctermsissued", "dcdateissued", "dcissued",
@@ -53,15 +53,17 @@ _MACHINE_PUBLISHED = re.compile(
 )
 _MACHINE_CHANGED = re.compile(r"datemodified|(?:^|[\s:])modified(?:$|\s)|modified_time")
 _OTHER_ITEMS = re.compile(
-    r"(?:comment|answer|review|event|listitem|person|organization|website|product|offer|imageobject|videoobject)/?$",
+    r"(?:comment|answer|review|event|listitem|person|organization|website|product|offer|imageobject)/?$",
     re.I,
 )
+_VIDEO = re.compile(r"videoobject/?$", re.I)  # the page's own, or one that stands in it
 _PARSELY = re.compile(r'"pub_?date"\s{0,9}:\s{0,9}"([^"]{8,40})"', re.I)
 Declared = tuple[str, str, bool]  # what is written, where, whether it is of a change
 
 
 def dates(tree: Any, identity: Identity) -> Iterator[Declared]:
-    """What the page declares, the most trustworthy first; "weak" is what stands in names that also mean something else."""
+    """What the page declares, the most trustworthy first; "weak" is what stands in names that also mean something else,
+    "film" what is of a film, which may be all of the page, "early" a time above the headline, which may be a clock."""
     yield from ((written, "json-ld", changed) for written, changed in jsonld.dates(tree, identity))
     weak = []
     for declared in _meta(tree):
@@ -114,18 +116,20 @@ def _microdata(own: list[Any], holders: set[Any]) -> Iterator[Declared]:
         said = f"{element.get('itemprop', '')} {element.get('property', '')}".lower()
         if said == " ":
             continue
-        if _MACHINE_PUBLISHED.search(said) and not _is_of_other_item(element) and not _is_card(element, holders):
-            yield _value(element), "microdata", False
+        if _MACHINE_PUBLISHED.search(said) and not _is_card(element, holders):
+            kind = _kind_of_item(element)
+            if not _OTHER_ITEMS.search(kind):
+                yield _value(element), "film" if _VIDEO.search(kind) else "microdata", False
         elif _MACHINE_CHANGED.search(said):
             yield _value(element), "microdata", True
 
 
-def _is_of_other_item(element: Any) -> bool:
-    for each in islice(element.iterancestors(), 12):
-        kind = each.get("itemtype") or each.get("typeof")
-        if kind:
-            return bool(_OTHER_ITEMS.search(kind.split()[0] if kind.split() else ""))
-    return False
+def _kind_of_item(element: Any) -> str:
+    """What an element's property is of: the type of the item around it, "" where none is told; a film within another item
+    is that one's image."""
+    kinds = (each.get("itemtype") or each.get("typeof") for each in islice(element.iterancestors(), 12))
+    told = [kind.split()[0] for kind in kinds if kind and kind.split()]
+    return "imageobject" if len(told) > 1 and _VIDEO.search(told[0]) else next(iter(told), "")
 
 
 def _times(own: list[Any], head: Any, holders: set[Any]) -> Iterator[Declared]:
@@ -160,8 +164,8 @@ def _times(own: list[Any], head: Any, holders: set[Any]) -> Iterator[Declared]:
                 yield value, "time", changed
             else:
                 rest.append((not passed, "time" if stamps or _machine_time(element) else "weak", value))
-    for _, where, value in sorted(rest, key=lambda entry: entry[0]):
-        yield value, where, False
+    for above, where, value in sorted(rest, key=lambda entry: entry[0]):
+        yield value, "early" if above and where == "time" else where, False
 
 
 _TOOLTIPS = {"title", "data-tooltip", "data-original-title", "data-title", "data-content", "data-tip", "aria-label"}
@@ -188,22 +192,25 @@ def _machine_time(element: Any) -> str:
     said = element.get("datetime") or ""
     if not said and "-" in element.tag:
         said = next(
-            (value for name in ("ts", "timestamp", "date", "time", "value") if (value := element.get(name))), ""
+            (value for name in ("ts", "timestamp", "date", "time", "iso", "value") if (value := element.get(name))), ""
         )
     return said if len(said) <= MOST_TOLD else ""
 
 
-_NAMED_TIME = re.compile(r"time|date|publish|ago|age\b|posted|stamp", re.I)
+_NAMED_TIME = re.compile(r"time|date|publish|ago|age\b|posted|stamp|\bts\b", re.I)
 _DATA_TIME = re.compile(
     r"^data-(?:[\w.-]*[-_.])?(?:timestamp|time|date|datetime|utime|published|pub\w*|publish\w*|created|posted|epoch|utc|unix\w*|seconds|millis\w*|ts|iso\w*|livestamp)$"
 )
 _DATA_NAMED_PUBLISHED = re.compile(
     r"pub|creat|post(?:ed)?[-_]|release|timestamp|data-(?:time|date|datetime|utime)$", re.I
 )
-_MACHINE_TIME = re.compile(r"1\d{9}(?:\d{3})?|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]+(?:Z| ?[+-]\d\d:?\d\d)?)?")
+_MACHINE_TIME = re.compile(
+    r"1\d{9}(?:\d{3})?|(?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:.]+(?:Z| ?[+-]\d\d:?\d\d)?(?: [A-Z]{2,5})?)?"
+)
 _RELATIVE = re.compile(
     r"\bago\b|前|昨|刚|剛|今天|yesterday|today|just now|^\d{1,2}\s*(?:h|m|d|w|y|mo|hrs?|mins?|days?)$", re.I
 )
+_CLOCK = re.compile(r"\d:[0-5]\d")
 _CHANGED_BEFORE = re.compile(r"(?:更新|修改|编辑|updated?|modified|edited|revised)\W{0,12}(?:on|at|于)?\W{0,3}$", re.I)
 
 
@@ -230,7 +237,8 @@ def _stamps(element: Any, names: str) -> list[tuple[str, bool]]:
     exact = bool(_MACHINE_TIME.fullmatch(title)) and (
         any(char.isdigit() for char in text) or bool(_NAMED_PUBLISHED.search(names))
     )
-    return [(title, False)] if re.search(r"\d{4}", title) and (exact or _RELATIVE.search(text)) else []
+    fuller = is_time and bool(_CLOCK.search(title)) and not _CLOCK.search(text)
+    return [(title, False)] if re.search(r"\d{4}", title) and (exact or fuller or _RELATIVE.search(text)) else []
 
 
 def _before(element: Any) -> str:

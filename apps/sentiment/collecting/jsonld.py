@@ -15,7 +15,7 @@ MOST_OBJECTS = 50  # in one script, one after the other
 _ARTICLE = re.compile(r"article|posting|report|^newsitem|blog$|question", re.I)
 _PAGE = re.compile(r"page$|creativework|^webcontent", re.I)
 _OTHER_KINDS = re.compile(
-    r"^(?:website|.*organization|person|.*event|product|.*offer|jobposting|comment|answer|.*review|imageobject|listitem|place"
+    r"^(?:website|.*organization|person|.*event|product|.*offer|comment|answer|.*review|imageobject|listitem|place"
     r"|.*business|.*store|book|movie|.*series|.*season|dataset|course|brand|logo)$", re.I,
 )  # fmt: skip
 OTHERS = {
@@ -103,6 +103,8 @@ def _rank(kinds: list[str], *, owned: bool | None, of_others: bool) -> int | Non
     if kinds and all(_OTHER_KINDS.search(kind) for kind in kinds):
         return None
     is_article = any(_ARTICLE.search(kind) for kind in kinds)
+    if any(kind.lower() == "jobposting" for kind in kinds):
+        return None if of_others or owned is False else 4
     if of_others:
         return 0 if owned and (is_article or not kinds) else None
     if is_article:

@@ -1,19 +1,17 @@
 """Dates and times as people and machines write them, Chinese and English, found in a line of text."""
 
 import re
-import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from apps.sentiment.collecting import phrases
 from apps.sentiment.collecting.habits import UNKNOWN, Habits
 from apps.sentiment.collecting.items import SKEW, Confidence, Moment
+from apps.sentiment.collecting.numerals import normalised
 from apps.sentiment.collecting.phrases import CLOCK, YEAR
-from apps.sentiment.collecting.zones import zone_of
+from apps.sentiment.collecting.zones import NAMED_IN_CHINESE, zone_of
 
-MOST_CHARACTERS = 4_000  # of a text that is searched
-_DIGITS = dict(zip("〇零○一二三四五六七八九两", "0001234567892", strict=True))
 _MONTHS = {
     name: at
     for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
@@ -23,13 +21,13 @@ _SECONDS = {
     "星": 604_800, "礼": 604_800, "月": 2_592_000, "年": 31_536_000,
     "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000, "y": 31_536_000,
 }  # fmt: skip
-_DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "大": 3, "today": 0, "yesterday": 1}
+_DAYS_BACK = {"今": 0, "昨": 1, "前": 2, "大": 3, "today": 0, "yesterday": 1, "day before yesterday": 2}
 _AFTERNOON = ("下午", "晚上", "晚间", "晚間", "深夜", "夜间", "夜間", "傍晚", "午后", "午後", "晚", "pm")
 _WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 _HOPE = re.compile(
-    r"[\d〇零一二三四五六七八九十今昨前刚剛半几幾数數]|ago|day\b|now", re.I
+    r"[\d〇零一二三四五六七八九十今昨前刚剛半几幾数數]|ago|day\b|now|\blast\b|[上本这這](?:周|週|星期|礼拜|禮拜)", re.I
 )  # a text without these has no date
 
 
@@ -59,6 +57,9 @@ class _Reading:
         local = self.now.astimezone(self.zone).replace(tzinfo=None)
         return self.now.astimezone(self.zone_of(name, local)[0]).date()
 
+    def told(self, name: str) -> "_Reading":
+        return replace(self, habits=replace(self.habits, told_zone=name))
+
     def zone_of(self, name: str, local: datetime) -> tuple[tzinfo, bool]:
         return zone_of(name or self.habits.told_zone, local, self.zone, self.habits.country)
 
@@ -81,7 +82,7 @@ _Reader = Callable[[re.Match[str], _Reading], Moment | None]
 def read_moment(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNKNOWN) -> Moment | None:
     """The date a whole value says (an attribute, a field of a feed): also bare seconds or milliseconds since 1970, and a
     day of ISO 8601 that is counted through its year (2024-065)."""
-    text = text.strip()
+    text = _DATE_OF_NET.sub(r"\1", text.strip())
     if re.fullmatch(r"-?\d{9,10}(?:\.\d+)?|\d{13}|\d{16}", text) and (moment := _epoch(text)):
         return moment
     if moment := _exact(text):
@@ -92,6 +93,7 @@ def read_moment(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNKN
     return next((found.moment for found in find_moments(text, now=now, zone=zone, habits=habits)), None)
 
 
+_DATE_OF_NET = re.compile(r"\\?/Date\((-?\d{9,13})(?:[+-]\d{4})?\)\\?/")
 _RFC_822 = re.compile(
     r"(?:[A-Za-z]{3,9},? )?(\d{1,2}) (jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) (\d{4}) "
     r"(\d\d):(\d\d)(?::([0-5]\d))? (GMT|UTC|Z|[+-]\d{4})",
@@ -119,7 +121,7 @@ def _exact(text: str) -> Moment | None:
 
 def find_moments(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNKNOWN) -> list[Found]:
     """All dates of a text in the order they stand; of overlapping readings the more exact one. Texts are cut at
-    MOST_CHARACTERS; positions count in the text as normalised (NFKC, Chinese numbers as digits)."""
+    numerals.MOST_CHARACTERS; positions count in the text as normalised (NFKC, Chinese numbers as digits)."""
     if not _HOPE.search(text):
         return []
     text = normalised(text)
@@ -129,19 +131,13 @@ def find_moments(text: str, *, now: datetime, zone: tzinfo, habits: Habits = UNK
         for match in pattern.finditer(text):
             if any(match.start() < other.end and other.start < match.end() for other in taken):
                 continue
-            if moment := _read(read, match, reading):
+            told = _ZONE_LEAD.search(text, max(0, match.start() - 12), match.start())
+            if moment := _read(read, match, reading.told(told["zone"]) if told else reading):
                 taken.append(Found(match.start(), match.end(), moment))
     return sorted(taken, key=lambda found: found.start)
 
 
-_DASHES = re.compile(r"(?<=\d)[–—−‐‑‒](?=\d)")
-
-
-def normalised(text: str) -> str:
-    """Full width to half width, Chinese numbers before a unit to digits, one kind of blank."""
-    text = " ".join(unicodedata.normalize("NFKC", text[:MOST_CHARACTERS]).replace("\u200b", "").split())
-    text = _DASHES.sub("-", text)
-    return phrases.CHINESE_NUMBER.sub(lambda match: _arabic(match[1]), text)
+_ZONE_LEAD = re.compile(rf"(?P<zone>{NAMED_IN_CHINESE})\s*[:：,，]?\s*\Z")  # 北京时间2024年3月5日 14:05
 
 
 def _read(read: _Reader, match: re.Match[str], reading: _Reading) -> Moment | None:
@@ -149,17 +145,6 @@ def _read(read: _Reader, match: re.Match[str], reading: _Reading) -> Moment | No
         return read(match, reading)
     except (ValueError, OverflowError):  # the 31st of February, the year 0
         return None
-
-
-def _arabic(written: str) -> str:
-    """二〇二四 -> 2024 (digit by digit), 二十三 -> 23."""
-    if "十" not in written and "百" not in written:
-        return "".join(_DIGITS[char] for char in written)
-    hundreds, _, rest = written.rpartition("百")
-    tens, ten, ones = rest.rpartition("十")
-    value = 100 * int(_DIGITS.get(hundreds or "", "0"))
-    value += 10 * int(_DIGITS.get(tens.lstrip("零〇") or "一", "1")) if ten else 0
-    return str(value + int(_DIGITS.get(ones.lstrip("零〇") or "零", "0")))
 
 
 def _epoch(text: str) -> Moment | None:
@@ -194,10 +179,16 @@ def _group(match: re.Match[str], name: str) -> str:
 _MINUTES = ("minute", "minute_zh", "minute_dot", "minute_letter", "minute_four")
 
 
+def _half(match: re.Match[str]) -> str:
+    """Which half of the day, or which part, is said before or after a time: pm, 下午."""
+    said = next((said for name in ("half", "half_after", "ampm") if (said := _group(match, name).lower())), "")
+    return f"{said}m" if said in ("a", "p") else said
+
+
 def _clock(match: re.Match[str]) -> timedelta | None:
     if not _group(match, "hour"):
         return None
-    hour, half = int(match["hour"]), (_group(match, "half").lower() or _group(match, "ampm").lower() + "m")
+    hour, half = int(match["hour"]), _half(match)
     minute = next((said for name in _MINUTES if (said := _group(match, name))), "")
     quarter = {"半": 30, "一刻": 15, "1刻": 15, "三刻": 45}.get(_group(match, "quarter"), 0)
     second = int(_group(match, "second") or _group(match, "second_zh") or 0)
@@ -226,15 +217,33 @@ def _week(match: re.Match[str], reading: _Reading) -> Moment:
     return _moment(day, match, reading)
 
 
+def _weekday(match: re.Match[str]) -> int:
+    return "一二三四五六日".index(match["weekday_zh"].replace("天", "日"))
+
+
 def _weekday_back(match: re.Match[str], reading: _Reading) -> Moment:
     """Tuesday at 9:15 AM: of the last seven days."""
+    name = match.groupdict().get("weekday_name")
+    weekday = _WEEKDAYS.index(name.lower()[:3]) if name else _weekday(match)
     for back in range(8):
         day = reading.today - timedelta(days=back)
-        if day.weekday() == _WEEKDAYS.index(match["weekday_name"].lower()[:3]):
+        if day.weekday() == weekday:
             moment = _moment(day, match, reading, at_best=Confidence.RELATIVE)
             if moment.at <= reading.now:
                 return moment
     raise ValueError("no such day")
+
+
+def _last_weekday(match: re.Match[str], reading: _Reading) -> Moment:
+    """last Tuesday: the last one before today."""
+    back = (reading.today.weekday() - _WEEKDAYS.index(match["weekday_name"].lower()) - 1) % 7 + 1
+    return _moment(reading.today - timedelta(days=back), match, reading, at_best=Confidence.RELATIVE)
+
+
+def _week_and_day(match: re.Match[str], reading: _Reading) -> Moment:
+    """上周五: of the week before, whose first day is Monday."""
+    monday = reading.today - timedelta(days=reading.today.weekday() + 7 * match["week"].count("上"))
+    return _moment(monday + timedelta(days=_weekday(match)), match, reading, at_best=Confidence.RELATIVE)
 
 
 def _numbers(match: re.Match[str], reading: _Reading) -> Moment:
@@ -385,4 +394,7 @@ _READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
     (_pattern(phrases.MONTH_AND_DAY + phrases.NO_YEAR_AFTER), _named),
     (_pattern(phrases.DAY_AND_MONTH + phrases.NO_YEAR_AFTER), _named),
     (re.compile(phrases.WEEKDAY_BACK, re.I), _weekday_back),
+    (_pattern(phrases.LAST_WEEKDAY), _last_weekday),
+    (_pattern(phrases.WEEK_AND_DAY), _week_and_day),
+    (re.compile(phrases.WEEKDAY_BACK_CHINESE, re.I), _weekday_back),
 )

@@ -1,16 +1,11 @@
 """Patterns of dates and times in Chinese and English. Every named group is read in moments.py."""
 
-import re
-
 from apps.sentiment.collecting.zones import NAMED_IN_CHINESE
 from apps.sentiment.collecting.zones import PATTERN as ZONE
 
-CHINESE_NUMBER = re.compile(
-    r"([〇零○一二三四五六七八九十两百]+)(?=\s*(?:年|个?月|個?月|日|号|號|[时時](?!代|候)|点|點|分|秒|小时|小時|天前|周前|週前|个?星期前|个?钟头?前))"
-)
 _HALF_DAY = (
     r"(?:(?P<half>上午|下午|早上|早晨|早间|早間|清早|凌晨|清晨|中午|正午|晚上|晚间|晚間|深夜|夜间|夜間"
-    r"|傍晚|午后|午後|晚|早|[ap]m(?=\s*\d{1,2}:))\s*)?"
+    r"|傍晚|午后|午後|晚|早|晨|[ap]m(?=\s*\d{1,2}:))\s*)?"
 )
 _WITH_COLON = r"\s*[:∶]\s?(?P<minute>[0-5]\d)(?!\d)(?:\s*:\s?(?P<second>[0-6]\d)(?:[.,]\d{1,9})?)?(?!\.?\d)"
 _WITH_DOT = r"\.(?P<minute_dot>[0-5]\d)(?=\s?(?:[ap]\.?\s?m|hrs?|hours|(?-i:[A-Z]{3,5}))\b|\s*$|\s+[|·])"
@@ -21,12 +16,12 @@ _FOUR_DIGITS = (
 _IN_CHINESE = r"\s*(?:时|時|点|點)(?:(?P<minute_zh>\d{1,2})\s*分?|(?P<quarter>半|整|一刻|1刻|三刻))?(?:(?P<second_zh>\d{1,2})\s*秒)?"
 CLOCK = (
     rf"{_HALF_DAY}(?P<hour>\d{{1,2}})(?:{_WITH_COLON}|{_WITH_DOT}|{_WITH_LETTER}|{_FOUR_DIGITS}|{_IN_CHINESE}|(?=\s*[ap]\.?m\b))"
-    rf"(?:\s*(?P<ampm>[ap])\.?\s?m\b\.?)?(?:\s?(?:hrs?|hours)\b\.?)?(?:\s*[(,]?\s*(?P<zone>{ZONE})\)?)?"
+    rf"(?:\s*(?P<ampm>[ap])\.?\s?m\b\.?|\s+(?P<half_after>上午|下午|晚上|凌晨)(?![\u4e00-\u9fff]))?(?:\s?(?:hrs?|hours)\b\.?)?(?:\s*[(,]?\s*(?P<zone>{ZONE})\)?)?"
 )
 # What stands between a day and its time: a mark, "at", a weekday.
 GAP = (
     r"(?:\s*[,，、|·•/()@‧]?\s*(?:[-–—]{1,2}\s+)?(?:issued\s+)?(?:at\s+|on\s+)?"
-    r"(?:[(（]?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天1-7][)）]?|[(（][一二三四五六日][)）])?\s*[,，|]?\s*"
+    r"(?:[(（]?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天1-7][)）]?|[(（][一二三四五六日][)）])?\s*[,，|(]?\s*"
     r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?\s*)?)"
 )
 # 2024-03-05 HKT 14:05, 香港時間14時05分
@@ -83,7 +78,8 @@ NO_YEAR_AFTER = r"(?!\s*,?\s*\d{4})"
 # Not 目前天气, 日前 or the name of a news site.
 DAY_BACK = (
     r"(?P<back>大前[天日]|(?:今|昨|(?<![目此之以先日年月周期时前])前)(?:[天日](?!头条|頭條|是|[:：])|(?=[晚早晨凌]))"
-    r"|\btoday\b(?!['’]|\s+is\b|:|,?\s+(?:mon|tue|wed|thu|fri|sat|sun|[0-3]?\d\s+[a-z]|[a-z]{3,9}\.?\s+[0-3]?\d\b))|\byesterday\b)"
+    r"|\btoday\b(?!['’]|\s+is\b|:|,?\s+(?:mon|tue|wed|thu|fri|sat|sun|[0-3]?\d\s+[a-z]|[a-z]{3,9}\.?\s+[0-3]?\d\b))"
+    r"|\bday before yesterday\b|(?<!before )\byesterday\b)"
 )
 AGO_CHINESE = (
     r"(?:(?P<hours>\d{1,3})\s*(?:个|個)?小[时時]零?\s*)?(?P<amount>\d{1,4}|半)\s*(?P<unit>秒钟?|秒鐘|分钟?|分鐘|个?小时|個?小時|个?钟头?|天|日|周|週|个?星期|个?礼拜|个月|個月|年)"
@@ -95,6 +91,11 @@ AGO_ENGLISH = (
     r"|days?|d|weeks?|wks?|w|months?|mos?|years?|yrs?|y)\s+ago\b"
 )
 JUST_NOW = r"刚刚|剛剛|刚才|剛才|[几幾数數](?:秒|分)[钟鐘]?前|\ba few minutes ago\b|\bjust now\b|\b(?:a few )?(?:moments?|seconds) ago\b"
+LAST_WEEKDAY = r"(?<![a-z])last\s+(?P<weekday_name>mon|tue|wed|thu|fri|sat|sun)(?:[a-z]{0,6}day)?\b"
+WEEK_AND_DAY = (
+    r"(?P<week>上上|上|本|这|這)(?:个|個)?(?:周|週|星期|礼拜|禮拜)(?P<weekday_zh>[一二三四五六日天])(?!天|至|到)"
+)
+WEEKDAY_BACK_CHINESE = rf"(?<![上下每逢至到~-])(?:周|週|星期|礼拜|禮拜)(?P<weekday_zh>[一二三四五六日天])\s*{CLOCK}"
 WEEKDAY_BACK = (
     rf"(?<![a-z])(?:last\s+)?(?P<weekday_name>mon|tue|wed|thu|fri|sat|sun)[a-z]{{0,6}}\.?,?\s+(?:at\s+)?{CLOCK}"
 )

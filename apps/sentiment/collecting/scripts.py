@@ -1,9 +1,11 @@
 """Dates in scripts: variables and states that are named for a publication, the page's own record before others'."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from apps.sentiment.collecting.identity import Identity
 from apps.sentiment.collecting.jsonld import MOST_SCRIPT_CHARACTERS, MOST_SCRIPTS
@@ -12,11 +14,14 @@ MOST_CHARACTERS = 2_000_000  # of all scripts of a page
 MOST_OPEN = 200  # objects within objects
 _NAME = (
     r"(?:(?:article|page|content|story|post|news|doc|item|original|first|web)[_.-]?){0,2}"
-    r"(?:publi(?:sh(?:ed)?|cation)(?:[_-]?(?:time|date|at|on|ts|stamp|timestamp|datetime|utc))?(?:[_-]?(?:str|string|iso|utc|ms|ts|time))?"
+    r"(?:announce(?:d|ment)?[_-]?(?:time|date|at)|dateline|gmt_?created?|add(?:ed)?[_-]?(?:time|date)|"
+    r"publi(?:sh(?:ed)?|cation)(?:[_-]?(?:time|date|at|on|ts|stamp|timestamp|datetime|utc))?(?:[_-]?(?:str|string|iso|utc|ms|ts|time))?"
     r"|date[_-]?(?:published|created|posted|time[_-]?published)|pub[_-]?(?:lish[_-]?)?(?:time|date|ts|at|datetime)|(?:ori[_-]?)?create[_-]?(?:time|date|at)"
     r"|created(?:[_-]?(?:at|on|time|date))?|c[_-]?time|ct|p[_-]?time|post(?:ed)?[_-]?(?:time|date|at|on|gmt)|release[d]?[_-]?(?:time|date|at)"
     r"|display[_-]?(?:date|time)|issue[d]?[_-]?(?:time|date|at)|input[_-]?time|show[_-]?time|send[_-]?time|online[_-]?time|news[_-]?(?:time|date)|article[_-]?(?:time|date))"
 )
+_ESCAPED = re.compile(r"\s*(?:%7B|%5B)", re.I)  # JSON as addresses write it
+_FLAT = re.compile(r"\s*\[(?:\[\"|\{\"[^\"]{1,40}\":\s?\d)")  # the objects of a state one after the other
 _BEFORE = r"(?<![A-Za-z])(?<!last_)(?<!last-)(?<!un_)(?<!re_)"
 _CALLS = r"(?:(?:new\s+)?[A-Za-z_.]{1,30}\s?\(\s?)?"
 _VALUE = (
@@ -29,7 +34,8 @@ _TOKENS = re.compile(
     rf"(?P<open>[\{{\[])|(?P<close>[\}}\]])|(?:{_BEFORE}\\?[\"']?(?:"
     r"(?:(?:(?:article|page|news|content|post|story)[_-]?)?(?:title|headline)|(?:msg_)?title)\\?[\"']?\s{0,9}[:=]\s{0,9}\\?[\"'](?P<title>[^\"'\n]{2,200})"
     r"|(?:url|link|canonical(?:Url)?|articleUrl|path)\\?[\"']\s{0,9}:\s{0,9}\\?[\"'](?P<address>[^\"'\n]{2,300})"
-    r"|(?P<others>(?:recommend|recomm|related|relate|hot|latest|comment|repl(?:y|ies)|rank|more|similar|popular|trending|side|next|prev)[A-Za-z_]{0,20})\\?[\"']?\s{0,9}[:=]\s{0,9}[\[{]"
+    r"|(?P<others>(?:recommend|recomm|related|relate|hot|latest|comment|repl(?:y|ies)|rank|more|similar|popular|trending|side|next|prev)[A-Za-z_]{0,20}"
+    r"|(?:cookie|consent|onetrust|analytics|plugin|theme|licen[sc]e|build|user|author|member|account|owner|profile|creator|seller|shop)(?:_?(?:info|data|profile|base))?)\\?[\"']?\s{0,9}[:=]\s{0,9}[\[{]"
     rf"|{_NAME}{_VALUE}))", re.I,
 )  # fmt: skip
 
@@ -53,10 +59,31 @@ def dates(tree: Any, identity: Identity) -> Iterator[str]:
         text = (script.text or "")[: min(left, MOST_SCRIPT_CHARACTERS)]
         if "ld+json" in script.get("type", "").lower() or not text:
             continue
+        if _ESCAPED.match(text):
+            text = unquote(text)
         left -= len(text)
+        if _FLAT.match(text):
+            text = _unfolded(text)
         if _VARIABLE.search(text):
             found.extend(_values(text, identity))
     yield from (value for _, value in sorted(found, key=lambda entry: entry[0]))
+
+
+def _unfolded(text: str) -> str:
+    """A state whose objects name their values by position (devalue: Nuxt, SvelteKit), with these in their places."""
+    try:
+        cells = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    plain = {at: cell for at, cell in enumerate(cells) if isinstance(cell, str | int) and not isinstance(cell, bool)}
+    return json.dumps(
+        [
+            {name: plain.get(at, at) if isinstance(at, int) else at for name, at in cell.items()}
+            for cell in cells
+            if isinstance(cell, dict)
+        ],
+        ensure_ascii=False,
+    )
 
 
 def _values(text: str, identity: Identity) -> Iterator[tuple[int, str]]:

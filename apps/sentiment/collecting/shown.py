@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, tzinfo
 from apps.sentiment.collecting import words
 from apps.sentiment.collecting.habits import Habits
 from apps.sentiment.collecting.items import SKEW, Confidence, Moment
-from apps.sentiment.collecting.moments import Found, find_moments, normalised, read_moment
+from apps.sentiment.collecting.moments import Found, find_moments, read_moment
+from apps.sentiment.collecting.numerals import normalised
 from apps.sentiment.collecting.phrases import CLOCK, ZONE_BEFORE
 from apps.sentiment.collecting.trees import Block
 
@@ -21,12 +22,18 @@ OF_THIS = 90  # characters before a day: "This article was originally published 
 SIGN_OFF = 40  # characters besides the day at the end of a press release
 TEXT = 50  # characters after the headline with which the text has begun
 CLOCK_AFTER = 2  # blocks after a day in which a clock may stand: its label, the clock
+TITLE = 20  # bytes of a link that is a title, no author
+CLOCKS, HALF_HOUR = timedelta(minutes=2), timedelta(minutes=30)  # between a page's own clock and the reading
 DATED_LINES = 3  # so many unlabelled lines of different days are a history
+EXACT = (Confidence.STATED, Confidence.ZONE_ASSUMED)
+_BESIDE = ("named", "headline")
 _MONTH_AND_DAY = re.compile(r"(?<!\S)(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\S)")
+_AGE = re.compile(r"(?<!\S)(\d{1,3}\s?[hdw])$")
+_AGE_AFTER_MARK = re.compile(r"[•·|]\s*(\d{1,3}\s?[hdw])$")
 _DATE_NAMES = re.compile(r"date|time|pub|info|source|meta|byline|post(?:ed)?[-_]on|来源", re.I)
 _DATELINE = re.compile(
     r"^【[^】]{2,20}(?:讯|電|电|报道|消息)】\s*(?P<after>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*[,，]"
-    r"|^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(?P<day>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\()",
+    r"|^.{0,12}?(?:讯|電|电|报道|记者|消息|社|报)?\W{0,3}.{0,24}?(?P<day>\d{1,2}\s*月\s*\d{1,2}\s*[日号])\s*(?:电|電|讯|消息|报道|（|\(|[|丨])",
     re.S,
 )
 _DATELINE_ENGLISH = re.compile(
@@ -54,6 +61,16 @@ _CLOCK_LABEL = re.compile(
     r"|(?:(?:issued|published|posted|released|filed|sent|last\s+updated|updated)\s+)?(?:at|time)|(?:publication|release|issue|post(?:ing)?)\s+time)\s*[:：]?",
     re.I,
 )
+_FIRST_AT = re.compile(
+    r"(?:\b(?:first|originally)\s+(?:published|posted)(?:\s+at)?|(?:首次|最初|最早)(?:发布|發布|發佈|发表|發表|刊登|出版)(?:时间|時間|于|於)?)"
+    rf"\s*[:：]?\s*(?P<said>{CLOCK})",
+    re.I,
+)
+_SHARE = re.compile(
+    r"(?:share|分享|print|save|email|copy link|facebook|twitter|linkedin|whatsapp|telegram|reddit|pinterest|messenger"
+    r"|weibo|wechat|微信|微博|[qQ]{2}空间|收藏|打印|\W|on|to|via|this|[xX]){1,12}",
+    re.I,
+)
 _GOES_ON = re.compile(
     r"\s+(?!by\b|in\b|from\b|via\b|at\b|on\b|ago\b|min|read|views?\b|comments?\b|edited\b|updated\b|published\b|posted\b)[a-z]{2,}\s+[a-z\d]"
     r"|,\s+(?:we|the|our|more|it|there|this|a|an|over|about|nearly)\s"
@@ -67,13 +84,14 @@ _BYLINE = re.compile(r"^\W{0,3}(?:by\b|作者|来源|來源|记者|記者|编辑
 
 @dataclass(frozen=True)
 class Clue:
-    """A date that a page gives: what it says, where it was found, whether it is of a change instead of publication, and
-    whether its line says next to nothing else."""
+    """A date that a page gives: what it says, where it was found, whether it is of a change instead of publication,
+    whether its line says next to nothing else, and whether its label says less than that it was published then (Date, Created)."""
 
     moment: Moment
     where: str
     changed: bool = False
     alone: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,18 +119,28 @@ class Reader:
 def dates(shown: list[Block], reader: Reader) -> list[Clue]:
     """All dates of the lines of a page; `where` says what each is worth: label, named (its element is), headline (beside
     it), above, end, late (a label far below)."""
-    inside = [block for block in shown if not block.around and not block.of_others]
+    inside = [block for block in shown if not (block.around or block.of_others) or _is_of_this(block)]
     found: list[list[Clue]] = []
-    in_text = False
+    in_text = timed = False
+    titled, listed = -1, 0  # the line below a linked title near the headline, and how many such lines come later
     waiting: tuple[int, int] | None = None  # the line that told the last day alone, and how many blocks ago
     for block, before in zip(inside, [None, *inside], strict=False):
         previous = before.text if before else ""
-        if before and before.link_share >= 0.9 and len(previous) >= 6 and (in_text or block.place > LINKED_NEAR):
+        linked = (
+            before is not None and before.link_share >= 0.9 and len(previous) >= 6 and not _SHARE.fullmatch(previous)
+        )
+        if linked and (in_text or block.place > LINKED_NEAR):
+            listed += bool(_NUMBER.search(block.text))
             continue  # the linked title of another article
+        below = in_text
         in_text = in_text or (block.place > 0 and len(block.text) > TEXT)
         if len(block.text) <= SHORT or block.place <= 3:
-            label = previous if len(previous) <= LABEL and not _NUMBER.search(previous) else ""
+            label = block.label or (previous if len(previous) <= LABEL and not _NUMBER.search(previous) else "")
             clues = list(_in_block(block, label, last=block is inside[-1], reader=reader))
+            if below and timed:
+                clues = [_of_issue(clue) for clue in clues]
+            timed = timed or any(clue.where in _BESIDE and clue.moment.confidence in EXACT for clue in clues)
+            titled = len(found) if linked and clues and len(previous.encode()) >= TITLE else titled
             found.append(clues)
             if clues and clues[-1].moment.confidence is Confidence.DAY:
                 waiting = len(found) - 1, 0
@@ -126,7 +154,20 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
                     waiting = None
         else:
             waiting = None
+    if titled >= 0 and listed >= DATED_LINES:
+        found[titled] = []  # the page lists articles, this is the first
     return [*_without_histories(found, reader), *_boxes(inside, reader)]
+
+
+def _of_issue(clue: Clue) -> Clue:
+    """A day that has a label below a text with a full time above it: of the issue it was printed in, or of a reader."""
+    is_label = clue.where == "label" and not clue.changed and clue.moment.confidence is Confidence.DAY
+    return replace(clue, where="end") if is_label else clue
+
+
+def _is_of_this(block: Block) -> bool:
+    """Whether a line of a foot or a side speaks of the page itself: "This article first appeared on May 5, 2024"."""
+    return len(block.text) <= SHORT and bool(words.NAMES_THIS.match(block.text)) and bool(_NUMBER.search(block.text))
 
 
 def _labelled_clock(day: Clue, block: Block, label: str, reader: Reader) -> Moment | None:
@@ -175,12 +216,13 @@ def _in_block(block: Block, label: str, *, last: bool, reader: Reader) -> Iterat
     if words.NAMES_OF_EVENTS.search(block.names):
         return
     moments = reader.all(text)
-    if not moments and 0 < block.place <= NEAR and _DATE_NAMES.search(block.names):
-        yield from _month_and_day(text, reader)
+    if not moments and 0 < block.place <= NEAR:
+        yield from _terse(text, reader, named=bool(_DATE_NAMES.search(block.names)))
     suffixes = bool(
         moments
         and (words.CHANGED_AFTER.match(text[moments[-1].end :]) or _PUBLISHED_AFTER.match(text[moments[-1].end :]))
     )
+    of_event = False
     for at, found in enumerate(moments):
         before = text[max(end, found.start - 30) : found.start] or (label if not end else "")
         following = moments[at + 1].start if at + 1 < len(moments) else len(text)
@@ -193,14 +235,35 @@ def _in_block(block: Block, label: str, *, last: bool, reader: Reader) -> Iterat
         if words.SIGNED_OFF.search(before) and len(rest) < SIGN_OFF and found.moment.at.year >= WEB:
             yield Clue(found.moment, "label", alone=True)
             continue
-        if words.FOREIGN.search(before) or _is_prose(text, found, block.names):
+        of_event = _is_of_event(text, found, before, follows=begin > 0) or (of_event and bool(words.AND.match(before)))
+        if of_event or _is_prose(text, found, block.names):
             continue
         if words.tells_change(before) or words.CHANGED_AFTER.match(after):
             yield Clue(found.moment, "label", changed=True)
+            yield from _first_at(text[found.end : following], found.moment, reader)
         elif _is_calendar(block, found.moment, reader):
             continue
         elif rank := _rank(block, told, rest, text[found.end : found.end + 24], last=last, year=found.moment.at.year):
-            yield Clue(found.moment, rank, alone=len(rest) < 12 or bool(_BYLINE.search(rest)))
+            alone = len(rest) < 12 or bool(_BYLINE.search(rest))
+            yield Clue(found.moment, rank, alone=alone, loose=not words.publishes(before[-20:]))
+
+
+def _is_of_event(text: str, found: Found, before: str, *, follows: bool) -> bool:
+    """Whether the words around a date say that it is of something else, or one of several days or hours."""
+    clock_less = words.SPAN_BEFORE.search(before) and found.moment.confidence is Confidence.DAY
+    if follows and words.SPAN_AFTER.match(before):
+        return True
+    return bool(clock_less or words.FOREIGN.search(before) or words.FOREIGN_AFTER.match(text[found.end :]))
+
+
+def _first_at(after: str, changed: Moment, reader: Reader) -> Iterator[Clue]:
+    """Updated January 23 at 7.11am, first published at 5.11am: on the day of the change, or on the one before."""
+    if first := _FIRST_AT.search(after):
+        for back in (0, 1):
+            moment = reader.one(f"{reader.day(replace(changed, at=changed.at - timedelta(days=back)))} {first['said']}")
+            if moment and moment.at <= changed.at:
+                yield Clue(moment, "label")
+                return
 
 
 def _is_prose(text: str, found: Found, names: str) -> bool:
@@ -219,16 +282,22 @@ def _is_prose(text: str, found: Found, names: str) -> bool:
 
 
 def _is_calendar(block: Block, moment: Moment, reader: Reader) -> bool:
-    """Whether a day above a headline is the day of the reading, which sites show as their own."""
-    is_bare = block.place < 0 and not _DATE_NAMES.search(block.names)
-    return is_bare and moment.confidence is Confidence.DAY and reader.day(moment) == reader.today
+    """Whether a day or a clock above a headline is that of the reading, which sites show as their own."""
+    if block.place >= 0 or _DATE_NAMES.search(block.names):
+        return False
+    if moment.confidence is Confidence.DAY:
+        return reader.day(moment) == reader.today
+    since = abs(moment.at - reader.now)
+    off_zone = since % HALF_HOUR  # a clock may run in another zone than the source's
+    return moment.confidence in EXACT and since < timedelta(hours=15) and min(off_zone, HALF_HOUR - off_zone) <= CLOCKS
 
 
-def _month_and_day(text: str, reader: Reader) -> Iterator[Clue]:
-    """12-30, which is a date only where a page says that one stands there."""
-    if match := _MONTH_AND_DAY.search(text):
-        moment = reader.one(f"{match[1]}月{match[2]}日")
-        yield from [Clue(moment, "named")] if moment else []
+def _terse(text: str, reader: Reader, *, named: bool) -> Iterator[Clue]:
+    """12-30 and 5d, which are dates only where a page says that one stands there: by a name, or after a mark (By Ann • 5d)."""
+    day, age = _MONTH_AND_DAY.search(text) if named else None, (_AGE if named else _AGE_AFTER_MARK).search(text)
+    written = f"{day[1]}月{day[2]}日" if day else f"{age[1]} ago" if age and not _NO_CLOCK.search(text) else ""
+    if moment := reader.one(written) if written else None:
+        yield Clue(moment, "named")
 
 
 def _rank(block: Block, before: str, rest: str, after: str, *, last: bool, year: int) -> str:
@@ -237,6 +306,8 @@ def _rank(block: Block, before: str, rest: str, after: str, *, last: bool, year:
     if len(block.text) > SHORT or ((words.SENTENCE.search(rest) or words.TOLD.search(before[-60:])) and not of_this):
         return ""
     near = 0 < block.place <= NEAR
+    if words.ONLY_ON.search(before) and _GOES_ON.match(after):
+        return ""
     if words.WRITTEN.search(before[-14:]):
         return "end"
     if of_this or (words.PUBLISHED.search(before[-20:]) and len(rest) < 100):

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 MOST_ELEMENTS = 100_000
 MOST_BLOCKS = 20_000
 MOST_HEADINGS = 50  # among which an article's headline is looked for
+MOST_TABLES = 500  # whose first row may say what stands in the second
+MOST_COLUMNS = 20
 MOST_LEAVES = 2_000  # among which a headline that is no heading is looked for
 INLINE = {
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd", "label",
@@ -16,8 +19,8 @@ INLINE = {
 _NAMED_TIME = re.compile(r"(?:^|-)(?:date)?(?:time|ago|date|timeago|timestamp)(?:$|-)")  # <relative-time>, <time-ago>
 _HIDDEN = {"script", "style", "noscript", "template", "svg", "iframe", "head", "select", "button", "textarea", "object"}
 _AROUND = {"footer", "aside", "nav", "form"}
-_AROUND_NAMES = re.compile(
-    r"(?:^|[\s_-])(?:copyright|sidebar|side|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot|rank\w*|comments?|reviews|reply|replies"
+_AROUND_NAMES = re.compile(  # but category-weather is what systems call an article
+    r"(?:^|[\s_-])(?<!category-)(?<!tag-)(?<!topic-)(?<!format-)(?:copyright|sidebar|side|nav|navbar|menu|breadcrumbs?|crumbs?|related\w*|recommend\w*|recirc\w*|hot|rank\w*|comments?|reviews|reply|replies"
     r"|latest|popular|trending|advert\w*|ads?|topbar|weather|calendar|pager|pagination|promo\w*|newsletter|readmore|morenews)(?:$|[\s_-])",
     re.I,
 )
@@ -59,8 +62,9 @@ _LISTED_NAMES = re.compile(
 @dataclass(frozen=True)
 class Block:
     """A stretch of visible text: the names (class, id) of its elements, whether it belongs to what stands around an
-    article, its place counted from the headline (0; before it negative), how much of it is links (0..1), and whether it
-    is of other articles or of readers: in a list with such a heading, or a link in a list with what stands beside it."""
+    article, its place counted from the headline (0; before it negative), how much of it is links (0..1), whether it is of
+    other articles or of readers (in a list with such a heading, or a link in a list with what stands beside it), and what
+    the cell above it says of it."""
 
     text: str
     names: str
@@ -68,6 +72,7 @@ class Block:
     place: int
     link_share: float
     of_others: bool = False
+    label: str = ""
 
 
 def parse(text: str) -> Any:
@@ -130,19 +135,31 @@ def blocks(tree: Any) -> list[Block]:
     """The visible text in the order it stands, at most MOST_BLOCKS; in time linear in the page's size."""
     head = headline(tree)
     holders = {head, *head.iterancestors()} if head is not None else set()
-    found: list[tuple[str, str, bool, float, bool]] = []
-    at_head = 0
+    found: list[tuple[str, str, bool, float, bool, str]] = []
+    at_head, labels = 0, _labels_above(tree)
     for element, text, names, around, links, of_others in _stretches(tree, holders, others(tree, holders)):
         if element is head or (head is not None and not at_head and head in element.iterancestors()):
             at_head = at_head or len(found) + 1
-        found.append((text, names, around, links, of_others))
+        found.append((text, names, around, links, of_others, labels.get(element, "") if labels else ""))
         if len(found) >= MOST_BLOCKS:
             break
     origin = at_head - 1 if at_head else -1
     return [
-        Block(text, names, around, at - origin, links, of_others)
-        for at, (text, names, around, links, of_others) in enumerate(found)
+        Block(text, names, around, at - origin, links, of_others, label)
+        for at, (text, names, around, links, of_others, label) in enumerate(found)
     ]
+
+
+def _labels_above(tree: Any) -> dict[Any, str]:
+    """What the first row of a table of two rows says of each cell of the second; one of more rows is a list."""
+    found: dict[Any, str] = {}
+    for _, table in zip(range(MOST_TABLES), tree.iter("table"), strict=False):
+        rows = list(islice(table.iter("tr"), 3))
+        if len(rows) == 2 and 2 <= len(rows[0]) == len(rows[1]) <= MOST_COLUMNS:
+            labels = [_short_text(cell) for cell in rows[0]]
+            if all(labels) and not any(char.isdigit() for label in labels for char in label):
+                found.update(zip(rows[1], labels, strict=True))
+    return found
 
 
 def _stretches(tree: Any, holders: set[Any], strangers: set[Any]) -> Iterator[tuple[Any, str, str, bool, float, bool]]:
@@ -187,7 +204,7 @@ def _stretches(tree: Any, holders: set[Any], strangers: set[Any]) -> Iterator[tu
         in_link += step * (tag == "a")
         items += step * (tag == "li")
         if hidden == 0 and event == "start":
-            names.append(names_of(element))
+            names.append(names_of(element) if tag != "figcaption" else f"{names_of(element)} figcaption")
         if inline:
             parts.append(" ")
         given = element.text if event == "start" else element.tail

@@ -25,6 +25,13 @@ _PLACES = {
     "greenwich mean": "UTC", "coordinated universal": "UTC", "australian eastern": "Australia/Sydney", "aet": "Australia/Sydney",
     "australian central": "Australia/Adelaide", "australian western": "Australia/Perth", "philippine": "Asia/Manila",
     "malaysia": "Asia/Kuala_Lumpur", "central africa": "Africa/Maputo", "east africa": "Africa/Nairobi", "west africa": "Africa/Lagos",
+    "central european": "Europe/Berlin", "eastern european": "Europe/Helsinki", "western european": "Europe/Lisbon",
+    "japan": "Asia/Tokyo", "korea": "Asia/Seoul", "china": "Asia/Shanghai", "gulf": "Asia/Dubai", "dubai": "Asia/Dubai",
+    "moscow": "Europe/Moscow", "pakistan": "Asia/Karachi", "israel": "Asia/Jerusalem", "paris": "Europe/Paris",
+    "berlin": "Europe/Berlin", "frankfurt": "Europe/Berlin", "seoul": "Asia/Seoul", "shanghai": "Asia/Shanghai",
+    "taipei": "Asia/Taipei", "bangkok": "Asia/Bangkok", "jakarta": "Asia/Jakarta", "首尔": "Asia/Seoul", "首爾": "Asia/Seoul",
+    "莫斯科": "Europe/Moscow", "巴黎": "Europe/Paris", "柏林": "Europe/Berlin", "迪拜": "Asia/Dubai", "中欧": "Europe/Berlin",
+    "中歐": "Europe/Berlin", "欧洲中部": "Europe/Berlin", "美西": "America/Los_Angeles", "太平洋": "America/Los_Angeles",
     "东八区": "Asia/Shanghai", "新加坡": "Asia/Singapore", "纽约": "America/New_York",
     "紐約": "America/New_York", "澳门": "Asia/Macau", "澳門": "Asia/Macau", "悉尼": "Australia/Sydney", "臺北": "Asia/Taipei",
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Dates of pages that people wrote who had not read the code: found as they truly are.
 
-`dates_of_others.py` holds shapes with gaps, `pages_of_others.jsonl` whole pages. There `expected` is none (null), a day, a time of
+`dates_of_others.py` holds shapes with gaps, `pages_of_others*.jsonl` whole pages. There `expected` is none (null), a day, a time of
 `zone_hint`, or one with its offset; a page that says “3 hours ago” is right within the hour.
 """
 
@@ -39,7 +39,12 @@ def test_there_are_many_pages_of_many_shapes():
     assert len({case.shape for case in CASES}) >= 30
 
 
-PAGES = [json.loads(line) for line in Path(__file__).with_name("pages_of_others.jsonl").open(encoding="utf-8")]
+PAGES = [
+    json.loads(line)
+    for name in ("pages_of_others.jsonl", "pages_of_others_fourth.jsonl")
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").split("\n")
+    if line
+]
 
 
 def is_right(page: dict[str, Any]) -> bool:
@@ -63,5 +68,5 @@ def test_the_date_of_a_whole_page_of_another_hand_is_found(page):
 
 
 def test_whole_pages_are_many_and_of_many_shapes():
-    assert len(PAGES) >= 700
-    assert len({page["shape"] for page in PAGES}) >= 150
+    assert len(PAGES) >= 1_080
+    assert len({page["shape"] for page in PAGES}) >= 260
