@@ -102,7 +102,7 @@ def _clues(tree: Any, lines: list[Block], url: str, address: list[Clue], reader:
         if moment := reader.one(written):
             if where == "weak":
                 weak.append(Clue(moment, "meta", changed))
-            elif where == "early":
+            elif where == "loose":
                 if abs(moment.at - reader.now) > JUST_WRITTEN:
                     yield Clue(moment, "time", changed)
             elif where == "film":

@@ -63,7 +63,7 @@ Declared = tuple[str, str, bool]  # what is written, where, whether it is of a c
 
 def dates(tree: Any, identity: Identity) -> Iterator[Declared]:
     """What the page declares, the most trustworthy first; "weak" is what stands in names that also mean something else,
-    "film" what is of a film, which may be all of the page, "early" a time above the headline, which may be a clock."""
+    "film" what is of a film, which may be all of the page, "loose" a time without a word or name of publication, which may be a clock."""
     yield from ((written, "json-ld", changed) for written, changed in jsonld.dates(tree, identity))
     weak = []
     for declared in _meta(tree):
@@ -164,8 +164,8 @@ def _times(own: list[Any], head: Any, holders: set[Any]) -> Iterator[Declared]:
                 yield value, "time", changed
             else:
                 rest.append((not passed, "time" if stamps or _machine_time(element) else "weak", value))
-    for above, where, value in sorted(rest, key=lambda entry: entry[0]):
-        yield value, "early" if above and where == "time" else where, False
+    for _, where, value in sorted(rest, key=lambda entry: entry[0]):
+        yield value, "loose" if where == "time" else where, False
 
 
 _TOOLTIPS = {"title", "data-tooltip", "data-original-title", "data-title", "data-content", "data-tip", "aria-label"}

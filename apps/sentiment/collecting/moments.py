@@ -12,10 +12,8 @@ from apps.sentiment.collecting.numerals import normalised
 from apps.sentiment.collecting.phrases import CLOCK, YEAR
 from apps.sentiment.collecting.zones import NAMED_IN_CHINESE, zone_of
 
-_MONTHS = {
-    name: at
-    for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
-}
+_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: at for at, name in enumerate(_NAMES, 1)}
 _SECONDS = {
     "秒": 1, "分": 60, "小": 3600, "时": 3600, "時": 3600, "钟": 3600, "天": 86_400, "日": 86_400, "周": 604_800, "週": 604_800,
     "星": 604_800, "礼": 604_800, "月": 2_592_000, "年": 31_536_000,
@@ -162,6 +160,8 @@ def _moment(day: date, match: re.Match[str], reading: _Reading, *, at_best: Conf
         return Moment(first.astimezone(UTC), _worse(Confidence.DAY, at_best))
     local = datetime.combine(day, time()) + clock
     name = _group(match, "zone") or _group(match, "zone_before")
+    if _SPAN.fullmatch(name) and not (_group(match, "second") or _group(match, "clock_t")):
+        raise ValueError("a span of hours")
     zone, said = reading.zone_of(name, local)
     confidence = Confidence.STATED if said else Confidence.ZONE_ASSUMED
     return Moment(local.replace(tzinfo=zone).astimezone(UTC), _worse(confidence, at_best))
@@ -177,6 +177,9 @@ def _group(match: re.Match[str], name: str) -> str:
 
 
 _MINUTES = ("minute", "minute_zh", "minute_dot", "minute_letter", "minute_four")
+
+
+_SPAN = re.compile(r"-\d\d:\d\d")  # 12:00-22:00; with seconds before it an offset of ISO 8601
 
 
 def _half(match: re.Match[str]) -> str:

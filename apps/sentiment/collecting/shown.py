@@ -121,8 +121,11 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
     it), above, end, late (a label far below)."""
     inside = [block for block in shown if not (block.around or block.of_others) or _is_of_this(block)]
     found: list[list[Clue]] = []
+    texts: list[int] = []  # how many paragraphs stand before each line
+    paragraphs = 0
     in_text = timed = False
-    titled, listed = -1, 0  # the line below a linked title near the headline, and how many such lines come later
+    titled: list[int] = []  # lines with or below a linked title
+    listed = 0  # how many more of them were passed over
     waiting: tuple[int, int] | None = None  # the line that told the last day alone, and how many blocks ago
     for block, before in zip(inside, [None, *inside], strict=False):
         previous = before.text if before else ""
@@ -132,16 +135,20 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
         if linked and (in_text or block.place > LINKED_NEAR):
             listed += bool(_NUMBER.search(block.text))
             continue  # the linked title of another article
+        if block.link_share >= 0.4 and len(block.text.encode()) >= 2 * TITLE and _NUMBER.search(block.text):
+            linked, previous = True, block.text  # a title and its day in one line
         below = in_text
-        in_text = in_text or (block.place > 0 and len(block.text) > TEXT)
+        paragraphs += block.place > 0 and len(block.text) > TEXT
+        in_text = paragraphs > 0
         if len(block.text) <= SHORT or block.place <= 3:
             label = block.label or (previous if len(previous) <= LABEL and not _NUMBER.search(previous) else "")
             clues = list(_in_block(block, label, last=block is inside[-1], reader=reader))
             if below and timed:
                 clues = [_of_issue(clue) for clue in clues]
             timed = timed or any(clue.where in _BESIDE and clue.moment.confidence in EXACT for clue in clues)
-            titled = len(found) if linked and clues and len(previous.encode()) >= TITLE else titled
+            titled += [len(found)] if linked and clues and len(previous.encode()) >= TITLE else []
             found.append(clues)
+            texts.append(paragraphs)
             if clues and clues[-1].moment.confidence is Confidence.DAY:
                 waiting = len(found) - 1, 0
             elif waiting and (clues or waiting[1] >= CLOCK_AFTER):
@@ -154,9 +161,9 @@ def dates(shown: list[Block], reader: Reader) -> list[Clue]:
                     waiting = None
         else:
             waiting = None
-    if titled >= 0 and listed >= DATED_LINES:
-        found[titled] = []  # the page lists articles, this is the first
-    return [*_without_histories(found, reader), *_boxes(inside, reader)]
+    if titled and len(titled) + listed > DATED_LINES:
+        found = [[] if at in titled else line for at, line in enumerate(found)]  # the page lists articles
+    return [*_without_histories(found, texts, reader), *_boxes(inside, reader)]
 
 
 def _of_issue(clue: Clue) -> Clue:
@@ -185,15 +192,19 @@ def _labelled_clock(day: Clue, block: Block, label: str, reader: Reader) -> Mome
     return moment if moment and moment.at <= reader.now + SKEW else None
 
 
-def _without_histories(lines: list[list[Clue]], reader: Reader) -> list[Clue]:
+def _without_histories(lines: list[list[Clue]], texts: list[int], reader: Reader) -> list[Clue]:
     """Lines of many days near a headline are a history or a list; the first is the page's own where it says only a date
-    and those that follow do not, or lie within a year of it, as answers do."""
+    and those that follow do not, or lie within a year of it with a text or times of day, as answers do."""
     found = [clue for line in lines for clue in line]
-    loose = [line[0] for line in lines if line and line[0].where == "headline"]
+    told = [
+        (line[0], before) for line, before in zip(lines, texts, strict=True) if line and line[0].where == "headline"
+    ]
+    loose = [clue for clue, _ in told]
     if len({reader.day(clue.moment) for clue in loose}) < DATED_LINES:
         return found
     span = max(clue.moment.at for clue in loose) - min(clue.moment.at for clue in loose)
-    kept = loose[:1] if loose[0].alone and (span < timedelta(days=366) or not loose[1].alone) else []
+    answered = span < timedelta(days=366) and (loose[0].moment.confidence in EXACT or told[0][1] < told[1][1])
+    kept = loose[:1] if loose[0].alone and (answered or not loose[1].alone) else []
     return [clue for clue in found if clue.where != "headline" or clue in kept]
 
 
@@ -241,7 +252,7 @@ def _in_block(block: Block, label: str, *, last: bool, reader: Reader) -> Iterat
         if words.tells_change(before) or words.CHANGED_AFTER.match(after):
             yield Clue(found.moment, "label", changed=True)
             yield from _first_at(text[found.end : following], found.moment, reader)
-        elif _is_calendar(block, found.moment, reader):
+        elif _is_calendar(block, found.moment, reader) or _is_clock(found.moment, before, reader):
             continue
         elif rank := _rank(block, told, rest, text[found.end : found.end + 24], last=last, year=found.moment.at.year):
             alone = len(rest) < 12 or bool(_BYLINE.search(rest))
@@ -290,6 +301,11 @@ def _is_calendar(block: Block, moment: Moment, reader: Reader) -> bool:
     since = abs(moment.at - reader.now)
     off_zone = since % HALF_HOUR  # a clock may run in another zone than the source's
     return moment.confidence in EXACT and since < timedelta(hours=15) and min(off_zone, HALF_HOUR - off_zone) <= CLOCKS
+
+
+def _is_clock(moment: Moment, before: str, reader: Reader) -> bool:
+    """Whether an exact time without a word of publication is that of the reading: a clock, or what is live."""
+    return moment.confidence in EXACT and abs(moment.at - reader.now) <= CLOCKS and not words.publishes(before)
 
 
 def _terse(text: str, reader: Reader, *, named: bool) -> Iterator[Clue]:

@@ -11,7 +11,8 @@ CHANGED_AFTER = re.compile(
     r"\s*[(（]?(?:(?:更新|修改|编辑|修訂|編輯)(?!时间|時間|日期|于|於|[:：])|(?:updated|edited)(?!\s*[:o]))", re.I
 )
 FOREIGN_AFTER = re.compile(  # 2024-06-18 开幕; 5 June 2024, 19:00 – 21:30; 2024-06-05 至今
-    r"\s*[)）]?\s*(?:将|正式|起)?(?:开幕|開幕|举行|舉行|召开|召開|举办|舉辦|施行|实施|實施|生效|截止|到期|上映|开标|开庭|至今|以来|以來)"
+    r"\s*[)）]?\s*(?:将|正式|起)?(?:开幕|開幕|举行|舉行|召开|召開|举办|舉辦|施行|实施|實施|生效|截止|到期|上映|开标|开庭|至今|以来|以來|起(?:[\s，。,;；]|$))"
+    r"|\s*[·|]\s*(?:USD|EUR|GBP|CNY|HKD|JPY|Delayed|Market)\b"
     r"|\s*(?:[-–—~至到]|to|until)\s*\d{1,2}(?:[:.]\d\d|\s?[ap]\.?m\b|\s?[月日])|\s*(?:[—~至到]|to|until)\s*(?:19|20)\d\d[-/.年]",
     re.I,
 )
@@ -33,19 +34,21 @@ _EVENTS = (
     r"|举行|舉行|召开|召開|开始|開始|结束|結束|开幕|開幕|上映|出生|成立|注册|註冊|入职|加入|登录|登錄|处罚决定|决定|申报|起始|终止|終止|受理|开放|開放|展览|展覽"
     r"|登记|登記|除权|除權|除息|派息|付息|兑付|起息"
     r"|访谈|訪談|净值|淨值|统计|統計|行情|报价|報價|开奖|開獎|录制|錄製|面试|面試|培训|培訓|出发|出發|入住|收盘|收盤"
-    r"|交割|申购|申購|缴款|解禁|行权|上市|摘牌|停牌|复牌|復牌"
+    r"|生产|生產|预约披露|交割|申购|申購|缴款|解禁|行权|上市|摘牌|停牌|复牌|復牌"
     r"|营业|營業|预约|發售|发售|交付|竣工|开工|回复|回覆|答复|打印|访问|下载|当前|現在|现在|阅读|閱讀|拍摄|开业|创立"
 )
 FOREIGN = re.compile(
     rf"©|\(c\)|copyright|版权|版權|备案|ICP|许可证|截至|截止|推荐文章|推薦文章|今天是|现在是|有效期|下一篇|上一篇|相关|相關|报名|(?:{_EVENTS})(?:时间|時間|日期|日|期|于|於)\s*[:：]?\s*$"
     r"|(?:成立|运行|運行|运营|创刊|創刊|创办|創辦|始建|始)[于於]|生于"
-    r"|(?:\b(?:build|isbn|issn|sku|final|score)|编号|編號|文号|案号|批号|比分)\W{0,3}[\d-]{0,13}$"
+    r"|(?:\b(?:build|isbn|issn|sku|final|score)|编号|編號|文号|案号|批号|比分|报告期|報告期)\W{0,3}[\d-]{0,13}$"
     r"|(?:最新价|现价|收盘价?|净值|\b(?:last|close|price))\W{0,3}[$£€¥]?\d[\d.,]*\W*$|逝世|诞生|最后(?:登录|访问)"
     r"|(?:quarter|year|month|week|period|half)s?,?\s+end(?:ed|ing)\b"
     r"|\b(?:call|conference|webcast|argued|exams?|check-?(?:in|out)|kick-?off|depart\w*|open(?:s|ing)|premieres?|screening|auction"
-    r"|election|deliver(?:y|ed|s)|dispatch(?:ed)?|arriv(?:es?|als?|ing)|ships?|order)(?:\s+(?:dates?|times?|days?|on|at|is|by|within))*"
-    r"\W{0,3}(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day\W{0,3})?$"
-    r"|\bas of\b|\b(?:after|before|by)\s+$|\btoday(?:['’]s (?:date|paper|edition))?\s*(?:is\b|[:,])"
+    r"|election|course|draw|funeral|at close"
+    r"|deliver(?:y|ed|s)|dispatch(?:ed)?|arriv(?:es?|als?|ing)|ships?|order)(?:\s+(?:dates?|times?|days?|on|at|is|by|within))*"
+    r"\s*[:：,]?\s*(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day\W{0,3})?$"
+    r"|\bas of\b|\b(?:after|before|between|by)\s+(?:[a-z]{3,6}day,?\s+)?$"
+    r"|\btoday(?:['’]s (?:date|paper|edition))?\s*(?:is\b|[:,])"
     r"|\b(?:born|died|joined|member since|registered|founded|established|incorporated|expires?|expir(?:y|ation)"
     r"|deadline|event|starts?|ends?|begins?|due|next|previous|accessed|retrieved|closing|closes|effective|valid|birth|venue|doors"
     r"|meeting|hearing"

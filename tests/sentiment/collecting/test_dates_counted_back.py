@@ -160,6 +160,42 @@ def test_the_day_of_an_issue_below_a_text_gives_way_to_the_time_above_it():
     assert told(found(chinese("", below)), "2024-06-01") == "2024-06-01"
 
 
+LIVE = [  # what shows the moment of the reading
+    "<p>Thu, 20 Jun 2024 10:00:20 GMT</p>", "<div><time datetime='2024-06-20T10:00:20Z'>now</time> Fog lifts</div>",
+    "<div class='time'>2024-06-20 10:00:05</div>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", LIVE)
+def test_a_bare_time_of_the_reading_is_no_answer_wherever_it_stands(shown):
+    assert found(english("", shown)) is None
+    assert found(english(shown)) is None
+    assert told(found(english("<p>Published 20 June 2024, 10:00 GMT</p>")), "2024-06-20T10:00") == "2024-06-20T10:00"
+
+
+LISTS = [
+    "<table><tr><th>Date</th><th>Home</th></tr>" + "".join(f"<tr><td>{day} June 2024</td><td>Quay</td></tr>" for day in (1, 8, 15))
+    + "</table>",
+    "".join(f"<div>Jun {day}, 2024</div><p>No incidents reported.</p>" for day in (18, 17, 16)),
+    "".join(f"<div><a href='/{day}'>Ferry line number {day} opens at last</a><i>June {day}, 2024</i></div>" for day in range(5, 12)),
+    "<p>Opening hours: Mon–Fri 12:00–22:00</p>", "<p>Works: 18 June 2024, 02:00–04:00 UTC</p>", "<p>At close: June 18 at 4:00 PM EDT</p>",
+    "<p>Jun 18, 4:00:02 PM UTC-4 · USD · Disclaimer</p>", "<p>Sold between March 3, 2021 and June 5, 2023</p>",
+    "<p>Get it by Friday, June 14</p>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", LISTS)
+def test_fixtures_reports_lists_hours_and_quotations_have_no_date(shown):
+    assert found(english(shown), "q.uk") is None
+
+
+def test_a_minus_after_seconds_is_an_offset_and_after_minutes_a_span():
+    assert (
+        told(found(english("<p>2024-06-05 14:05:33-04:00</p>")), "2024-06-05T14:05-04:00") == "2024-06-05T14:05-04:00"
+    )
+    assert found(english("<p>2024-06-05 14:05-16:00</p>")) is None
+
+
 def test_a_film_tells_the_date_of_a_page_that_tells_no_other():
     film = "<div itemscope itemtype='https://schema.org/VideoObject'><meta itemprop='uploadDate' content='2024-06-17T08:20:30Z'></div>"
 
