@@ -23,7 +23,7 @@ SIGN_OFF = 40  # characters besides the day at the end of a press release
 TEXT = 50  # characters after the headline with which the text has begun
 CLOCK_AFTER = 2  # blocks after a day in which a clock may stand: its label, the clock
 TITLE = 20  # bytes of a link that is a title, no author
-CLOCKS, HALF_HOUR = timedelta(minutes=2), timedelta(minutes=30)  # between a page's own clock and the reading
+CLOCKS, HOUR = timedelta(minutes=2), timedelta(hours=1)  # between a page's own clock and the reading
 DATED_LINES = 3  # so many unlabelled lines of different days are a history
 EXACT = (Confidence.STATED, Confidence.ZONE_ASSUMED)
 _BESIDE = ("named", "headline")
@@ -299,8 +299,10 @@ def _is_calendar(block: Block, moment: Moment, reader: Reader) -> bool:
     if moment.confidence is Confidence.DAY:
         return reader.day(moment) == reader.today
     since = abs(moment.at - reader.now)
-    off_zone = since % HALF_HOUR  # a clock may run in another zone than the source's
-    return moment.confidence in EXACT and since < timedelta(hours=15) and min(off_zone, HALF_HOUR - off_zone) <= CLOCKS
+    off_zone = since % HOUR  # a clock may run in another zone than the source's; closer, or fresh articles have no date
+    is_other = moment.confidence is Confidence.ZONE_ASSUMED and since < timedelta(hours=15)
+    is_other = is_other and min(off_zone, HOUR - off_zone) <= CLOCKS / 2
+    return moment.confidence in EXACT and (since <= CLOCKS or is_other)
 
 
 def _is_clock(moment: Moment, before: str, reader: Reader) -> bool:
