@@ -39,7 +39,7 @@ class ArticleExportView(WorkspaceView):
             *ARTICLE_FILTERS,
             OpenApiParameter("texts", bool, description="With what was written; texts that were let go are empty."),
         ],
-        responses={**FILES, (200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY},
+        responses={**FILES, (200, "application/octet-stream"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, pk: int, kind: str) -> Any:
         """All that the filters of the list show, by ascending id; it is sent as it is read and told in the audit trail."""

@@ -1,14 +1,26 @@
 """Articles as rows of a file: what each has, and how it is written as text and as Parquet."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 
+from apps.registry.models import ModelVersion
 from apps.sentiment.corrected import full_name
-from apps.sentiment.models import Article, ArticleEntity, ArticleTopic, Monitor, Score, TargetScore
+from apps.sentiment.models import (
+    Article,
+    ArticleEntity,
+    ArticleTopic,
+    Entity,
+    Monitor,
+    Score,
+    Source,
+    TargetScore,
+    Topic,
+)
 from core.errors import Refused
 from core.parquet_out import pieces
 from core.rows_out import lines_of, portions
@@ -34,31 +46,12 @@ def written(
     Raises:
         Refused: while it is written, because the monitor was deleted meanwhile; the file has no end then.
     """
-    zone, own = ZoneInfo(monitor.time_zone), (*OWN, TEXT) if with_texts else OWN
-    columns = (*COLUMNS, TEXT) if with_texts else COLUMNS
-    found = _told(rows if with_texts else rows.defer(TEXT))
-    parts = _while_there(portions(found, TEXTS_AT_ONCE if with_texts else ROWS_AT_ONCE), monitor)
+    own, columns = ((*OWN, TEXT), (*COLUMNS, TEXT)) if with_texts else (OWN, COLUMNS)
+    found = portions(rows.only("source", "story", *own, *TIMES), TEXTS_AT_ONCE if with_texts else ROWS_AT_ONCE)
+    parts = map(releasing(_Teller(monitor, own).told), _while_there(found, monitor))
     if form == "parquet":
-        return pieces((_record(row, zone, own) for part in parts for row in part), _schema(monitor, columns))
-    return lines_of(parts, form, columns, lambda row: _in_text(_record(row, zone, own), form))
-
-
-def _told(rows: QuerySet[Article]) -> QuerySet[Article]:
-    """With their sources, newest scores, topics and entities, in as many queries however many rows there are.
-
-    What many rows share (a version, a topic, an entity) is fetched once for all of a portion, not joined to each.
-    """
-    scores = Score.objects.order_by("article", "-id").distinct("article").prefetch_related("model_version__family")
-    topics = ArticleTopic.objects.filter(is_current=True).prefetch_related("topic__parent")
-    entities = ArticleEntity.objects.prefetch_related("entity").defer("spans").order_by("id")
-    targets = TargetScore.objects.order_by("article", "entity", "-is_dedicated", "-id").distinct("article", "entity")
-    return rows.defer("search").prefetch_related(
-        "source",
-        Prefetch("scores", scores.defer("probabilities"), "newest_scores"),
-        Prefetch("topics", topics.order_by("-probability", "topic__name", "id")),
-        Prefetch("entities", entities),
-        Prefetch("target_scores", targets.defer("probabilities"), "spoken"),
-    )
+        return pieces((record for part in parts for record in part), _schema(monitor, columns))
+    return lines_of(parts, form, columns, lambda record: _in_text(record, form))
 
 
 def _while_there(parts: Iterator[list[Article]], monitor: Monitor) -> Iterator[list[Article]]:
@@ -69,32 +62,102 @@ def _while_there(parts: Iterator[list[Article]], monitor: Monitor) -> Iterator[l
         raise Refused("monitor_gone", said, status=410)
 
 
-def _record(row: Any, zone: ZoneInfo, own: tuple[str, ...]) -> dict[str, Any]:
-    """One article in plain values, with these columns of its row; times are those of `zone`."""
-    score = next(iter(row.newest_scores), None)
-    spoken = {each.entity_id: each for each in row.spoken}
-    return {
-        **{name: getattr(row, name) for name in own},
-        **{name: getattr(row, name).astimezone(zone) for name in TIMES},
-        "id": row.pk,
-        "source": row.source_id,
-        "source_name": row.source.name,
-        "story": row.story_id,
-        "model_version": str(score.model_version) if score else None,
-        "sentiment": score.sentiment if score else None,
-        "probability": score.probability if score else None,
-        "topics": list(dict.fromkeys(full_name(each.topic) for each in row.topics.all())),
-        "entities": [_entity(each.entity, spoken.get(each.entity_id)) for each in row.entities.all()],
-    }
+class _Names:
+    """What many rows share by id, asked for when it is first met."""
+
+    def __init__(self, ask: Callable[[set[int]], dict[int, Any]]) -> None:
+        self._ask, self._known = ask, dict[int, Any]()
+
+    def of(self, ids: Iterable[int]) -> dict[int, Any]:
+        if missing := set(ids) - self._known.keys():
+            self._known |= self._ask(missing)
+        return self._known
 
 
-def _entity(entity: Any, score: TargetScore | None) -> dict[str, Any]:
-    return {
-        "name": entity.name,
-        "tickers": entity.tickers,
-        "sentiment": score.sentiment if score else None,
-        "probability": score.probability if score else None,
-    }
+class _Teller:
+    """Tells articles in plain values: in as many queries a part however many they are."""
+
+    def __init__(self, monitor: Monitor, own: tuple[str, ...]) -> None:
+        self.zone, self.own = ZoneInfo(monitor.time_zone), own
+        self.sources = _Names(lambda ids: dict(Source.objects.filter(pk__in=ids).values_list("pk", "name")))
+        self.versions = _Names(
+            lambda ids: {
+                row.pk: str(row)
+                for row in ModelVersion.objects.filter(pk__in=ids)
+                .select_related("family")
+                .only("number", "family__name")
+            }
+        )
+        self.topics = _Names(
+            lambda ids: {row.pk: full_name(row) for row in Topic.objects.filter(pk__in=ids).select_related("parent")}
+        )
+        self.entities = _Names(Entity.objects.only("name", "tickers").in_bulk)
+
+    def told(self, part: Sequence[Article]) -> list[dict[str, Any]]:
+        """Columns by name; times are those of the monitor's zone."""
+        ids = [row.pk for row in part]
+        sources = self.sources.of(row.source_id for row in part)
+        scores, topics, entities = self._scores(ids), self._topics(ids), self._entities(ids)
+        nothing = dict.fromkeys(("model_version", "sentiment", "probability"))
+        return [
+            {
+                "id": row.pk,
+                "source": row.source_id,
+                "source_name": sources.get(row.source_id, ""),
+                "story": row.story_id,
+                **{name: getattr(row, name) for name in self.own},
+                **{name: getattr(row, name).astimezone(self.zone) for name in TIMES},
+                **scores.get(row.pk, nothing),
+                "topics": topics[row.pk],
+                "entities": entities[row.pk],
+            }
+            for row in part
+        ]
+
+    def _scores(self, ids: list[int]) -> dict[int, dict[str, Any]]:
+        """The newest of each article."""
+        rows = Score.objects.filter(article__in=ids).order_by("article", "-id").distinct("article")
+        found = list(rows.values_list("article", "model_version", "sentiment", "probability"))
+        names = self.versions.of(each[1] for each in found)
+        return {
+            article: {"model_version": names.get(version), "sentiment": sentiment, "probability": probability}
+            for article, version, sentiment, probability in found
+        }
+
+    def _topics(self, ids: list[int]) -> dict[int, list[str]]:
+        """Names, the surest first; a topic by words and by a version counts once."""
+        rows = ArticleTopic.objects.filter(article__in=ids, is_current=True).order_by(
+            "-probability", "topic__name", "id"
+        )
+        found = list(rows.values_list("article", "topic"))
+        names, told = self.topics.of(topic for _article, topic in found), defaultdict[int, list[str]](list)
+        for article, topic in dict.fromkeys(found):
+            if topic in names:
+                told[article].append(names[topic])
+        return told
+
+    def _entities(self, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
+        """With how each is spoken of by the version that goes first."""
+        scores = TargetScore.objects.filter(article__in=ids).order_by("article", "entity", "-is_dedicated", "-id")
+        scores = scores.distinct("article", "entity")
+        spoken = {
+            (article, entity): (sentiment, probability)
+            for article, entity, sentiment, probability in scores.values_list(
+                "article", "entity", "sentiment", "probability"
+            )
+        }
+        links = ArticleEntity.objects.filter(article__in=ids).order_by("id").values_list("article", "entity")
+        names, told = (
+            self.entities.of({entity for _article, entity in links}),
+            defaultdict[int, list[dict[str, Any]]](list),
+        )
+        for article, entity in links:
+            sentiment, probability = spoken.get((article, entity), (None, None))
+            if found := names.get(entity):
+                told[article].append(
+                    {"name": found.name, "tickers": found.tickers, "sentiment": sentiment, "probability": probability}
+                )
+        return told
 
 
 def _in_text(values: dict[str, Any], form: str) -> Mapping[str, Any]:

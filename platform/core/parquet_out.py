@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-CONTENT_TYPE = "application/vnd.apache.parquet"
+CONTENT_TYPE = "application/octet-stream"  # what programs that are made from our description take
 GROUP_ROWS = 10_000
 GROUP_BYTES = 32_000_000  # a row group is closed at either bound, so that memory stays bounded
 

@@ -257,4 +257,4 @@ def test_twenty_thousand_articles_take_as_many_queries_a_portion_as_few(
 
     assert [piece.count("\n") for piece in pieces] == [article_files.ROWS_AT_ONCE] * 10
     assert json.loads(pieces[9].splitlines()[-1])["entities"][0]["sentiment"] == "neutral"
-    assert len(caught) <= 10 * 10 + 2  # a portion: articles, and what belongs to them; and the end
+    assert len(caught) <= 5 * 10 + 6  # a portion: articles and what belongs to them; names once; that there are no more

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 
 from apps.accounts.services import audit
 from apps.sentiment.models import Article, Monitor
@@ -20,14 +20,12 @@ def export_articles(
     *, actor: Actor, monitor: Monitor, rows: QuerySet[Article], form: str, with_texts: bool, filters: Mapping[str, Any]
 ) -> QuerySet[Article]:
     """Those of `rows` that are there now: what arrives later is not waited for. Refused where they are too many."""
-    newest = Article.objects.filter(monitor=monitor).order_by("-pk").values_list("pk", flat=True).first()
-    found = rows.filter(pk__lte=newest or 0).order_by()
-    count = found[: MOST_ARTICLES + 1].count()
-    if count > MOST_ARTICLES:
+    known = rows.order_by()[: MOST_ARTICLES + 1].aggregate(count=Count("pk"), newest=Max("pk"))
+    if known["count"] > MOST_ARTICLES:
         said = say("A file holds at most {most:,} articles. Choose fewer by filters, such as days.", most=MOST_ARTICLES)
         raise Refused("too_many_articles", said)
     audit(
-        actor=actor, action="monitor.export", obj=monitor, format=form, count=count, with_texts=with_texts,
+        actor=actor, action="monitor.export", obj=monitor, format=form, count=known["count"], with_texts=with_texts,
         filters=dict(filters),
     )  # fmt: skip
-    return found
+    return rows.filter(pk__lte=known["newest"] or 0)
