@@ -60,6 +60,10 @@ def edit(request: PageRequest, pk: int | None = None) -> HttpResponse:
             show_refusal(form, refused)
         else:
             messages.success(request, _("Saved."))
+            if found and saved.sentiment_model and saved.sentiment_model != found.sentiment_model:
+                messages.info(
+                    request, _("Articles that come from now on are read so; the settings let all be scored again.")
+                )
             name = "sentiment:monitor" if found else "sentiment:new_source"
             return redirect(workspace_url(request.actor, name, pk=saved.pk))
     return render(request, "sentiment/edit.html", {"form": form, "monitor": found}, status=422 if form.errors else 200)

@@ -106,6 +106,24 @@ def test_articles_are_filtered_by_words_meaning_and_day(
     assert titles("sentiment=negative") == [False, False]
 
 
+def test_another_version_is_told_to_read_what_comes_from_now_on(
+    client: Client, place: str, brand_monitor: Monitor, named_version: Callable[..., ModelVersion]
+) -> None:
+    named_version(name="tone", task="classification", recipe="classify", labels=["negative", "positive"])
+    address = f"{place}{brand_monitor.pk}/edit"
+    given = {
+        "name": "Brand", "time_zone": "UTC", "sentiment_model": "tone:1", "negative_label": "negative", "positive_label": "positive",
+        "abstain_below": "0.5", "topic_threshold": "0.5", "link_threshold": "0.5", "body_days": "365",
+    }  # fmt: skip
+
+    first = client.post(address, given, follow=True).content.decode()
+    second = client.post(address, {**given, "description": "Ours"}, follow=True).content.decode()
+
+    assert "let all be scored again" in first
+    assert "let all be scored again" not in second
+    assert "Let all articles of this monitor be read again?" in client.get(address).content.decode()
+
+
 def test_a_story_leads_to_its_articles_and_a_language_finds_all_its_scripts(
     client: Client, place: str, pushed_source: Source, written: Written
 ) -> None:
