@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Window
+from django.db.models import Case, Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, When, Window
 from django.db.models.functions import RowNumber, Trunc
 
 from apps.accounts.models import Membership, User
+from apps.notifications.models import Severity
 from apps.sentiment.models import (
     Alert,
     AlertEvent,
@@ -111,6 +112,13 @@ def alerts_of(monitor: Monitor) -> QuerySet[Alert]:
     """Alerts, the newest first."""
     rows = Alert.objects.filter(monitor=monitor).select_related("rule", "assigned_to", "acknowledged_by")
     return rows.defer("explanation", "evidence").order_by("-id")
+
+
+def gravest_of(monitor: Monitor, most: int) -> list[Alert]:
+    """Alerts that fire, the gravest first and of equals the newest."""
+    gravity = Case(*(When(severity=each, then=at) for at, each in enumerate(Severity.values)), default=-1)
+    rows = alerts_of(monitor).filter(state=AlertState.FIRING)
+    return list(rows.order_by(gravity.desc(), "-id")[:most])
 
 
 def alerts_everywhere(actor: Actor) -> QuerySet[Alert]:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.sentiment import corrected, selectors, services, trend_charts
+from apps.sentiment import corrected, selectors, selectors_alerts, services, trend_charts
 from apps.sentiment import selectors_meaning as meaning
 from apps.sentiment.corrected import with_corrections
 from apps.sentiment.downloads import CONTENT_TYPES, menu
@@ -99,12 +99,14 @@ def monitor(request: PageRequest, pk: int) -> HttpResponse:
 @require_GET
 @page(READ)
 def arrivals(request: PageRequest, pk: int) -> HttpResponse:
-    """The part of the overview that shows what arrived beside what was expected; nothing where hardly anything was."""
+    """The part of the overview that comes afterwards: alerts that fire, and what arrived beside what was expected where
+    more than hardly anything was."""
     found = fetch(request.actor, Monitor, READ, pk=pk)
     span, seconds, _words = SPANS.get(request.GET.get("span", ""), SPANS["week"])
     address = workspace_url(request.actor, "sentiment:articles", pk=found.pk)
     chart = trend_charts.arrivals(found, address, span=span, seconds=seconds)
-    return render(request, "sentiment/_arrivals.html", {"monitor": found, "chart": chart})
+    context = {"monitor": found, "chart": chart, "firing": selectors_alerts.gravest_of(found, SHOWN)}
+    return render(request, "sentiment/_arrivals.html", context)
 
 
 TONES = (

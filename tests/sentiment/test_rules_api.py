@@ -94,6 +94,30 @@ def test_an_alert_is_read_acknowledged_assigned_judged_and_closed(
     assert caller.post(f"{url}/close").status_code == 409
 
 
+def test_the_overview_names_the_alerts_that_fire_the_gravest_first(
+    client: Client, alice: User, raised_alert: Alert, brand_monitor: Monitor
+) -> None:
+    client.force_login(alice)
+    part = f"/w/harbour/monitors/{brand_monitor.pk}/arrivals"
+    again = {
+        "monitor": brand_monitor,
+        "kind": "static",
+        "state": "firing",
+        "started_at": NOON,
+        "fired_at": NOON,
+        "last_true_at": NOON,
+    }
+    for number, severity in enumerate(("critical", "info")):
+        Alert.objects.create(**again, key=str(number), rule_name=f"It is {severity}", severity=severity)
+
+    page = client.get(part).content.decode()
+
+    places = [page.index(name) for name in ("It is critical", str(raised_alert), "It is info")]
+    assert places == sorted(places)
+    Alert.objects.update(state="resolved")
+    assert "Alerts that fire" not in client.get(part).content.decode()
+
+
 def test_assigning_what_is_assigned_so_leaves_no_step(caller: APIClient, raised_alert: Alert, alice: User) -> None:
     url = f"/api/v1/alerts/{raised_alert.pk}"
 
