@@ -104,7 +104,7 @@ class MonitorViewSet(mixins.ListModelMixin, WorkspaceViewSet):
             OpenApiParameter("clock", str, enum=Clock.values),
             OpenApiParameter("dimension", str, enum=Dimension.values),
             OpenApiParameter("key", str, description="Id of a source, topic or entity; code of a language."),
-            OpenApiParameter("model_version", int, description="The newest that counted when missing."),
+            OpenApiParameter("model_version", int, description="When missing, of each bucket the one that read most."),
         ],
         responses=shapes.SeriesSerializer,
     )

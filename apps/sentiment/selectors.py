@@ -232,7 +232,8 @@ def series_of(
     key: str = "",
     version_id: int | None = None,
 ) -> Series:
-    """Articles and stories as they arrived, and how `version_id` (or the newest that counted) found them to be meant."""
+    """Articles and stories as they arrived, and how `version_id` found them to be meant; without one of each bucket the
+    version that read most of it, the newest of equals, as charts and rules count."""
     start_at = begin_of(start_at, seconds)  # the first bucket is whole
     rows = Bucket.objects.filter(
         monitor=monitor,
@@ -243,13 +244,13 @@ def series_of(
         start_at__gte=start_at,
         start_at__lt=end_at,
     )
-    version_id = (
-        version_id
-        or rows.order_by("-model_version").values_list("model_version", flat=True).exclude(model_version=None).first()
-    )
+    read = rows.exclude(model_version=None)
+    if version_id is None:
+        read = read.order_by("start_at", "-article_count", "-model_version").distinct("start_at")
+    else:
+        read = read.filter(model_version=version_id).order_by("start_at")
     found: dict[datetime, dict[str, Any]] = {}
-    wanted = rows.filter(Q(model_version=None) | Q(model_version=version_id)).order_by("start_at", "id")
-    for row in wanted[: 2 * MOST_BUCKETS]:
+    for row in [*rows.filter(model_version=None).order_by("start_at")[:MOST_BUCKETS], *read[:MOST_BUCKETS]]:
         point = found.setdefault(
             row.start_at, {"start_at": row.start_at, **dict.fromkeys(COUNTS, 0), "scored_count": 0}
         )
@@ -259,6 +260,6 @@ def series_of(
             point["scored_count"] = row.article_count
             for name in COUNTS[2:]:
                 point[name] = getattr(row, name)
-    points = list(found.values())
+    points = [found[at] for at in sorted(found)]
     totals = {name: sum(point[name] for point in points) for name in (*COUNTS, "scored_count")}
     return Series(seconds, start_at, end_at, points, totals)

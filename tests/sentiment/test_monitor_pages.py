@@ -124,6 +124,29 @@ def test_another_version_is_told_to_read_what_comes_from_now_on(
     assert "Let all articles of this monitor be read again?" in client.get(address).content.decode()
 
 
+def test_another_version_that_has_read_little_hides_nothing_of_what_was_read_before(
+    pushed_source: Source, written: Written, named_version: Callable[..., ModelVersion]
+) -> None:
+    labelled = {"name": "tone", "task": "classification", "recipe": "classify", "labels": ["negative", "positive"]}
+    first, second = named_version(**labelled), named_version(**labelled)
+    items = [written(number, published_at=AT - timedelta(hours=number // 2)) for number in range(4)]
+    services.ingest(pushed_source, items, now=AT)
+    articles = list(Article.objects.order_by("-published_at", "id"))
+    bad, good = {"negative": 0.9, "positive": 0.1}, {"negative": 0.1, "positive": 0.9}
+    services.record_scores(first, [services_said(each, bad) for each in articles])
+
+    def counted() -> list[int]:
+        span = {"start_at": AT - timedelta(days=1), "end_at": AT + timedelta(hours=1)}
+        totals = selectors.series_of(pushed_source.monitor, seconds=3_600, **span).totals
+        return [totals[name] for name in ("scored_count", "negative_count", "positive_count")]
+
+    assert counted() == [4, 4, 0]
+    services.record_scores(second, [services_said(articles[0], good)])
+    assert counted() == [4, 4, 0]  # of its hour the first has read more
+    services.record_scores(second, [services_said(articles[1], good)])
+    assert counted() == [4, 2, 2]
+
+
 def test_a_story_leads_to_its_articles_and_a_language_finds_all_its_scripts(
     client: Client, place: str, pushed_source: Source, written: Written
 ) -> None:
