@@ -122,7 +122,7 @@ def _at(trend: Trend, moment: datetime) -> int | None:
 
 def label(asked: Asked, at: datetime) -> str:
     """The name of a bucket."""
-    form = "SHORT_DATE_FORMAT" if asked.seconds == BucketSize.DAY else "SHORT_DATETIME_FORMAT"
+    form = "SHORT_DATE_FORMAT" if asked.seconds == BucketSize.DAY else _("M j, H:i")
     return formats.date_format(at.astimezone(asked.zone), form)
 
 

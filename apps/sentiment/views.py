@@ -127,7 +127,7 @@ def _chart(series: selectors.Series) -> dict[str, Any]:
     }
     if not found:
         return {}
-    form = _("M j") if series.seconds == BucketSize.DAY else "SHORT_DATETIME_FORMAT"
+    form = _("M j") if series.seconds == BucketSize.DAY else _("M j, H:i")
     times = selectors.spans_of(series)
     shown = [each for each in TONES if any(point[each[0]] for point in found.values())]
     return {
