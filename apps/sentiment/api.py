@@ -29,6 +29,7 @@ ARTICLE_FILTERS = [
     OpenApiParameter("source", int),
     OpenApiParameter("sentiment", str, enum=["negative", "neutral", "positive", "abstained", "unread"]),
     OpenApiParameter("topic", int, description="With those below it."),
+    OpenApiParameter("alone", bool, description="The topic without those below it, as trends count it."),
     OpenApiParameter("entity", str, description="Id, name or alias."),
     OpenApiParameter("language", str, description="zh finds zh-Hans and zh-Hant."),
     OpenApiParameter("story", int),

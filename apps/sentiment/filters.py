@@ -6,13 +6,24 @@ from typing import Any
 from django import forms
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
+from django_filters import BooleanFilter, CharFilter, ChoiceFilter, DateFilter, FilterSet, ModelChoiceFilter
 
 from apps.datasets.models import Correction
 from apps.notifications.models import Severity
-from apps.sentiment.models import Alert, AlertState, Article, AspectKind, RuleKind, Sentiment, Source, Topic, Usefulness
+from apps.sentiment.models import (
+    Alert,
+    AlertState,
+    Article,
+    AspectKind,
+    Dimension,
+    RuleKind,
+    Sentiment,
+    Source,
+    Topic,
+    Usefulness,
+)
 from apps.sentiment.selectors import meant_as, without_score
-from apps.sentiment.selectors_alerts import in_language, is_id
+from apps.sentiment.selectors_alerts import in_language, is_id, of_series
 from apps.sentiment.selectors_meaning import about, speaking_of, topics_of
 from apps.sentiment.services.aspects import NO, YES, of_kind
 from core.search import found_by
@@ -141,6 +152,7 @@ class ArticleFilter(FilterSet):
     entity = CharFilter(
         method="with_entity", label=_("Entity"), widget=forms.TextInput(attrs={"size": 12, "placeholder": _("Any")})
     )
+    alone = BooleanFilter(method="without_those_below", widget=forms.HiddenInput)
     story = CharFilter(method="with_story", widget=forms.HiddenInput)
     language = CharFilter(
         method="with_language", label=_("Language"), widget=forms.TextInput(attrs={"size": 4, "placeholder": "zh"})
@@ -153,7 +165,7 @@ class ArticleFilter(FilterSet):
     class Meta:
         model = Article
         fields = (
-            "q", "source", "sentiment", "topic", "entity", "story", "language", "since", "until", "published", "received",
+            "q", "source", "sentiment", "topic", "alone", "entity", "story", "language", "since", "until", "published", "received",
         )  # fmt: skip
 
     def __init__(self, *args: Any, monitor: Any = None, **kwargs: Any) -> None:
@@ -185,8 +197,13 @@ class ArticleFilter(FilterSet):
         return without_score(rows) if value == UNREAD else meant_as(rows, value)
 
     def with_topic(self, rows: QuerySet[Article], _name: str, value: Topic) -> QuerySet[Article]:
-        """Articles of this topic or of one below it."""
-        return about(rows, value)
+        """Articles of this topic or, unless it is asked for alone, of one below it."""
+        is_alone = self.form.cleaned_data.get("alone")
+        return rows.filter(of_series(Dimension.TOPIC, [str(value.pk)])) if is_alone else about(rows, value)
+
+    def without_those_below(self, rows: QuerySet[Article], _name: str, _value: bool) -> QuerySet[Article]:
+        """It says how the topic is meant: charts count each topic by itself."""
+        return rows
 
     def with_language(self, rows: QuerySet[Article], _name: str, value: str) -> QuerySet[Article]:
         """Articles in it, and in the ways it is written or spoken."""

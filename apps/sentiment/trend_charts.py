@@ -131,6 +131,8 @@ def articles_url(asked: Asked, series: TrendSeries, address: str, place: str) ->
     chosen: dict[str, Any] = {**asked.within.plain()}
     if asked.dimension != Dimension.TOTAL:
         chosen[str(asked.dimension)] = series.key
+    if "topic" in chosen:
+        chosen["alone"] = "true"  # the list knows topics with those below them
     if asked.measure in (TrendMeasure.NEGATIVE, TrendMeasure.NEGATIVE_SHARE) and "entity" not in chosen:
         chosen["sentiment"] = "negative"  # of an entity it counts how that is spoken of, which the list cannot ask for
     return f"{address}?{urlencode(chosen)}{'&' if chosen else ''}{_clock(asked)}={place}"
@@ -143,7 +145,8 @@ def place_of(asked: Asked, at: datetime) -> str:
 
 def span_of(asked: Asked) -> str:
     """All of it, as the list of articles takes it."""
-    limits = "".join(f"{name}={quote(str(value))}&" for name, value in asked.within.plain().items())
+    asks: dict[str, Any] = {**asked.within.plain()} | ({"alone": "true"} if asked.within.topic else {})
+    limits = "".join(f"{name}={quote(str(value))}&" for name, value in asks.items())
     return f"{limits}{_clock(asked)}={iso(asked.begin(asked.start_at))}/{iso(asked.end_at)}"
 
 

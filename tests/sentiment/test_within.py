@@ -126,6 +126,30 @@ def test_terms_and_points_lead_to_the_articles_that_are_counted(
     assert "3" in said
 
 
+def test_a_point_of_a_topic_leads_to_what_it_counts_and_not_to_topics_below(
+    news: Source, actor: Actor, recall_topic: Topic, signed_in: Client, api: Callable[..., APIClient]
+) -> None:
+    above = services.create_topic(actor=actor, name="Trouble", key="trouble", words=["监管"])
+    services.change_topic(actor=actor, topic=recall_topic, parent=above)
+    services.link_again(workspace=actor.workspace)
+    while services.link_next(now=NOON):
+        pass
+    page = f"/w/harbour/monitors/{news.monitor_id}"
+
+    rows = signed_in.get(f"{page}/trends?span=dates&since=2026-03-04&until=2026-03-04&dimension=topic").context["rows"]
+
+    counted = {row["series"].name: row["series"].totals.article_count for row in rows}
+    assert counted == {"Recall": 4, "Trouble": 1}
+    for row in rows:
+        listed = signed_in.get(row["url"]).context["page"].rows
+        assert len(listed) == row["series"].totals.article_count
+    assert len(signed_in.get(f"{page}/articles?topic={above.pk}").context["page"].rows) == 4
+    url = f"/api/v1/monitors/{news.monitor_id}/articles"
+    assert len(api(actor).get(url, {"topic": above.pk, "alone": "true"}).json()["results"]) == 1
+    kept = kept_of(news.monitor, "articles", QueryDict(f"topic={above.pk}&alone=true"))
+    assert kept.values == {"topic": str(above.pk), "alone": "True"}
+
+
 def test_what_is_expected_of_one_topic_is_expected_within_it(news: Source, acme: Entity, recall_topic: Topic) -> None:
     Expectation.objects.create(
         monitor=news.monitor, dimension="topic", key=str(recall_topic.pk), seconds=3_600, measure="article_count",
