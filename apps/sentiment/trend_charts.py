@@ -1,8 +1,9 @@
 """Trends as charts: lines, the period before, the band of what was expected, and what happened meanwhile."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -131,11 +132,9 @@ def articles_url(asked: Asked, series: TrendSeries, address: str, place: str) ->
     chosen: dict[str, Any] = {**asked.within.plain()}
     if asked.dimension != Dimension.TOTAL:
         chosen[str(asked.dimension)] = series.key
-    if "topic" in chosen:
-        chosen["alone"] = "true"  # the list knows topics with those below them
     if asked.measure in (TrendMeasure.NEGATIVE, TrendMeasure.NEGATIVE_SHARE) and "entity" not in chosen:
         chosen["sentiment"] = "negative"  # of an entity it counts how that is spoken of, which the list cannot ask for
-    return f"{address}?{urlencode(chosen)}{'&' if chosen else ''}{_clock(asked)}={place}"
+    return f"{address}?{_query(asked, chosen, place)}"
 
 
 def place_of(asked: Asked, at: datetime) -> str:
@@ -145,9 +144,13 @@ def place_of(asked: Asked, at: datetime) -> str:
 
 def span_of(asked: Asked) -> str:
     """All of it, as the list of articles takes it."""
-    asks: dict[str, Any] = {**asked.within.plain()} | ({"alone": "true"} if asked.within.topic else {})
-    limits = "".join(f"{name}={quote(str(value))}&" for name, value in asks.items())
-    return f"{limits}{_clock(asked)}={iso(asked.begin(asked.start_at))}/{iso(asked.end_at)}"
+    return _query(asked, asked.within.plain(), f"{iso(asked.begin(asked.start_at))}/{iso(asked.end_at)}")
+
+
+def _query(asked: Asked, chosen: Mapping[str, Any], place: str) -> str:
+    """What the list of articles is asked for `chosen` of its filters and a span; it knows topics with those below them."""
+    query = urlencode({**chosen, "alone": "true"} if "topic" in chosen else chosen)
+    return f"{query}{'&' if query else ''}{_clock(asked)}={place}"
 
 
 def _clock(asked: Asked) -> str:
